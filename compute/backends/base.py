@@ -1,0 +1,211 @@
+"""The contract of a backend: what every engine must do, and what it may do besides.
+
+Rules for every method:
+
+* any thread may call it, at any time, on one shared object;
+* it raises only :class:`compute.errors.ComputeError`;
+* it has a deadline: ``NodeConfig.request_timeout_s`` unless the method says otherwise;
+* nothing an engine says is trusted: values are typed, bounded and escaped by whoever shows them.
+
+A class declares ``capabilities``; ``__init_subclass__`` compares them with the methods it really
+overrides and refuses both a promise without a method and a method without a promise.
+``probe`` tells which of them hold on this node and engine version.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from compute.backends.capabilities import CAPABILITY_METHODS, Capability
+from compute.backends.types import (
+    ByteStream,
+    EngineEvent,
+    HostNetwork,
+    ImageInfo,
+    InstanceInfo,
+    InstanceSpec,
+    LogLine,
+    LogQuery,
+    NodeConfig,
+    NodeInfo,
+    Reporter,
+    Resources,
+    UndoStep,
+    Usage,
+)
+from compute.errors import OperationNotSupported
+from compute.states import InstanceType
+
+
+class Backend(ABC):
+    """One engine on one node. Objects are pooled per node and process and shared by threads."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    supported_types: ClassVar[frozenset[InstanceType]]
+    capabilities: ClassVar[frozenset[Capability]] = frozenset()
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for capability, methods in CAPABILITY_METHODS.items():
+            overridden = {m for m in methods if getattr(cls, m) is not getattr(Backend, m)}
+            if capability in cls.capabilities and overridden != set(methods):
+                missing = ", ".join(sorted(set(methods) - overridden))
+                raise TypeError(f"{cls.__name__} declares {capability} without {missing}")
+            if capability not in cls.capabilities and overridden:
+                extra = ", ".join(sorted(overridden))
+                raise TypeError(f"{cls.__name__} has {extra} but does not declare {capability}")
+        for capability in cls.capabilities - CAPABILITY_METHODS.keys():
+            raise TypeError(f"{cls.__name__} declares {capability}, which has no method yet")
+
+    def __init__(self, node: NodeConfig) -> None:
+        self.node = node
+
+    def close(self) -> None:
+        """Give back sockets and threads. The object is not used afterwards."""
+        return None
+
+    # -- core ---------------------------------------------------------------------------------
+
+    @classmethod
+    @abstractmethod
+    def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
+        """The ``config`` of a create body, typed and with defaults; pure, no engine call.
+
+        Built from an allow-list: an unknown key or a bad value raises ``InvalidInput`` with
+        ``details["fields"]`` keyed ``config.<key>``. A key that is as good as root on the host
+        raises ``PolicyDenied`` (``details["rule"]``) unless ``allow_root_equivalent``.
+        """
+
+    @abstractmethod
+    def probe(self) -> NodeInfo:
+        """Ask the engine what it is, within ``connect_timeout_s`` + 2 s.
+
+        Raises ``BackendUnavailable`` with the reason when it cannot be reached.
+        """
+
+    @abstractmethod
+    def instance_list(self) -> list[InstanceInfo]:
+        """Every instance of the engine, complete, or an error; never a part of the list.
+
+        One engine call where the engine can; ``details`` only ``instance_get`` knows may be
+        missing (config, storage sizes).
+        """
+
+    @abstractmethod
+    def instance_get(self, engine_id: str) -> InstanceInfo:
+        """One instance in full. Raises ``InstanceNotFound``."""
+
+    @abstractmethod
+    def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
+        """Make it, and start it if ``spec.auto_start``; returns what the engine then shows.
+
+        Everything made carries ``spec.instance_id`` and ``spec.operation_id`` from birth, and its
+        ``UndoStep`` is reported before it is made; the caller undoes on any error, so a failed
+        create leaves nothing behind. Raises ``NameConflict``, ``ImageNotFound``, ...
+        """
+
+    @abstractmethod
+    def instance_update(self, engine_id: str, resources: Resources, report: Reporter) -> InstanceInfo:
+        """Change limits, live where the engine can, else for the next start."""
+
+    @abstractmethod
+    def instance_delete(self, engine_id: str, *, keep_storage: bool, report: Reporter) -> None:
+        """Remove it, running or not; deleting what is absent succeeds.
+
+        Without ``keep_storage`` also the storage that was made for it alone.
+        """
+
+    @abstractmethod
+    def instance_start(self, engine_id: str, report: Reporter) -> None:
+        """Running afterwards. Starting what runs is a no-op."""
+
+    @abstractmethod
+    def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
+        """Stopped afterwards: asked politely, and killed after ``timeout_s`` (at once if
+        ``force``). Stopping what is stopped is a no-op."""
+
+    @abstractmethod
+    def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
+        """Stopped as by ``instance_stop``, then running."""
+
+    @abstractmethod
+    def usage(self, engine_id: str) -> Usage:
+        """A fresh sample. Raises ``InvalidState`` when it does not run."""
+
+    @abstractmethod
+    def undo(self, step: UndoStep) -> None:
+        """Take back one recorded step. Idempotent; succeeds when there is nothing to take back;
+        removes only what carries LibGo's mark of that operation."""
+
+    # -- optional groups: see CAPABILITY_METHODS ----------------------------------------------
+
+    def instance_pause(self, engine_id: str, report: Reporter) -> None:
+        """Paused afterwards; pausing what is paused is a no-op."""
+        raise self._unsupported(Capability.PAUSE)
+
+    def instance_unpause(self, engine_id: str, report: Reporter) -> None:
+        """Running afterwards; a no-op when it runs."""
+        raise self._unsupported(Capability.PAUSE)
+
+    def instance_kill(self, engine_id: str, signal: str, report: Reporter) -> None:
+        """Send ``signal`` (``SIGKILL`` ...) to the first process."""
+        raise self._unsupported(Capability.KILL)
+
+    def instance_reset(self, engine_id: str, report: Reporter) -> None:
+        """The reset button: running afterwards, nothing saved."""
+        raise self._unsupported(Capability.RESET)
+
+    def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
+        """Which of ``cpu_cores`` and ``memory_bytes`` cannot be applied live and wait for the
+        next start. Changes nothing."""
+        raise self._unsupported(Capability.RESIZE)
+
+    def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
+        """A bounded piece of the log, oldest first."""
+        raise self._unsupported(Capability.LOGS)
+
+    def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        """Lines as they come, first the asked-for tail; ends when the instance does."""
+        raise self._unsupported(Capability.LOGS)
+
+    async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
+        """An interactive session with a terminal inside a running instance."""
+        raise self._unsupported(Capability.EXEC)
+
+    async def console_open(self, engine_id: str) -> ByteStream:
+        """The serial console of a running instance."""
+        raise self._unsupported(Capability.CONSOLE)
+
+    def usage_all(self) -> dict[str, Usage]:
+        """A sample of every running instance by engine id, as cheaply as the engine allows."""
+        raise self._unsupported(Capability.STATS)
+
+    def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
+        """The engine's changes until ``stop`` is set; checks it at least once a second.
+
+        Calls ``ready`` once the subscription stands (list *after* that, and nothing is missed).
+        Raises ``BackendUnavailable`` when the engine is lost; a clean end means the same.
+        """
+        raise self._unsupported(Capability.EVENTS)
+
+    def image_list(self) -> list[ImageInfo]:
+        """What instances can be made from."""
+        raise self._unsupported(Capability.IMAGE)
+
+    def demo_image_make(self, report: Reporter) -> str:
+        """Make the small demonstration image without a registry, unless it is there; returns the
+        name that goes into ``config.image``."""
+        raise self._unsupported(Capability.IMAGE)
+
+    def network_list(self) -> list[HostNetwork]:
+        """What instances can be attached to."""
+        raise self._unsupported(Capability.NETWORK)
+
+    def _unsupported(self, capability: Capability) -> OperationNotSupported:
+        return OperationNotSupported(
+            f"The {self.title} backend cannot do this ({capability}).", capability=str(capability)
+        )

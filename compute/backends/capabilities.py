@@ -1,0 +1,43 @@
+"""What a backend may be able to do, and which methods prove that it can."""
+
+from __future__ import annotations
+
+from compute.states import Word
+
+
+class Capability(Word):
+    PAUSE = "pause"
+    KILL = "kill"
+    RESET = "reset"
+    RESIZE = "resize"
+    SNAPSHOT = "snapshot"
+    VOLUME = "volume"
+    NETWORK = "network"
+    EXEC = "exec"
+    CONSOLE = "console"
+    GRAPHICS = "graphics"
+    LOGS = "logs"
+    STATS = "stats"
+    EVENTS = "events"
+    FILES = "files"
+    EXPORT = "export"
+    CLONE = "clone"
+    MIGRATE = "migrate"
+    IMAGE = "image"
+
+
+# A backend declares a capability if and only if it overrides every method named here.
+# A capability without a row cannot be declared yet: no method exists that could honour it.
+CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
+    Capability.PAUSE: ("instance_pause", "instance_unpause"),
+    Capability.KILL: ("instance_kill",),
+    Capability.RESET: ("instance_reset",),
+    Capability.RESIZE: ("instance_resize",),
+    Capability.EXEC: ("exec_open",),
+    Capability.CONSOLE: ("console_open",),
+    Capability.LOGS: ("logs_read", "logs_follow"),
+    Capability.STATS: ("usage_all",),
+    Capability.EVENTS: ("events",),
+    Capability.IMAGE: ("image_list", "demo_image_make"),
+    Capability.NETWORK: ("network_list",),
+}

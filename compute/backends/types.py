@@ -1,0 +1,246 @@
+"""The values that cross the border between LibGo and an engine. No Django, no engine library.
+
+``…Spec`` is what was asked for, ``…Info`` what was observed. Sizes are bytes, CPU is in cores,
+times are aware datetimes in UTC.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from compute.backends.capabilities import Capability
+from compute.states import InstanceState, InstanceType
+
+# Labels (Docker) and metadata (libvirt) that tell what LibGo made, from birth.
+LABEL_INSTANCE = "libgo.instance"
+LABEL_OPERATION = "libgo.operation"
+LABEL_PROJECT = "libgo.project"
+
+
+@dataclass(frozen=True)
+class NodeConfig:
+    """How to reach one engine. ``options`` are the backend's own keys (TLS files, virt type …)."""
+
+    id: str
+    name: str
+    backend: str
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    connect_timeout_s: float = 3.0
+    request_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class NodeInfo:
+    """What ``probe`` found: versions, size of the host, what this engine can really do."""
+
+    version: str
+    api_version: str
+    hostname: str
+    capabilities: frozenset[Capability]
+    cpu_cores: float
+    memory_bytes: int
+    storage_total_bytes: int | None = None
+    storage_used_bytes: int | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Resources:
+    """Asked-for limits; None leaves the engine's default (on update: leaves it as it is)."""
+
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
+    storage_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class InstanceSpec:
+    """One instance as asked for. ``config`` is the backend's part of the body, already validated
+    by ``Backend.config_validate``; ``instance_id`` and ``operation_id`` are written on everything
+    made in the engine."""
+
+    name: str
+    type: InstanceType
+    instance_id: str
+    operation_id: str
+    project_id: str
+    config: Mapping[str, Any]
+    resources: Resources
+    labels: Mapping[str, str] = field(default_factory=dict)
+    auto_start: bool = True
+
+
+@dataclass(frozen=True)
+class NetworkInfo:
+    """One interface of an instance."""
+
+    network: str
+    mac_address: str = ""
+    ip_address: str = ""
+    ipv6_address: str = ""
+
+
+@dataclass(frozen=True)
+class StorageInfo:
+    """One disk or mount of an instance."""
+
+    name: str
+    source: str
+    target: str
+    size: int | None = None
+    format: str = ""
+
+
+@dataclass(frozen=True)
+class PortInfo:
+    host_ip: str
+    host_port: int | None
+    port: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class InstanceInfo:
+    """One instance as the engine shows it. ``engine_id`` is stable over restarts and renames."""
+
+    engine_id: str
+    name: str
+    type: InstanceType
+    state: InstanceState
+    status: str
+    image: str = ""
+    health: str = ""
+    instance_id: str = ""
+    operation_id: str = ""
+    project_id: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
+    storage_bytes: int | None = None
+    networks: tuple[NetworkInfo, ...] = ()
+    storage: tuple[StorageInfo, ...] = ()
+    ports: tuple[PortInfo, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_at: datetime | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Usage:
+    """A sample. ``cpu_percent`` is of one core (200 = two cores busy); counters are totals since
+    the instance started, None where the engine does not tell."""
+
+    timestamp: datetime
+    cpu_percent: float | None
+    memory_bytes: int | None
+    memory_limit_bytes: int | None = None
+    network_rx_bytes: int | None = None
+    network_tx_bytes: int | None = None
+    disk_read_bytes: int | None = None
+    disk_write_bytes: int | None = None
+    pids: int | None = None
+
+
+@dataclass(frozen=True)
+class ImageInfo:
+    """Something an instance can be made from. ``name`` is what goes into ``config.image``."""
+
+    name: str
+    size_bytes: int | None
+    created_at: datetime | None = None
+    kind: str = "image"
+
+
+@dataclass(frozen=True)
+class HostNetwork:
+    """A network of the engine that an instance can join by ``name``."""
+
+    name: str
+    driver: str
+    active: bool
+    subnet: str = ""
+
+
+@dataclass(frozen=True)
+class LogQuery:
+    """``tail`` None means everything; the read is still bounded by ``max_bytes``."""
+
+    tail: int | None = 200
+    since: datetime | None = None
+    until: datetime | None = None
+    timestamps: bool = False
+    max_bytes: int = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """``stream`` is stdout, stderr or console; ``text`` has no line end; hostile data."""
+
+    text: str
+    stream: str = "stdout"
+    timestamp: datetime | None = None
+
+
+@dataclass(frozen=True)
+class EngineEvent:
+    """A hint that the instance should be read again; it never carries truth by itself.
+
+    ``engine_id`` empty means "list everything". ``action`` and ``details`` are for the event log.
+    """
+
+    engine_id: str
+    action: str = ""
+    timestamp: datetime | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UndoStep:
+    """One thing to take back, recorded before the effect it undoes: another process may have to
+    do it. ``kind`` is the backend's own word, ``ref`` JSON-serialisable."""
+
+    kind: str
+    ref: Mapping[str, Any]
+
+
+class Reporter(Protocol):
+    """How backend code talks to the operation it works for. Every method may be called from the
+    thread that runs the handler; ``checkpoint`` raises :class:`OperationCancelled` when the
+    operation was asked to cancel, or was lost to another process."""
+
+    def progress(self, percent: float, step: str) -> None:
+        """Percent (0 to 100) of the whole operation and a sentence; also a checkpoint."""
+
+    def log(self, line: str) -> None:
+        """Append a line to the operation's log."""
+
+    def checkpoint(self) -> None:
+        """Call between steps and in loops."""
+
+    def undo(self, step: UndoStep) -> None:
+        """Record how to take the next step back, *before* taking it."""
+
+
+class ByteStream(ABC):
+    """A two-way stream of bytes inside an event loop: a console or an exec session."""
+
+    @abstractmethod
+    async def read(self) -> bytes:
+        """The next bytes; ``b""`` at the end of the stream."""
+
+    @abstractmethod
+    async def write(self, data: bytes) -> None: ...
+
+    async def resize(self, rows: int, cols: int) -> None:
+        """Tell the far side its window size, where it has one."""
+        return None
+
+    @abstractmethod
+    async def close(self) -> None:
+        """End the session and whatever it started on the engine. May be called twice."""

@@ -1,0 +1,191 @@
+"""States, kinds and roles: pure values, each with its word and colour in one place."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Word(str, Enum):
+    """A string enum whose text is its value (``enum.StrEnum`` needs Python 3.11; we run on 3.10)."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    @classmethod
+    def choices(cls) -> list[tuple[str, str]]:
+        return [(word.value, word.value.replace("_", " ")) for word in cls]
+
+
+class InstanceType(Word):
+    VM = "vm"
+    CONTAINER = "container"
+    SERVICE = "service"
+
+
+class InstanceState(Word):
+    """What was last observed on the engine. Transitions are told by the active operation."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    ERROR = "error"
+    UNKNOWN = "unknown"
+
+    @property
+    def colour(self) -> str:
+        """The name of the Tabler colour that every page uses for this state."""
+        return _INSTANCE_COLOURS[self]
+
+
+_INSTANCE_COLOURS = {
+    InstanceState.CREATED: "azure",
+    InstanceState.RUNNING: "green",
+    InstanceState.PAUSED: "yellow",
+    InstanceState.STOPPED: "secondary",
+    InstanceState.ERROR: "red",
+    InstanceState.UNKNOWN: "orange",
+}
+
+
+class Action(Word):
+    """Asked-for changes to an instance; stored as ``instance.<action>`` on its operation."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    START = "start"
+    STOP = "stop"
+    RESTART = "restart"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    KILL = "kill"
+    RESET = "reset"
+
+    @property
+    def progressive(self) -> str:
+        """The word for an instance on which this action is under way, e.g. ``starting``."""
+        return _PROGRESSIVE[self]
+
+
+_PROGRESSIVE = {
+    Action.CREATE: "creating",
+    Action.UPDATE: "updating",
+    Action.DELETE: "deleting",
+    Action.START: "starting",
+    Action.STOP: "stopping",
+    Action.RESTART: "restarting",
+    Action.PAUSE: "pausing",
+    Action.UNPAUSE: "resuming",
+    Action.KILL: "killing",
+    Action.RESET: "resetting",
+}
+
+# From which observed states an action makes sense. An action whose goal is already reached is a
+# success that changes nothing (the backend's postcondition), so the goal state is in the set too.
+ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
+    Action.START: frozenset(
+        {InstanceState.CREATED, InstanceState.STOPPED, InstanceState.RUNNING, InstanceState.ERROR}
+    ),
+    Action.STOP: frozenset(set(InstanceState) - {InstanceState.UNKNOWN}),
+    Action.RESTART: frozenset(
+        {InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.CREATED, InstanceState.ERROR}
+    ),
+    Action.PAUSE: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
+    Action.UNPAUSE: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
+    Action.KILL: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
+    Action.RESET: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
+    Action.UPDATE: frozenset(InstanceState),
+    Action.DELETE: frozenset(InstanceState),
+}
+
+
+class OperationState(Word):
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def colour(self) -> str:
+        return _OPERATION_COLOURS[self]
+
+    @property
+    def is_final(self) -> bool:
+        return self not in ACTIVE_OPERATION_STATES
+
+
+_OPERATION_COLOURS = {
+    OperationState.QUEUED: "azure",
+    OperationState.RUNNING: "blue",
+    OperationState.SUCCEEDED: "green",
+    OperationState.FAILED: "red",
+    OperationState.CANCELLED: "secondary",
+    OperationState.INTERRUPTED: "orange",
+}
+
+ACTIVE_OPERATION_STATES = frozenset({OperationState.QUEUED, OperationState.RUNNING})
+
+
+class NodeStatus(Word):
+    ONLINE = "online"
+    UNREACHABLE = "unreachable"
+    DISABLED = "disabled"
+    DRAINING = "draining"
+
+    @property
+    def colour(self) -> str:
+        return _NODE_COLOURS[self]
+
+
+_NODE_COLOURS = {
+    NodeStatus.ONLINE: "green",
+    NodeStatus.UNREACHABLE: "red",
+    NodeStatus.DISABLED: "secondary",
+    NodeStatus.DRAINING: "yellow",
+}
+
+
+class Role(Word):
+    """What a member may do inside one project; ``ADMIN`` on the site is ``User.is_superuser``."""
+
+    ADMIN = "admin"
+    OPERATOR = "operator"
+    VIEWER = "viewer"
+
+
+class Permission(Word):
+    READ = "read"
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+    START = "start"
+    STOP = "stop"
+    CONSOLE = "console"
+    EXPORT = "export"
+    ADMIN = "admin"
+
+
+_OPERATOR_PERMISSIONS = frozenset(set(Permission) - {Permission.ADMIN})
+
+ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
+    Role.VIEWER: frozenset({Permission.READ}),
+    Role.OPERATOR: _OPERATOR_PERMISSIONS,
+    Role.ADMIN: frozenset(Permission),
+}
+
+# The permission that each action on an instance needs.
+ACTION_PERMISSIONS: dict[Action, Permission] = {
+    Action.CREATE: Permission.CREATE,
+    Action.UPDATE: Permission.UPDATE,
+    Action.DELETE: Permission.DELETE,
+    Action.START: Permission.START,
+    Action.STOP: Permission.STOP,
+    Action.RESTART: Permission.START,
+    Action.PAUSE: Permission.STOP,
+    Action.UNPAUSE: Permission.START,
+    Action.KILL: Permission.STOP,
+    Action.RESET: Permission.STOP,
+}
