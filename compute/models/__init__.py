@@ -1,0 +1,22 @@
+"""Columns and constraints; no I/O and no rules of the domain."""
+
+from compute.models.access import IdempotencyKey, RefreshToken, User
+from compute.models.event import AuditEvent, Event
+from compute.models.instance import Instance
+from compute.models.node import Node
+from compute.models.operation import Operation, OperationLog
+from compute.models.project import Membership, Project
+
+__all__ = [
+    "AuditEvent",
+    "Event",
+    "IdempotencyKey",
+    "Instance",
+    "Membership",
+    "Node",
+    "Operation",
+    "OperationLog",
+    "Project",
+    "RefreshToken",
+    "User",
+]

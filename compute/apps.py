@@ -1,0 +1,16 @@
+"""The unified layer as a Django app."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+from compute.backends.registry import backend_register_entry_points
+
+
+class ComputeConfig(AppConfig):
+    name = "compute"
+    verbose_name = "Compute"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        backend_register_entry_points()

@@ -1,0 +1,136 @@
+"""The only writer to the channel layer: facts to screens, in one envelope.
+
+A fact is an :class:`Event` row and, once its transaction is committed, one message
+``{type, seq, timestamp, data}`` to the groups of those who may see it. Progress of operations is
+sent without a row: it is worth nothing a second later.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+from asgiref.sync import async_to_sync
+from channels.layers import get_channel_layer
+from django.db import transaction
+from django.utils import timezone
+from redis.exceptions import RedisError
+
+from compute.models import Event, Instance, Node, Operation
+
+log = structlog.get_logger(__name__)
+
+# Admins see everything; members see their projects and all nodes.
+GROUP_ALL = "events.all"
+GROUP_SITE = "events.site"
+
+
+def group_of_project(project_id: uuid.UUID | str) -> str:
+    return f"events.project.{project_id}"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What happened. Give the rows it is about; ids and names are taken from them."""
+
+    type: str
+    message: str = ""
+    instance: Instance | None = None
+    operation: Operation | None = None
+    node: Node | None = None
+    user_id: uuid.UUID | None = None
+    username: str = ""
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def event_publish(fact: Fact) -> Event:
+    """Record a fact and tell the screens when the transaction commits."""
+    return events_publish([fact])[0]
+
+
+def events_publish(facts: list[Fact]) -> list[Event]:
+    """Record many facts with one insert."""
+    rows = Event.objects.bulk_create([_row(fact) for fact in facts])
+    transaction.on_commit(lambda: [_send(row) for row in rows] and None)
+    return rows
+
+
+def operation_progress_send(operation_id: str, project_id: str | None, data: Mapping[str, Any]) -> None:
+    """Tell the screens how far an operation is; not kept."""
+    message = _envelope("operation.progress", None, timezone.now(), {"operation": operation_id, **data})
+    _group_send(_groups(project_id), message)
+
+
+def event_data(row: Event) -> dict[str, Any]:
+    """The ``data`` of the envelope, and the row of ``GET /events``."""
+    return {
+        "seq": row.seq,
+        "type": row.type,
+        "action": row.action,
+        "instance": _text(row.instance_uid),
+        "instance_name": row.instance_name,
+        "operation": _text(row.operation_uid),
+        "node": _text(row.node_uid),
+        "project": _text(row.project_uid),
+        "user": row.username or None,
+        "message": row.message,
+        "details": row.details,
+        "timestamp": row.timestamp.isoformat().replace("+00:00", "Z"),
+    }
+
+
+def _row(fact: Fact) -> Event:
+    instance, operation, node = fact.instance, fact.operation, fact.node
+    project_id = instance.project_id if instance else operation.project_id if operation else None
+    node_id = node.pk if node else instance.node_id if instance else operation.node_id if operation else None
+    return Event(
+        type=fact.type,
+        action=operation.action if operation else "",
+        instance_uid=instance.pk if instance else operation.instance_uid if operation else None,
+        instance_name=instance.name if instance else operation.instance_name if operation else "",
+        operation_uid=operation.pk if operation else None,
+        node_uid=node_id,
+        project_uid=project_id,
+        user_uid=fact.user_id or (operation.user_id if operation else None),
+        username=fact.username,
+        message=fact.message[:1000],
+        details=dict(fact.details),
+        timestamp=timezone.now(),
+    )
+
+
+def _send(row: Event) -> None:
+    message = _envelope(row.type, row.seq, row.timestamp, event_data(row))
+    project = _text(row.project_uid)
+    _group_send([GROUP_ALL, GROUP_SITE] if project is None else _groups(project), message)
+
+
+def _groups(project_id: str | None) -> list[str]:
+    return [GROUP_ALL] + ([group_of_project(project_id)] if project_id else [])
+
+
+def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
+    envelope = {"type": kind, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": dict(data)}
+    if seq is not None:
+        envelope["seq"] = seq
+    return {"type": "fact", "envelope": envelope}
+
+
+def _group_send(groups: list[str], message: Mapping[str, Any]) -> None:
+    layer = get_channel_layer()
+    if layer is None:
+        return
+    try:
+        for group in groups:
+            async_to_sync(layer.group_send)(group, dict(message))
+    except (RedisError, OSError) as error:
+        # The row is there; pages catch up by seq when the broker is back.
+        log.warning("event_not_sent", reason=str(error))
+
+
+def _text(value: uuid.UUID | None) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,120 @@
+"""What is true only for moments and lives in Redis: usage samples, socket tickets, rate limits.
+
+Losing all of it loses nothing that matters. Every function survives a missing broker: reads find
+nothing, writes are dropped, and only tickets and rate limits say so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, cast
+
+import orjson
+import redis
+from django.conf import settings
+
+from compute.errors import BackendUnavailable
+
+_PREFIX = "libgo:"
+USAGE_SAMPLES_KEPT = 180
+_USAGE_TTL_S = 600
+TICKET_TTL_S = 30
+
+
+@lru_cache(maxsize=1)
+def _redis() -> redis.Redis:
+    return redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=2.0, socket_connect_timeout=1.0, health_check_interval=30
+    )
+
+
+def usage_write(samples: Mapping[str, Mapping[str, Any]]) -> None:
+    """Append one sample per instance id; keeps the newest ``USAGE_SAMPLES_KEPT``."""
+    if not samples:
+        return
+    try:
+        pipe = _redis().pipeline(transaction=False)
+        for instance_id, sample in samples.items():
+            key = f"{_PREFIX}usage:{instance_id}"
+            pipe.lpush(key, orjson.dumps(dict(sample)))
+            pipe.ltrim(key, 0, USAGE_SAMPLES_KEPT - 1)
+            pipe.expire(key, _USAGE_TTL_S)
+        pipe.execute()
+    except redis.RedisError:
+        return
+
+
+def usage_recent(instance_id: str, count: int = USAGE_SAMPLES_KEPT) -> list[dict[str, Any]]:
+    """The newest ``count`` samples, oldest first."""
+    try:
+        raw = cast("list[bytes]", _redis().lrange(f"{_PREFIX}usage:{instance_id}", 0, count - 1))
+    except redis.RedisError:
+        return []
+    return [orjson.loads(item) for item in reversed(raw)]
+
+
+def usage_latest(instance_ids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The newest sample of each instance that has one, in one round trip."""
+    ids = list(instance_ids)
+    if not ids:
+        return {}
+    try:
+        pipe = _redis().pipeline(transaction=False)
+        for instance_id in ids:
+            pipe.lindex(f"{_PREFIX}usage:{instance_id}", 0)
+        found = pipe.execute()
+    except redis.RedisError:
+        return {}
+    return {key: orjson.loads(raw) for key, raw in zip(ids, found, strict=True) if raw}
+
+
+def ticket_issue(data: Mapping[str, Any]) -> str:
+    """A random word that stands for ``data`` once, within ``TICKET_TTL_S``."""
+    ticket = secrets.token_urlsafe(32)
+    try:
+        _redis().set(f"{_PREFIX}ticket:{ticket}", orjson.dumps(dict(data)), ex=TICKET_TTL_S)
+    except redis.RedisError as error:
+        raise BackendUnavailable("The broker does not answer, so no ticket can be made. Try again.") from error
+    return ticket
+
+
+def ticket_spend(ticket: str) -> dict[str, Any] | None:
+    """What the ticket stood for; None if it is unknown, spent or too old."""
+    try:
+        raw = cast("bytes | None", _redis().getdel(f"{_PREFIX}ticket:{ticket}"))
+    except redis.RedisError:
+        return None
+    return orjson.loads(raw) if raw else None
+
+
+def rate_limit_hit(name: str, limit: int, window_s: int) -> int:
+    """Count one more of ``name``; 0 while at most ``limit`` fell in the window, else the seconds
+    until it ends. Without a broker nothing is limited."""
+    key = f"{_PREFIX}rate:{name}"
+    try:
+        pipe = _redis().pipeline(transaction=True)
+        pipe.incr(key)
+        pipe.expire(key, window_s, nx=True)
+        pipe.ttl(key)
+        count, _, ttl = pipe.execute()
+    except redis.RedisError:
+        return 0
+    return 0 if count <= limit else max(1, int(ttl))
+
+
+def rate_limit_clear(name: str) -> None:
+    """Forget what was counted for ``name`` (a login that went well)."""
+    try:
+        _redis().delete(f"{_PREFIX}rate:{name}")
+    except redis.RedisError:
+        return
+
+
+def broker_answers() -> bool:
+    """Whether the broker answers a ping within its time-out."""
+    try:
+        return bool(_redis().ping())
+    except redis.RedisError:
+        return False

@@ -1,0 +1,68 @@
+"""The mirror: every instance of every engine as it was last observed."""
+
+from __future__ import annotations
+
+import uuid
+
+from django.db import models
+
+from compute.models.node import Node
+from compute.models.project import Project
+from compute.states import InstanceState, InstanceType
+
+
+class Instance(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="instances")
+    # A copy of node.backend, so that lists need no join to filter.
+    backend = models.CharField(max_length=32, editable=False)
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="instances")
+    # Empty while the engine has not made it yet.
+    engine_id = models.CharField(max_length=128, blank=True, editable=False)
+    name = models.CharField(max_length=255)
+    type = models.CharField(max_length=16, choices=InstanceType.choices())
+    state = models.CharField(
+        max_length=16, choices=InstanceState.choices(), default=InstanceState.CREATED.value, editable=False
+    )
+    status = models.CharField(max_length=255, blank=True, editable=False)
+    health = models.CharField(max_length=32, blank=True, editable=False)
+    image = models.CharField(max_length=500, blank=True, editable=False)
+    config = models.JSONField(default=dict, editable=False)
+    cpu_cores = models.FloatField(null=True, editable=False)
+    memory_bytes = models.PositiveBigIntegerField(null=True, editable=False)
+    storage_bytes = models.PositiveBigIntegerField(null=True, editable=False)
+    networks = models.JSONField(default=list, editable=False)
+    storage = models.JSONField(default=list, editable=False)
+    ports = models.JSONField(default=list, editable=False)
+    engine_labels = models.JSONField(default=dict, editable=False)
+
+    # LibGo's own: not in the engine.
+    labels = models.JSONField(default=dict, blank=True)
+    annotations = models.JSONField(default=dict, blank=True)
+    managed = models.BooleanField(default=False, editable=False)
+    pending_changes = models.JSONField(default=dict, editable=False)
+
+    created_at = models.DateTimeField(db_index=True)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True, editable=False)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["node", "engine_id"],
+                condition=~models.Q(engine_id=""),
+                name="one_row_per_engine_instance",
+            ),
+            # While it is being made nothing in the engine guards its name yet.
+            models.UniqueConstraint(
+                fields=["node", "name"], condition=models.Q(engine_id=""), name="one_create_per_name"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["project", "state"]),
+            models.Index(fields=["node", "name"]),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
