@@ -76,7 +76,9 @@ def ticket_issue(data: Mapping[str, Any]) -> str:
     try:
         _redis().set(f"{_PREFIX}ticket:{ticket}", orjson.dumps(dict(data)), ex=TICKET_TTL_S)
     except redis.RedisError as error:
-        raise BackendUnavailable("The broker does not answer, so no ticket can be made. Try again.") from error
+        raise BackendUnavailable(
+            "The broker does not answer, so no ticket can be made. Try again."
+        ) from error
     return ticket
 
 

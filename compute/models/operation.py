@@ -45,6 +45,8 @@ class Operation(models.Model):
     cancel_requested = models.BooleanField(default=False)
     # Steps to take back, oldest first; written before the effect they undo.
     undo_steps = models.JSONField(default=list)
+    # The operation is over, but its engine was away when the steps should have been taken back.
+    undo_pending = models.BooleanField(default=False)
     # Every claim raises the fence; a writer with an older fence changes nothing.
     fence = models.PositiveIntegerField(default=0)
     worker = models.CharField(max_length=128, blank=True)
@@ -66,6 +68,9 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["state", "lease_until"]),
             models.Index(fields=["project", "-created_at"]),
+            models.Index(
+                fields=["undo_pending"], condition=models.Q(undo_pending=True), name="undo_is_pending"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,173 @@
+"""What each action does, on the worker's side.
+
+A handler gets a :class:`Work` and returns the operation's ``result``. It raises ``ComputeError``;
+the runner undoes, records and closes. Apps add their own actions with ``handler_register``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from compute.backends.base import Backend
+from compute.backends.types import InstanceSpec, Resources
+from compute.errors import InstanceNotFound
+from compute.execution.mirror import (
+    instance_adopt,
+    instance_forget,
+    instances_gone,
+    instances_observe,
+)
+from compute.execution.report import OperationReporter
+from compute.models import Instance, Node, Operation
+from compute.states import InstanceType
+
+STOP_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """One claimed operation with all that its handler needs."""
+
+    operation: Operation
+    node: Node
+    backend: Backend
+    report: OperationReporter
+
+    @property
+    def instance(self) -> Instance:
+        """The row it works on. Raises ``InstanceNotFound`` when it vanished since."""
+        row = self.operation.instance
+        if row is None:
+            raise InstanceNotFound(f"The instance “{self.operation.instance_name}” is gone.")
+        return row
+
+    @property
+    def engine_id(self) -> str:
+        return self.instance.engine_id
+
+
+Handler = Callable[[Work], dict[str, Any]]
+_handlers: dict[str, Handler] = {}
+
+
+def handler_register(action: str, handler: Handler) -> None:
+    """Announce who carries out ``action``; the last one registered wins."""
+    _handlers[action] = handler
+
+
+def handler_for(action: str) -> Handler | None:
+    return _handlers.get(action)
+
+
+def instance_reread(work: Work) -> None:
+    """Ask the engine once more and write what it says into the mirror."""
+    try:
+        info = work.backend.instance_get(work.engine_id)
+    except InstanceNotFound:
+        instances_gone(work.node, [work.engine_id])
+        raise
+    instances_observe(work.node, [info])
+
+
+def _create(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    spec = InstanceSpec(
+        name=work.instance.name,
+        type=InstanceType(work.instance.type),
+        instance_id=str(work.instance.pk),
+        operation_id=str(work.operation.pk),
+        project_id=str(work.instance.project_id),
+        config=params["config"],
+        resources=Resources(**params["resources"]),
+        labels=params["labels"],
+        auto_start=params["auto_start"],
+    )
+    info = work.backend.instance_create(spec, work.report)
+    instance_adopt(work.instance, info)
+    return {"engine_id": info.engine_id}
+
+
+def _delete(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    work.backend.instance_delete(work.engine_id, keep_storage=params["keep_storage"], report=work.report)
+    instance_forget(work.instance)
+    return {}
+
+
+def _update(work: Work) -> dict[str, Any]:
+    wanted = work.operation.params["resources"]
+    resources = Resources(**wanted)
+    waiting = _waiting_for_restart(work, resources)
+    info = work.backend.instance_update(work.engine_id, resources, work.report)
+    instances_observe(work.node, [info])
+    pending = {name: wanted[name] for name in sorted(waiting) if wanted.get(name) is not None}
+    Instance.objects.filter(pk=work.instance.pk).update(pending_changes=pending)
+    return {"pending_changes": pending}
+
+
+def _waiting_for_restart(work: Work, resources: Resources) -> frozenset[str]:
+    return work.backend.instance_resize(work.engine_id, resources)
+
+
+def _start(work: Work) -> dict[str, Any]:
+    work.backend.instance_start(work.engine_id, work.report)
+    return _reread(work)
+
+
+def _stop(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    work.backend.instance_stop(
+        work.engine_id,
+        timeout_s=params.get("timeout", STOP_TIMEOUT_S),
+        force=params.get("force", False),
+        report=work.report,
+    )
+    return _reread(work)
+
+
+def _restart(work: Work) -> dict[str, Any]:
+    timeout_s = work.operation.params.get("timeout", STOP_TIMEOUT_S)
+    work.backend.instance_restart(work.engine_id, timeout_s=timeout_s, report=work.report)
+    return _reread(work)
+
+
+def _pause(work: Work) -> dict[str, Any]:
+    work.backend.instance_pause(work.engine_id, work.report)
+    return _reread(work)
+
+
+def _unpause(work: Work) -> dict[str, Any]:
+    work.backend.instance_unpause(work.engine_id, work.report)
+    return _reread(work)
+
+
+def _kill(work: Work) -> dict[str, Any]:
+    work.backend.instance_kill(work.engine_id, work.operation.params.get("signal", "SIGKILL"), work.report)
+    return _reread(work)
+
+
+def _reset(work: Work) -> dict[str, Any]:
+    work.backend.instance_reset(work.engine_id, work.report)
+    return _reread(work)
+
+
+def _reread(work: Work) -> dict[str, Any]:
+    instance_reread(work)
+    return {}
+
+
+for _action, _handler in {
+    "create": _create,
+    "delete": _delete,
+    "update": _update,
+    "start": _start,
+    "stop": _stop,
+    "restart": _restart,
+    "pause": _pause,
+    "unpause": _unpause,
+    "kill": _kill,
+    "reset": _reset,
+}.items():
+    handler_register(f"instance.{_action}", _handler)

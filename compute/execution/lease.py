@@ -1,0 +1,129 @@
+"""Claim, keep and finish an operation: conditional updates in database time, nothing else.
+
+States and who may move them: queued → running by a claim; running → a final state only by the
+claimant whose fence is still the row's. An expired lease is taken over with a new fence.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, close_old_connections, transaction
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models.functions import Now
+
+from compute.models import Operation
+from compute.states import OperationState
+
+log = structlog.get_logger(__name__)
+
+LEASE_S = 15
+HEARTBEAT_S = 4
+
+_PROCESS = f"{socket.gethostname()}:{os.getpid()}"
+
+
+def lease_end(seconds: float = LEASE_S) -> ExpressionWrapper:
+    """``seconds`` from now on the database's clock."""
+    return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
+
+
+def operation_claim(operation_id: str) -> Operation | None:
+    """Take a queued operation; None when someone else has it or it is over."""
+    return _take(Operation.objects.filter(pk=operation_id, state=OperationState.QUEUED.value), operation_id)
+
+
+def operation_take_over(operation_id: str) -> Operation | None:
+    """Take a running operation whose lease ran out, to clean up after it."""
+    expired = Q(state=OperationState.RUNNING.value, lease_until__lt=Now())
+    return _take(Operation.objects.filter(expired, pk=operation_id), operation_id)
+
+
+def _take(rows: Any, operation_id: str) -> Operation | None:
+    taken = rows.update(
+        state=OperationState.RUNNING.value,
+        fence=F("fence") + 1,
+        worker=_PROCESS,
+        lease_until=lease_end(),
+        started_at=Now(),
+    )
+    if not taken:
+        return None
+    return Operation.objects.select_related("instance", "instance__node", "node", "user").get(pk=operation_id)
+
+
+def operation_write(operation_id: Any, fence: int, **columns: Any) -> bool:
+    """Write to an operation that is still ours; False when it is not."""
+    rows = Operation.objects.filter(pk=operation_id, fence=fence, state=OperationState.RUNNING.value)
+    return bool(rows.update(**columns))
+
+
+def operation_close(operation: Operation, state: OperationState, columns: Mapping[str, Any]) -> bool:
+    """The last write: final state and outcome. False when the operation is no longer ours."""
+    with transaction.atomic():
+        closed = operation_write(
+            operation.pk,
+            operation.fence,
+            state=state.value,
+            finished_at=Now(),
+            lease_until=None,
+            **columns,
+        )
+        if closed:
+            operation.refresh_from_db()
+    return closed
+
+
+class Heartbeat:
+    """One thread per process that renews the leases of all operations running in it."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, tuple[int, threading.Event]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def hold(self, operation: Operation) -> threading.Event:
+        """Keep the lease until ``release``; the event is set once it was lost."""
+        lost = threading.Event()
+        with self._lock:
+            self._held[str(operation.pk)] = (operation.fence, lost)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+                self._thread.start()
+        return lost
+
+    def release(self, operation: Operation) -> None:
+        with self._lock:
+            self._held.pop(str(operation.pk), None)
+
+    def _run(self) -> None:
+        pause = threading.Event()
+        while not pause.wait(HEARTBEAT_S):
+            with self._lock:
+                held = dict(self._held)
+                if not held:
+                    self._thread = None
+                    return
+            for operation_id, (fence, lost) in held.items():
+                self._renew(operation_id, fence, lost)
+            close_old_connections()
+
+    def _renew(self, operation_id: str, fence: int, lost: threading.Event) -> None:
+        try:
+            if not operation_write(operation_id, fence, lease_until=lease_end()):
+                with self._lock:
+                    still_held = operation_id in self._held
+                if still_held:
+                    lost.set()
+        except DatabaseError as error:
+            # The lease outlives a few missed beats; the next one tries again.
+            log.warning("heartbeat_failed", operation=operation_id, reason=str(error))
+
+
+heartbeat = Heartbeat()

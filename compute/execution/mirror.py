@@ -1,0 +1,183 @@
+"""Make the rows equal to what an engine shows, and tell what changed.
+
+Observations are truth, events are only hints to observe. Every function here takes what
+``Backend.instance_list`` or ``instance_get`` returned and is safe to run twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from compute.backends.types import InstanceInfo
+from compute.events import Fact, events_publish
+from compute.models import Instance, Node, Operation, Project
+from compute.states import ACTIVE_OPERATION_STATES, InstanceState
+
+# A row whose create operation ended without an engine id and without its own clean-up.
+_ORPHAN_AFTER = timedelta(minutes=2)
+_ACTIVE = sorted(ACTIVE_OPERATION_STATES)
+
+# Operations that add and remove the row themselves.
+_ROW_OWNERS = ["instance.create", "instance.delete"]
+
+_FACT_OF_STATE = {
+    InstanceState.RUNNING: "instance.started",
+    InstanceState.STOPPED: "instance.stopped",
+    InstanceState.PAUSED: "instance.paused",
+    InstanceState.ERROR: "instance.failed",
+}
+
+
+def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
+    """Write what was seen of these instances; the others of the node are left alone."""
+    if not infos:
+        return
+    with transaction.atomic():
+        rows = _rows_by_engine_id(node, infos)
+        facts: list[Fact] = []
+        created: list[Instance] = []
+        for info in infos:
+            row = rows.get(info.engine_id) or _row_being_made(node, info)
+            if row is None:
+                row = _row_new(node, info)
+                created.append(row)
+                facts.append(Fact("instance.created", f"{row.name} appeared on {node.name}.", instance=row))
+                continue
+            fact = _row_update(row, info)
+            if fact is not None:
+                facts.append(fact)
+        Instance.objects.bulk_create(created)
+        events_publish(facts)
+
+
+def instances_observe_complete(node: Node, infos: Sequence[InstanceInfo]) -> None:
+    """Write a complete list: what it does not hold is gone."""
+    with transaction.atomic():
+        instances_observe(node, infos)
+        seen = {info.engine_id for info in infos}
+        known = Instance.objects.filter(node=node).exclude(engine_id="").values_list("engine_id", flat=True)
+        instances_gone(node, set(known) - seen)
+        orphans = Instance.objects.filter(
+            node=node, engine_id="", created_at__lt=timezone.now() - _ORPHAN_AFTER
+        ).exclude(operations__state__in=_ACTIVE)
+        for row in orphans:
+            instance_forget(row)
+
+
+def instances_gone(node: Node, engine_ids: Iterable[str]) -> None:
+    """Remove the rows of instances that the engine no longer has. One that is being made or
+    deleted right now is left to its operation."""
+    wanted = list(engine_ids)
+    if not wanted:
+        return
+    rows = Instance.objects.filter(node=node, engine_id__in=wanted).exclude(
+        operations__in=Operation.objects.filter(action__in=_ROW_OWNERS, state__in=_ACTIVE)
+    )
+    for row in rows:
+        instance_forget(row)
+
+
+def instance_forget(row: Instance) -> None:
+    """Remove one row and say so. Its operations and events stay, by id and name."""
+    with transaction.atomic():
+        events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row)])
+        Instance.objects.filter(pk=row.pk).delete()
+
+
+def instance_adopt(row: Instance, info: InstanceInfo) -> None:
+    """Bind the row of a create operation to what was made for it."""
+    try:
+        with transaction.atomic():
+            row.refresh_from_db()
+            fact = _row_update(row, info)
+            if fact is not None:
+                events_publish([fact])
+    except IntegrityError:
+        # Another row took this engine id first: a full list ran between make and mark.
+        Instance.objects.filter(node=row.node, engine_id=info.engine_id).exclude(pk=row.pk).delete()
+        row.refresh_from_db()
+        _row_update(row, info)
+
+
+def _rows_by_engine_id(node: Node, infos: Sequence[InstanceInfo]) -> dict[str, Instance]:
+    rows = Instance.objects.filter(node=node)
+    if len(infos) <= 200:
+        rows = rows.filter(engine_id__in=[info.engine_id for info in infos])
+    return {row.engine_id: row for row in rows if row.engine_id}
+
+
+def _row_being_made(node: Node, info: InstanceInfo) -> Instance | None:
+    """The row that waits for this instance. The mark alone is no proof: images made from a
+    container inherit its labels, so the row must still be without an engine id."""
+    if not info.instance_id:
+        return None
+    return (
+        Instance.objects.filter(node=node, engine_id="", name=info.name)
+        .filter(pk__in=_uuid_list(info.instance_id))
+        .first()
+    )
+
+
+def _uuid_list(text: str) -> list[str]:
+    return [text] if len(text) == 36 else []
+
+
+def _row_new(node: Node, info: InstanceInfo) -> Instance:
+    row = Instance(
+        node=node,
+        backend=node.backend,
+        project=Project.objects.get(is_default=True),
+        engine_id=info.engine_id,
+        created_at=info.created_at or timezone.now(),
+        managed=False,
+    )
+    for column, value in _observed(info).items():
+        setattr(row, column, value)
+    return row
+
+
+def _observed(info: InstanceInfo) -> dict[str, Any]:
+    columns = {
+        "engine_id": info.engine_id,
+        "name": info.name[:255],
+        "type": str(info.type),
+        "state": str(info.state),
+        "status": info.status[:255],
+        "health": info.health[:32],
+        "image": info.image[:500],
+        "cpu_cores": info.cpu_cores,
+        "memory_bytes": info.memory_bytes,
+        "storage_bytes": info.storage_bytes,
+        "networks": [asdict(item) for item in info.networks],
+        "storage": [asdict(item) for item in info.storage],
+        "ports": [asdict(item) for item in info.ports],
+        "engine_labels": dict(info.labels),
+        "started_at": info.started_at,
+        "finished_at": info.finished_at,
+    }
+    if info.config:
+        columns["config"] = dict(info.config)
+    return columns
+
+
+def _row_update(row: Instance, info: InstanceInfo) -> Fact | None:
+    """Save the columns that differ; the fact that tells it, or None when nothing did."""
+    changed = {column: value for column, value in _observed(info).items() if getattr(row, column) != value}
+    if not changed:
+        return None
+    old_state = row.state
+    for column, value in changed.items():
+        setattr(row, column, value)
+    if "state" in changed and row.state != InstanceState.RUNNING and row.pending_changes:
+        row.pending_changes = {}
+    row.save(update_fields=[*changed, "pending_changes", "updated_at"])
+    if row.state != old_state:
+        kind = _FACT_OF_STATE.get(InstanceState(row.state), "instance.updated")
+        return Fact(kind, f"{row.name} is {row.state}.", instance=row, details={"from": old_state})
+    return Fact("instance.updated", f"{row.name} changed.", instance=row, details={"fields": sorted(changed)})

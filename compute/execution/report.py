@@ -1,0 +1,82 @@
+"""The reporter: how backend code writes to the operation it works for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import asdict
+
+from compute.backends.types import UndoStep
+from compute.errors import OperationCancelled, OperationInterrupted
+from compute.events import operation_progress_send
+from compute.execution.lease import operation_write
+from compute.models import Operation, OperationLog
+
+# Screens need no more than this many steps of a bar in a second.
+_WRITE_EVERY_S = 0.25
+
+
+class OperationReporter:
+    """Writes with the fence of the claim, so a worker that was taken for dead writes nothing."""
+
+    def __init__(self, operation: Operation, lost: threading.Event) -> None:
+        self._operation = operation
+        self._lost = lost
+        self._written_at = 0.0
+        self._checked_at = 0.0
+        self.undo_steps: list[UndoStep] = [UndoStep(**step) for step in operation.undo_steps]
+
+    def progress(self, percent: float, step: str) -> None:
+        bounded = min(100.0, max(self._operation.progress, percent))
+        new_step = step[:255] != self._operation.step
+        self._operation.progress, self._operation.step = bounded, step[:255]
+        now = time.monotonic()
+        if new_step or now - self._written_at >= _WRITE_EVERY_S:
+            self._written_at = now
+            self._write(progress=bounded, step=step[:255])
+            self._send()
+        if new_step:
+            self.log(step)
+        self.checkpoint()
+
+    def log(self, line: str) -> None:
+        OperationLog.objects.create(operation=self._operation, line=line[:2000])
+
+    def checkpoint(self) -> None:
+        if self._lost.is_set():
+            raise OperationInterrupted("Another worker took this operation over.")
+        now = time.monotonic()
+        if now - self._checked_at < _WRITE_EVERY_S:
+            return
+        self._checked_at = now
+        row = Operation.objects.filter(pk=self._operation.pk).values("cancel_requested", "fence").first()
+        if row is None or row["fence"] != self._operation.fence:
+            self._lost.set()
+            raise OperationInterrupted("Another worker took this operation over.")
+        if row["cancel_requested"] and self._operation.may_cancel:
+            raise OperationCancelled("The operation was cancelled.")
+
+    def undo(self, step: UndoStep) -> None:
+        self.checkpoint()
+        self.undo_steps.append(step)
+        self._write(undo_steps=[asdict(item) for item in self.undo_steps])
+
+    def _write(self, **columns: object) -> None:
+        if not operation_write(self._operation.pk, self._operation.fence, **columns):
+            self._lost.set()
+            raise OperationInterrupted("Another worker took this operation over.")
+
+    def _send(self) -> None:
+        operation = self._operation
+        project = str(operation.project_id) if operation.project_id else None
+        operation_progress_send(
+            str(operation.pk),
+            project,
+            {
+                "instance": str(operation.instance_uid) if operation.instance_uid else None,
+                "action": operation.action,
+                "progress": round(operation.progress, 1),
+                "step": operation.step,
+                "state": operation.state,
+            },
+        )

@@ -1,0 +1,225 @@
+"""Run one operation from claim to close, and clean up after those whose worker was lost.
+
+The broker only rings: whoever claims the row runs it. Whatever goes wrong ends in a closed
+operation with a reason, and with the engine as it was before a failed create.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+
+from compute.actor import Actor
+from compute.audit import audit
+from compute.backends.base import Backend
+from compute.backends.registry import backend_for
+from compute.backends.types import UndoStep
+from compute.errors import (
+    BackendUnavailable,
+    ComputeError,
+    InstanceNotFound,
+    OperationCancelled,
+    OperationInterrupted,
+)
+from compute.events import Fact, event_publish
+from compute.execution.handlers import Work, handler_for, instance_reread
+from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
+from compute.execution.mirror import instance_forget
+from compute.execution.report import OperationReporter
+from compute.models import Instance, Node, Operation
+from compute.selectors.nodes import node_config
+from compute.states import OperationState
+
+log = structlog.get_logger(__name__)
+
+# How many operations of one node a process runs at once: a hung engine must not take them all.
+_SLOTS_PER_NODE = 6
+_slots: dict[str, threading.BoundedSemaphore] = defaultdict(
+    lambda: threading.BoundedSemaphore(_SLOTS_PER_NODE)
+)
+
+
+def operation_execute(operation_id: str) -> bool:
+    """Run it if it is still queued. False when its node is at its limit here: ring again later."""
+    node_id = Operation.objects.filter(pk=operation_id).values_list("node_id", flat=True).first()
+    slot = _slots[str(node_id)]
+    if not slot.acquire(blocking=False):
+        return False
+    try:
+        operation = operation_claim(operation_id)
+        if operation is not None:
+            _run(operation)
+    finally:
+        slot.release()
+    return True
+
+
+def _run(operation: Operation) -> None:
+    lost = heartbeat.hold(operation)
+    report = OperationReporter(operation, lost)
+    _tell(operation, "operation.running")
+    try:
+        work = _work(operation, report)
+        _handle(work)
+    except OperationInterrupted:
+        # Another process owns it now and undoes what this one recorded.
+        log.warning("operation_lost", operation=str(operation.pk))
+    except ComputeError as error:
+        _finish_badly(operation, report, error)
+    finally:
+        heartbeat.release(operation)
+
+
+def _work(operation: Operation, report: OperationReporter) -> Work:
+    if operation.node is None:
+        raise BackendUnavailable("The node of this operation was removed.")
+    return Work(operation, operation.node, backend_for(node_config(operation.node)), report)
+
+
+def _handle(work: Work) -> None:
+    operation = work.operation
+    handler = handler_for(operation.action)
+    if handler is None:
+        raise ComputeError(f"No part of LibGo knows how to do “{operation.action}”.")
+    try:
+        work.report.checkpoint()
+        result = handler(work)
+    except ComputeError:
+        raise
+    except Exception as error:  # the outermost frame of foreign code: it must still end closed
+        log.exception("operation_crashed", operation=str(operation.pk), action=operation.action)
+        raise ComputeError(
+            f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."
+        ) from error
+    _close(
+        operation,
+        OperationState.SUCCEEDED,
+        {"progress": 100.0, "step": "Done", "result": result, "undo_steps": []},
+    )
+
+
+def _finish_badly(operation: Operation, report: OperationReporter, error: ComputeError) -> None:
+    left = _undo(operation, report.undo_steps)
+    _row_settle(operation)
+    cancelled = isinstance(error, OperationCancelled)
+    state = OperationState.CANCELLED if cancelled else OperationState.FAILED
+    _close(operation, state, _error_columns(error, left))
+
+
+def _error_columns(error: ComputeError, left: list[UndoStep]) -> dict[str, Any]:
+    return {
+        "error_code": error.code,
+        "error_message": error.message[:2000],
+        "error_details": error.details,
+        "undo_steps": [asdict(step) for step in left],
+        "undo_pending": bool(left),
+    }
+
+
+def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
+    """Take steps back, last first; those that could not be, oldest first."""
+    if not steps or operation.node is None:
+        return []
+    left: list[UndoStep] = []
+    backend = None
+    for step in reversed(steps):
+        try:
+            backend = backend or backend_for(node_config(operation.node))
+            backend.undo(step)
+        except ComputeError as error:
+            log.warning("undo_failed", operation=str(operation.pk), kind=step.kind, reason=error.message)
+            left.insert(0, step)
+    return left
+
+
+def _row_settle(operation: Operation) -> None:
+    """After a bad end: no row for what was not made, and the truth about what is there."""
+    row = Instance.objects.filter(pk=operation.instance_uid).select_related("node").first()
+    if row is None:
+        return
+    if operation.action == "instance.create":
+        instance_forget(row)
+        return
+    operation.instance = row
+    try:
+        _reread_quietly(operation, row.node)
+    except ComputeError as error:
+        log.info("reread_failed", instance=str(row.pk), reason=error.message)
+
+
+def _reread_quietly(operation: Operation, node: Node) -> None:
+    backend: Backend = backend_for(node_config(node))
+    work = Work(operation, node, backend, OperationReporter(operation, threading.Event()))
+    try:
+        instance_reread(work)
+    except InstanceNotFound:
+        return
+
+
+def _close(operation: Operation, state: OperationState, columns: dict[str, Any]) -> None:
+    if not operation_close(operation, state, columns):
+        log.warning("operation_lost_at_the_end", operation=str(operation.pk))
+        return
+    _tell(operation, f"operation.{state}")
+    username = operation.user.get_username() if operation.user else "system"
+    actor = Actor(operation.user_id, username, request_id=operation.request_id)
+    audit(
+        actor,
+        operation.action,
+        operation.instance_name,
+        target_uid=operation.instance_uid,
+        result=operation.error_code or str(state),
+        details={"operation": str(operation.pk)},
+    )
+
+
+def _tell(operation: Operation, fact: str) -> None:
+    event_publish(
+        Fact(
+            fact,
+            operation.error_message or f"{operation} is {operation.state}.",
+            operation=operation,
+            username=operation.user.get_username() if operation.user else "",
+            details={"state": operation.state, "error": operation.error_code or None},
+        )
+    )
+
+
+def operation_recover(operation_id: str) -> None:
+    """Close an operation whose worker was lost: undo what it recorded, then say so."""
+    operation = operation_take_over(operation_id)
+    if operation is None:
+        return
+    lost = heartbeat.hold(operation)
+    try:
+        report = OperationReporter(operation, lost)
+        left = _undo(operation, report.undo_steps)
+        _row_settle(operation)
+        _close(operation, *_outcome_of_lost(operation, left))
+    finally:
+        heartbeat.release(operation)
+
+
+def _outcome_of_lost(operation: Operation, left: list[UndoStep]) -> tuple[OperationState, dict[str, Any]]:
+    if operation.action == "instance.create":
+        message = "The worker was lost while it made this instance. Everything it had made was removed."
+        return OperationState.FAILED, _error_columns(OperationInterrupted(message), left)
+    message = (
+        "The worker was lost on the way, and how far it came is not known. The instance was read again: "
+        "look at its state, and repeat the action if it is still wanted."
+    )
+    return OperationState.INTERRUPTED, _error_columns(OperationInterrupted(message), left)
+
+
+def undo_finish(operation_id: str) -> None:
+    """Take back what could not be when the operation ended because its engine was away."""
+    operation = Operation.objects.select_related("node").get(pk=operation_id)
+    steps = [UndoStep(**step) for step in operation.undo_steps]
+    left = _undo(operation, steps)
+    Operation.objects.filter(pk=operation_id, undo_pending=True).update(
+        undo_steps=[asdict(step) for step in left], undo_pending=bool(left)
+    )

@@ -1,0 +1,53 @@
+"""What must happen even if a bell was not heard or a process died: rung every few seconds."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from compute.models import AuditEvent, Event, IdempotencyKey, Operation, RefreshToken
+from compute.states import ACTIVE_OPERATION_STATES, OperationState
+
+RING_AGAIN_AFTER = timedelta(seconds=10)
+_BATCH = 200
+
+_KEEP_EVENTS = timedelta(days=30)
+_KEEP_OPERATIONS = timedelta(days=90)
+_KEEP_AUDIT = timedelta(days=365)
+_KEEP_IDEMPOTENCY = timedelta(days=2)
+
+
+def operations_unheard() -> list[str]:
+    """Queued operations whose bell was rung too long ago; marked as rung now."""
+    overdue = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - RING_AGAIN_AFTER)
+    rows = Operation.objects.filter(overdue, state=OperationState.QUEUED.value).order_by("created_at")
+    found = [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
+    Operation.objects.filter(pk__in=found).update(dispatched_at=Now())
+    return found
+
+
+def operations_lost() -> list[str]:
+    """Running operations whose lease ran out."""
+    rows = Operation.objects.filter(state=OperationState.RUNNING.value, lease_until__lt=Now())
+    return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
+
+
+def undos_pending() -> list[str]:
+    """Ended operations with steps to take back, on nodes that answer again."""
+    rows = Operation.objects.filter(undo_pending=True, node__is_reachable=True)
+    return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
+
+
+def retention_apply() -> None:
+    """Drop what is older than it is kept for."""
+    now = timezone.now()
+    Event.objects.filter(timestamp__lt=now - _KEEP_EVENTS).delete()
+    AuditEvent.objects.filter(timestamp__lt=now - _KEEP_AUDIT).delete()
+    IdempotencyKey.objects.filter(created_at__lt=now - _KEEP_IDEMPOTENCY).delete()
+    RefreshToken.objects.filter(expires_at__lt=now).delete()
+    Operation.objects.filter(finished_at__lt=now - _KEEP_OPERATIONS, undo_pending=False).exclude(
+        state__in=sorted(ACTIVE_OPERATION_STATES)
+    ).delete()

@@ -1,0 +1,225 @@
+"""Every read of instances. Lists cost one query, whatever the engines are doing."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db.models import Count, F, FilteredRelation, Q, QuerySet, Window
+from django.db.models.fields.json import KeyTextTransform
+
+from compute.actor import Actor
+from compute.errors import InstanceNotFound, InvalidInput
+from compute.models import Instance
+from compute.models.node import node_status
+from compute.selectors.access import visible
+from compute.selectors.masking import config_masked, mapping_masked
+from compute.selectors.page import Page, order_by, page_bounds, time_text
+from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType
+
+SORT_COLUMNS = {
+    "name": "name",
+    "created_at": "created_at",
+    "updated_at": "updated_at",
+    "state": "state",
+    "backend": "backend",
+    "type": "type",
+    "node": "node__name",
+    "image": "image",
+    "cpu": "cpu_cores",
+    "memory": "memory_bytes",
+}
+_OWN_LABEL = "libgo."
+_COLUMNS = (
+    "id name type backend engine_id state status health image config cpu_cores memory_bytes storage_bytes "
+    "networks storage ports engine_labels labels annotations managed pending_changes created_at started_at "
+    "finished_at updated_at node_id node__name node__is_enabled node__is_reachable node__is_draining "
+    "node__error project_id project__name active__id active__action active__state active__progress "
+    "active__step"
+).split()
+
+
+@dataclass(frozen=True)
+class InstanceFilter:
+    """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses."""
+
+    backend: str = ""
+    state: str = ""
+    type: str = ""
+    node: str = ""
+    project: str = ""
+    image: str = ""
+    q: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sort: list[str] = field(default_factory=list)
+    page: int = 1
+    page_size: int = 50
+
+
+def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
+    """One query: rows, their node, their active operation, and the total."""
+    start, end = page_bounds(wanted.page, wanted.page_size)
+    rows = _filtered(_rows(visible(actor, Instance.objects.all())), wanted)
+    ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
+    found = list(
+        rows.annotate(total=Window(Count("id"))).order_by(*ordering).values(*_COLUMNS, "total")[start:end]
+    )
+    total = found[0]["total"] if found else (rows.count() if start else 0)
+    return Page([_shape(row) for row in found], total, wanted.page, wanted.page_size)
+
+
+def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
+    """By id, or by a name that is unique among what the actor sees. Raises ``InstanceNotFound``;
+    ``InvalidInput`` when several share the name."""
+    rows = visible(actor, Instance.objects.select_related("node", "project"))
+    wanted = str(id_or_name)
+    try:
+        found = list(rows.filter(pk=uuid.UUID(wanted))[:1])
+    except ValueError:
+        found = list(rows.filter(name=wanted)[:2])
+    if len(found) > 1:
+        raise InvalidInput.field("name", f"several instances are called “{wanted}”; use the id.")
+    if not found:
+        raise InstanceNotFound(f"There is no instance “{wanted[:100]}”.", instance=wanted[:100])
+    return found[0]
+
+
+def instance_dict(instance: Instance) -> dict[str, Any]:
+    """The public shape of one instance, re-read with its active operation in one query."""
+    row = _rows(Instance.objects.filter(pk=instance.pk)).values(*_COLUMNS).first()
+    if row is None:
+        raise InstanceNotFound(f"The instance “{instance.name}” is gone.", instance=str(instance.pk))
+    return _shape(row)
+
+
+def instance_counts(actor: Actor) -> dict[str, Any]:
+    """``{"total", "by_state": {state: n}, "by_backend": {backend: n}}`` of what the actor sees."""
+    rows = visible(actor, Instance.objects.all()).values_list("backend", "state").annotate(n=Count("id"))
+    counts: dict[str, Any] = {"total": 0, "by_state": {}, "by_backend": {}}
+    for backend, state, n in rows:
+        counts["total"] += n
+        counts["by_state"][state] = counts["by_state"].get(state, 0) + n
+        counts["by_backend"][backend] = counts["by_backend"].get(backend, 0) + n
+    return counts
+
+
+def _rows(rows: QuerySet[Instance]) -> QuerySet[Instance]:
+    active = Q(operations__state__in=sorted(ACTIVE_OPERATION_STATES))
+    return rows.annotate(active=FilteredRelation("operations", condition=active))
+
+
+def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
+    if wanted.state:
+        rows = rows.filter(state=_one_of("state", wanted.state, InstanceState))
+    if wanted.type:
+        rows = rows.filter(type=_one_of("type", wanted.type, InstanceType))
+    if wanted.backend:
+        rows = rows.filter(backend=wanted.backend)
+    if wanted.image:
+        rows = rows.filter(image__icontains=wanted.image)
+    if wanted.node:
+        rows = rows.filter(_id_or_name("node", wanted.node))
+    if wanted.project:
+        rows = rows.filter(_id_or_name("project", wanted.project))
+    if wanted.q:
+        found = Q()
+        for column in ("name", "image", "status", "networks", "engine_id"):
+            found |= Q(**{f"{column}__icontains": wanted.q})
+        rows = rows.filter(found)
+    for number, (key, value) in enumerate(wanted.labels.items()):
+        own, theirs = f"own{number}", f"theirs{number}"
+        rows = rows.alias(
+            **{own: KeyTextTransform(key, "labels"), theirs: KeyTextTransform(key, "engine_labels")}
+        ).filter(Q(**{own: value}) | Q(**{theirs: value}))
+    return rows
+
+
+def _one_of(name: str, value: str, words: type[InstanceState] | type[InstanceType]) -> str:
+    known = [word.value for word in words]
+    if value not in known:
+        raise InvalidInput.field(name, f"“{value[:50]}” is not one of {', '.join(known)}.")
+    return value
+
+
+def _id_or_name(relation: str, value: str) -> Q:
+    try:
+        return Q(**{f"{relation}_id": uuid.UUID(value)})
+    except ValueError:
+        return Q(**{f"{relation}__name": value})
+
+
+def _shape(row: Mapping[str, Any]) -> dict[str, Any]:
+    status = node_status(row["node__is_enabled"], row["node__is_reachable"], row["node__is_draining"])
+    stale = not (row["node__is_enabled"] and row["node__is_reachable"])
+    base = f"/api/v1/compute/instances/{row['id']}"
+    return {
+        "id": str(row["id"]),
+        "name": row["name"],
+        "uuid": row["engine_id"] if row["type"] == InstanceType.VM and row["engine_id"] else str(row["id"]),
+        "type": row["type"],
+        "backend": row["backend"],
+        "node": {"id": str(row["node_id"]), "name": row["node__name"], "status": str(status)},
+        "project": {"id": str(row["project_id"]), "name": row["project__name"]},
+        "state": row["state"],
+        "status": _sentence(row, stale),
+        "health": row["health"],
+        "stale": stale,
+        "active_operation": _active(row),
+        "engine_id": row["engine_id"],
+        "image": row["image"],
+        "config": config_masked(row["config"]),
+        "resources": {
+            "cpu": {"cores": row["cpu_cores"]},
+            "memory": {"limit": row["memory_bytes"]},
+            "storage": {"total_space": row["storage_bytes"]},
+        },
+        "networks": row["networks"],
+        "storage": row["storage"],
+        "ports": row["ports"],
+        "labels": labels_shown(row["engine_labels"], row["labels"]),
+        "annotations": row["annotations"],
+        "managed": row["managed"],
+        "pending_changes": row["pending_changes"],
+        "created_at": time_text(row["created_at"]),
+        "started_at": time_text(row["started_at"]),
+        "finished_at": time_text(row["finished_at"]),
+        "updated_at": time_text(row["updated_at"]),
+        "links": {"self": base, "usage": f"{base}/usage", "events": f"{base}/events", "logs": f"{base}/logs"},
+    }
+
+
+def labels_shown(engine: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Labels of engine and LibGo together, without LibGo's own marks, secrets masked."""
+    return mapping_masked({k: v for k, v in {**engine, **own}.items() if not k.startswith(_OWN_LABEL)})
+
+
+def _sentence(row: Mapping[str, Any], stale: bool) -> str:
+    if stale and not row["node__is_enabled"]:
+        return f"Last seen {row['state']}; the node {row['node__name']} is disabled."
+    if stale:
+        reason = row["node__error"] or "it does not answer"
+        return f"Last seen {row['state']}; the node {row['node__name']} is unreachable: {reason}"
+    if row["active__action"]:
+        return f"{_progressive(row['active__action']).capitalize()}: {row['active__step'] or 'waiting'}"
+    return str(row["status"] or row["state"].capitalize())
+
+
+def _active(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    if row["active__id"] is None:
+        return None
+    return {
+        "id": str(row["active__id"]),
+        "action": _progressive(row["active__action"]),
+        "state": row["active__state"],
+        "progress": row["active__progress"],
+        "step": row["active__step"],
+    }
+
+
+def _progressive(action: str) -> str:
+    try:
+        return Action(action.removeprefix("instance.")).progressive
+    except ValueError:
+        return action

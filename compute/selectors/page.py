@@ -1,0 +1,50 @@
+"""Pages of lists, the same for every noun."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from compute.errors import InvalidInput
+
+PAGE_SIZE_MAX = 500
+
+
+@dataclass(frozen=True)
+class Page:
+    """``items`` have the shape of the public API."""
+
+    items: list[dict[str, Any]]
+    total: int
+    page: int
+    page_size: int
+
+    @property
+    def pages(self) -> int:
+        return max(1, -(-self.total // self.page_size))
+
+
+def page_bounds(page: int, page_size: int) -> tuple[int, int]:
+    """Offset and end. Raises ``InvalidInput`` outside 1.. and 1..``PAGE_SIZE_MAX``."""
+    if not 1 <= page <= 1_000_000:
+        raise InvalidInput.field("page", "must be 1 or more.")
+    if not 1 <= page_size <= PAGE_SIZE_MAX:
+        raise InvalidInput.field("page_size", f"must be between 1 and {PAGE_SIZE_MAX}.")
+    return (page - 1) * page_size, page * page_size
+
+
+def order_by(sort: list[str], columns: dict[str, str], tie: str) -> list[str]:
+    """``["-created_at", "name"]`` as columns, with ``tie`` last so that pages never overlap."""
+    ordering = []
+    for word in sort:
+        descending, name = word.startswith("-"), word.lstrip("-")
+        if name not in columns:
+            raise InvalidInput.field("sort", f"“{name}” is not one of {', '.join(sorted(columns))}.")
+        ordering.append(("-" if descending else "") + columns[name])
+    return [*ordering, tie]
+
+
+def time_text(value: datetime | None) -> str | None:
+    """RFC 3339 in UTC."""
+    return None if value is None else value.isoformat().replace("+00:00", "Z")

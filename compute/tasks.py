@@ -1,0 +1,45 @@
+"""Celery's view of LibGo: bells, not plans. Every task may run twice or never; rows decide."""
+
+from __future__ import annotations
+
+from celery import shared_task
+
+from compute.execution import runner, sweep
+
+_RING_LATER_S = 1
+
+
+@shared_task(ignore_result=True)
+def operation_run(operation_id: str) -> None:
+    """Carry out one operation."""
+    if not runner.operation_execute(operation_id):
+        operation_run.apply_async((operation_id,), countdown=_RING_LATER_S)
+
+
+@shared_task(ignore_result=True)
+def operation_recover(operation_id: str) -> None:
+    """Close one operation whose worker was lost."""
+    runner.operation_recover(operation_id)
+
+
+@shared_task(ignore_result=True)
+def undo_finish(operation_id: str) -> None:
+    """Take back what a dead engine kept."""
+    runner.undo_finish(operation_id)
+
+
+@shared_task(ignore_result=True)
+def operations_sweep() -> None:
+    """Ring again what was not heard, recover what was lost."""
+    for operation_id in sweep.operations_unheard():
+        operation_run.delay(operation_id)
+    for operation_id in sweep.operations_lost():
+        operation_recover.delay(operation_id)
+    for operation_id in sweep.undos_pending():
+        undo_finish.delay(operation_id)
+
+
+@shared_task(ignore_result=True)
+def retention_apply() -> None:
+    """Drop old records."""
+    sweep.retention_apply()
