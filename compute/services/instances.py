@@ -1,0 +1,366 @@
+"""Asked-for changes to instances: validate, permission, state, capability, limits, intent.
+
+Every door (API, page, older facades) comes through here.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from compute.actor import Actor
+from compute.audit import audit
+from compute.backends.capabilities import Capability
+from compute.backends.registry import backend_class, backend_for
+from compute.backends.types import LogLine, LogQuery, Resources
+from compute.errors import (
+    InstanceNotFound,
+    InvalidInput,
+    InvalidState,
+    NameConflict,
+    NotFound,
+    OperationNotSupported,
+    PolicyDenied,
+)
+from compute.events import Fact, event_publish
+from compute.execution.mirror import instances_gone, instances_observe
+from compute.live import usage_recent
+from compute.models import Instance, Node, Operation, Project
+from compute.selectors.access import permission_require, visible
+from compute.selectors.instances import instance_get
+from compute.selectors.nodes import node_config
+from compute.selectors.page import time_text
+from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
+from compute.services.instance_body import InstanceCreate, labels_check, name_check, resources_check
+from compute.services.limits import limits_check, limits_lock
+from compute.services.nodes import node_pick, node_require
+from compute.services.operations import Intent, operation_submit
+from compute.states import (
+    ACTION_PERMISSIONS,
+    ALLOWED_FROM,
+    Action,
+    InstanceState,
+    InstanceType,
+    Permission,
+)
+
+__all__ = ["InstanceCreate", "instance_act", "instance_create", "instance_delete", "instance_update"]
+
+_CAPABILITY_OF = {
+    Action.PAUSE: Capability.PAUSE,
+    Action.UNPAUSE: Capability.PAUSE,
+    Action.KILL: Capability.KILL,
+    Action.RESET: Capability.RESET,
+    Action.UPDATE: Capability.RESIZE,
+}
+# Already there: nothing to ask the engine for.
+_GOAL = {
+    Action.START: InstanceState.RUNNING,
+    Action.STOP: InstanceState.STOPPED,
+    Action.PAUSE: InstanceState.PAUSED,
+    Action.UNPAUSE: InstanceState.RUNNING,
+}
+_SIGNALS = frozenset("HUP INT QUIT KILL TERM USR1 USR2 STOP CONT WINCH".split())
+_TIMEOUT_MAX_S = 600.0
+_UPDATABLE = {"resources", "labels", "annotations"}
+_DEFAULT_TYPE = {"docker": InstanceType.CONTAINER, "kvm": InstanceType.VM}
+
+
+def instance_create(
+    actor: Actor, body: InstanceCreate, *, idempotency: Idempotency | None = None
+) -> Operation:
+    """Ask for a new instance. Raises ``InvalidInput``, ``PolicyDenied``, ``NameConflict``,
+    ``ResourceLimitExceeded``, ``BackendUnavailable`` and the errors of ``node_pick``."""
+    earlier = idempotency_lookup(actor, idempotency)
+    if earlier is not None:
+        return earlier
+    project = _project(actor, body.project)
+    permission_require(actor, Permission.CREATE, project.pk)
+    name = name_check(body.name)
+    resources = resources_check(body.resources)
+    labels = labels_check("labels", body.labels)
+    annotations = labels_check("annotations", body.annotations)
+    node = node_pick(actor, body.backend, body.node)
+    _mixed_check(node)
+    kind = _type(body.type, node)
+    config = backend_class(node.backend).config_validate(
+        _config_with_networks(body), allow_root_equivalent=actor.is_admin
+    )
+    params = {
+        "config": config,
+        "resources": asdict(resources),
+        "labels": labels,
+        "auto_start": bool(body.auto_start),
+    }
+    with transaction.atomic():
+        limits_lock()
+        earlier = idempotency_lookup(actor, idempotency)
+        if earlier is not None:
+            return earlier
+        limits_check(project, resources)
+        row = _row_reserve(node, project, name, kind)
+        Instance.objects.filter(pk=row.pk).update(
+            image=str(config.get("image", ""))[:500],
+            config=config,
+            labels=labels,
+            annotations=annotations,
+            cpu_cores=resources.cpu_cores,
+            memory_bytes=resources.memory_bytes,
+            storage_bytes=resources.storage_bytes,
+        )
+        event_publish(
+            Fact("instance.created", f"{name} is being made.", instance=row, username=actor.username)
+        )
+        operation = operation_submit(actor, Intent("instance.create", node, row, params, may_cancel=True))
+        idempotency_store(actor, idempotency, operation)
+    return operation
+
+
+def instance_act(
+    actor: Actor, id_or_name: str | uuid.UUID, action: Action, options: Mapping[str, Any]
+) -> Operation | None:
+    """Ask for a lifecycle change; None when the instance is already as wanted.
+
+    ``options``: ``force`` and ``timeout`` (seconds) for stop, ``timeout`` for restart, ``signal``
+    for kill. Raises ``InvalidState``, ``InstanceBusy``, ``OperationNotSupported``,
+    ``BackendUnavailable``.
+    """
+    params = _options_check(action, options)
+    with transaction.atomic():
+        instance = instance_get(actor, id_or_name)
+        permission_require(actor, ACTION_PERMISSIONS[action], instance.project_id)
+        _capability_require(instance, _CAPABILITY_OF.get(action))
+        node_require(instance.node)
+        state = InstanceState(instance.state)
+        if not instance.engine_id:
+            return operation_submit(actor, Intent(f"instance.{action}", instance.node, instance, params))
+        if state not in ALLOWED_FROM[action]:
+            raise InvalidState(f"{instance.name} is {state}; it cannot {action} now.", state=str(state))
+        if _GOAL.get(action) == state and not _is_busy(instance):
+            return None
+        return operation_submit(actor, Intent(f"instance.{action}", instance.node, instance, params))
+
+
+def instance_update(
+    actor: Actor, id_or_name: str | uuid.UUID, changes: Mapping[str, Any]
+) -> Operation | None:
+    """Merge ``resources``, ``labels``, ``annotations``; None when no engine call is needed."""
+    unknown = sorted(set(changes) - _UPDATABLE)
+    if unknown:
+        raise InvalidInput.field(unknown[0], f"cannot be changed; only {', '.join(sorted(_UPDATABLE))} can.")
+    with transaction.atomic():
+        limits_lock()
+        instance = instance_get(actor, id_or_name)
+        permission_require(actor, Permission.UPDATE, instance.project_id)
+        _labels_apply(actor, instance, changes)
+        resources = resources_check(changes.get("resources") or {})
+        if resources == Resources():
+            return None
+        if resources.storage_bytes is not None:
+            raise InvalidInput.field("resources.storage.total_space", "is set at creation.")
+        _capability_require(instance, Capability.RESIZE)
+        node_require(instance.node)
+        limits_check(instance.project, _merged(instance, resources), but=instance.pk)
+        intent = Intent("instance.update", instance.node, instance, {"resources": asdict(resources)})
+        return operation_submit(actor, intent)
+
+
+def instance_delete(
+    actor: Actor, id_or_name: str | uuid.UUID, *, force: bool = False, keep_storage: bool = False
+) -> Operation:
+    """Ask for removal. A running instance is removed only with ``force``."""
+    with transaction.atomic():
+        instance = instance_get(actor, id_or_name)
+        permission_require(actor, Permission.DELETE, instance.project_id)
+        node_require(instance.node)
+        live = instance.state in (InstanceState.RUNNING, InstanceState.PAUSED)
+        if live and not force and not _is_busy(instance):
+            raise InvalidState(
+                f"{instance.name} is {instance.state}. Stop it first, or delete it with force.",
+                state=instance.state,
+            )
+        params = {"keep_storage": keep_storage, "force": force}
+        return operation_submit(actor, Intent("instance.delete", instance.node, instance, params))
+
+
+def instance_refresh(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
+    """Read the engine now and return the row as it then is."""
+    instance = instance_get(actor, id_or_name)
+    node_require(instance.node)
+    if not instance.engine_id:
+        return instance
+    try:
+        info = backend_for(node_config(instance.node)).instance_get(instance.engine_id)
+    except InstanceNotFound:
+        instances_gone(instance.node, [instance.engine_id])
+        raise
+    instances_observe(instance.node, [info])
+    return instance_get(actor, instance.pk)
+
+
+def instance_usage(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
+    """The newest sample: from the sampler if it is fresh, else from the engine.
+
+    Raises ``InvalidState`` when the instance does not run.
+    """
+    instance = instance_get(actor, id_or_name)
+    if instance.state != InstanceState.RUNNING:
+        raise InvalidState(f"{instance.name} is {instance.state}, so it uses nothing.", state=instance.state)
+    recent = usage_recent(str(instance.pk), 1)
+    if recent and instance.node.is_reachable:
+        return recent[0]
+    node_require(instance.node)
+    sample = asdict(backend_for(node_config(instance.node)).usage(instance.engine_id))
+    return {**sample, "timestamp": time_text(sample["timestamp"])}
+
+
+def instance_logs(actor: Actor, id_or_name: str | uuid.UUID, query: LogQuery) -> list[LogLine]:
+    """A bounded piece of the log. Its content needs the permission ``console``."""
+    instance = instance_get(actor, id_or_name)
+    permission_require(actor, Permission.CONSOLE, instance.project_id)
+    _capability_require(instance, Capability.LOGS)
+    node_require(instance.node)
+    if not instance.engine_id:
+        return []
+    return backend_for(node_config(instance.node)).logs_read(instance.engine_id, query)
+
+
+def _project(actor: Actor, wanted: str | None) -> Project:
+    rows = visible(actor, Project.objects.all(), "pk")
+    if wanted is None:
+        found = rows.filter(is_default=True).first() or rows.first()
+    else:
+        try:
+            found = rows.filter(pk=uuid.UUID(str(wanted))).first()
+        except ValueError:
+            found = rows.filter(name=str(wanted)).first()
+    if found is None:
+        raise NotFound("There is no such project, or you are not a member of any.", project=wanted)
+    return found
+
+
+def _type(wanted: str | None, node: Node) -> InstanceType:
+    supported = backend_class(node.backend).supported_types
+    if wanted is None:
+        default = _DEFAULT_TYPE.get(node.backend)
+        return default if default in supported else sorted(supported)[0]
+    if wanted not in {str(kind) for kind in supported}:
+        names = ", ".join(sorted(str(kind) for kind in supported))
+        raise InvalidInput.field("type", f"the backend {node.backend} makes only: {names}.")
+    return InstanceType(wanted)
+
+
+def _config_with_networks(body: InstanceCreate) -> dict[str, Any]:
+    if not isinstance(body.config, Mapping):
+        raise InvalidInput.field("config", "must be an object.")
+    config = dict(body.config)
+    if body.networks is not None:
+        config.setdefault("networks", body.networks)
+    if body.storage is not None:
+        config.setdefault("disks", body.storage)
+    return config
+
+
+def _mixed_check(node: Node) -> None:
+    """``compute.allowMixedDeployments: false`` keeps a site to one kind of backend."""
+    if settings.LIBGO["compute"]["allow_mixed_deployments"]:
+        return
+    if Instance.objects.filter(managed=True).exclude(backend=node.backend).exists():
+        raise PolicyDenied(
+            "This site runs instances of one backend only (compute.allowMixedDeployments is false).",
+            rule="compute.allowMixedDeployments",
+        )
+
+
+def _row_reserve(node: Node, project: Project, name: str, kind: InstanceType) -> Instance:
+    """The row that holds the name. Other creates wait on the limits lock."""
+    if Instance.objects.filter(node=node, name=name).exists():
+        raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name)
+    try:
+        with transaction.atomic():
+            return Instance.objects.create(
+                node=node,
+                backend=node.backend,
+                project=project,
+                name=name,
+                type=str(kind),
+                state=InstanceState.CREATED.value,
+                managed=True,
+                created_at=timezone.now(),
+            )
+    except IntegrityError as error:
+        raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name) from error
+
+
+def _capability_require(instance: Instance, capability: Capability | None) -> None:
+    if capability is None:
+        return
+    known = instance.node.capabilities
+    # A node that was never probed is judged by its backend's class.
+    if not known:
+        known = [str(word) for word in backend_class(instance.backend).capabilities]
+    if str(capability) not in known:
+        raise OperationNotSupported(
+            f"The node {instance.node.name} cannot do this ({capability}).", capability=str(capability)
+        )
+
+
+def _is_busy(instance: Instance) -> bool:
+    return instance.operations.filter(state__in=["queued", "running"]).exists()
+
+
+def _options_check(action: Action, options: Mapping[str, Any]) -> dict[str, Any]:
+    known = {Action.STOP: {"force", "timeout"}, Action.RESTART: {"timeout"}, Action.KILL: {"signal"}}
+    allowed = known.get(action, set())
+    for key in options:
+        if key not in allowed:
+            raise InvalidInput.field(
+                str(key), f"{action} takes {', '.join(sorted(allowed)) or 'no options'}."
+            )
+    params = dict(options)
+    if not isinstance(params.get("force", False), bool):
+        raise InvalidInput.field("force", "must be true or false.")
+    timeout = params.get("timeout", 0)
+    if (
+        isinstance(timeout, bool)
+        or not isinstance(timeout, (int, float))
+        or not 0 <= timeout <= _TIMEOUT_MAX_S
+    ):
+        raise InvalidInput.field("timeout", f"must be seconds between 0 and {_TIMEOUT_MAX_S:g}.")
+    if action is Action.KILL:
+        signal = str(params.get("signal", "SIGKILL")).upper().removeprefix("SIG")
+        if signal not in _SIGNALS:
+            raise InvalidInput.field("signal", f"is not one of {', '.join(sorted(_SIGNALS))}.")
+        params["signal"] = f"SIG{signal}"
+    return params
+
+
+def _labels_apply(actor: Actor, instance: Instance, changes: Mapping[str, Any]) -> None:
+    columns = {
+        name: {**getattr(instance, name), **labels_check(name, changes[name])}
+        for name in ("labels", "annotations")
+        if name in changes
+    }
+    if not columns:
+        return
+    Instance.objects.filter(pk=instance.pk).update(**columns, updated_at=timezone.now())
+    audit(
+        actor, "instance.update", instance.name, target_uid=instance.pk, details={"fields": sorted(columns)}
+    )
+    event_publish(
+        Fact("instance.updated", f"{instance.name} changed.", instance=instance, username=actor.username)
+    )
+
+
+def _merged(instance: Instance, resources: Resources) -> Resources:
+    return Resources(
+        cpu_cores=resources.cpu_cores if resources.cpu_cores is not None else instance.cpu_cores,
+        memory_bytes=resources.memory_bytes if resources.memory_bytes is not None else instance.memory_bytes,
+        storage_bytes=instance.storage_bytes,
+    )

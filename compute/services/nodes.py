@@ -1,0 +1,233 @@
+"""Add, change and remove nodes; find the node for a new instance."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from compute.actor import SYSTEM, Actor
+from compute.audit import audit
+from compute.backends.registry import backend_class, backend_for, backend_forget, backend_problem
+from compute.backends.types import NodeInfo
+from compute.errors import (
+    BackendUnavailable,
+    ComputeError,
+    InvalidBackend,
+    InvalidInput,
+    InvalidState,
+    NameConflict,
+)
+from compute.events import Fact, event_publish
+from compute.models import Node
+from compute.selectors.access import admin_require
+from compute.selectors.nodes import node_config, node_get
+
+_EDITABLE = {"name", "url", "options", "is_enabled"}
+
+
+def node_create(
+    actor: Actor, *, name: str, backend: str, url: str, options: Mapping[str, Any] | None = None
+) -> Node:
+    """Admins only. The watcher takes it up within seconds."""
+    admin_require(actor)
+    backend_class(backend)
+    with transaction.atomic():
+        try:
+            with transaction.atomic():
+                node = Node.objects.create(name=name, backend=backend, url=url, options=dict(options or {}))
+        except IntegrityError as error:
+            raise NameConflict(f"There is already a node “{name}”.") from error
+        audit(actor, "node.create", name, target_uid=node.pk)
+        event_publish(Fact("node.created", f"{name} was added.", node=node, username=actor.username))
+    return node
+
+
+def node_update(actor: Actor, id_or_name: str | uuid.UUID, changes: Mapping[str, Any]) -> Node:
+    """Merge ``name``, ``url``, ``options``, ``is_enabled``. Admins only."""
+    admin_require(actor)
+    unknown = set(changes) - _EDITABLE
+    if unknown:
+        raise InvalidInput.field(sorted(unknown)[0], f"is not one of {', '.join(sorted(_EDITABLE))}.")
+    with transaction.atomic():
+        node = node_get(actor, id_or_name)
+        for column, value in changes.items():
+            setattr(node, column, value)
+        try:
+            with transaction.atomic():
+                node.save(update_fields=list(changes) or None)
+        except IntegrityError as error:
+            raise NameConflict(f"There is already a node “{changes.get('name')}”.") from error
+        _changed(actor, node, "node.update")
+    return node
+
+
+def node_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
+    """Forget a node and the mirror of its instances; nothing happens on the engine itself."""
+    admin_require(actor)
+    with transaction.atomic():
+        node = node_get(actor, id_or_name)
+        if node.is_local:
+            raise InvalidState(
+                "This node comes from the configuration; switch its backend off there instead."
+            )
+        audit(actor, "node.delete", node.name, target_uid=node.pk)
+        event_publish(Fact("node.deleted", f"{node.name} was removed.", node=node, username=actor.username))
+        backend_forget(str(node.pk))
+        node.delete()
+
+
+def node_drain(actor: Actor, id_or_name: str | uuid.UUID, *, draining: bool) -> Node:
+    """A draining node takes no new instances; what runs on it goes on."""
+    admin_require(actor)
+    with transaction.atomic():
+        node = node_get(actor, id_or_name)
+        node.is_draining = draining
+        node.save(update_fields=["is_draining"])
+        _changed(actor, node, "node.drain" if draining else "node.resume")
+    return node
+
+
+def node_test(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
+    """Ask the engine now: ``{"ok", "message", "version"}``; a refusal is an answer, not an error."""
+    admin_require(actor)
+    node = node_get(actor, id_or_name)
+    try:
+        info = backend_for(node_config(node)).probe()
+    except ComputeError as error:
+        return {"ok": False, "message": error.message, "version": None, "code": error.code}
+    return {
+        "ok": True,
+        "message": f"{info.hostname} answers.",
+        "version": info.version,
+        "api_version": info.api_version,
+        "capabilities": sorted(str(word) for word in info.capabilities),
+    }
+
+
+def node_ensure_local() -> list[Node]:
+    """Make the local nodes equal to the configuration; called at each start."""
+    wanted = _local_wanted()
+    with transaction.atomic():
+        for stale in Node.objects.filter(is_local=True).exclude(backend__in=wanted):
+            Node.objects.filter(pk=stale.pk).update(is_reachable=False, error="Off in the configuration.")
+        return [_local_node(backend, url, options) for backend, (url, options) in wanted.items()]
+
+
+def node_pick(actor: Actor, backend: str | None, node: str | None) -> Node:
+    """The node of a new instance: the one asked for, or the least filled one of the backend.
+
+    Raises ``InvalidBackend``, ``NodeNotFound``, ``BackendUnavailable``, ``InvalidState``.
+    """
+    if node:
+        found = node_get(actor, node)
+        if backend and found.backend != backend:
+            raise InvalidInput.field("node", f"{found.name} is a {found.backend} node, not {backend}.")
+        _require_backend(found.backend)
+        node_require(found, for_new=True)
+        return found
+    name = backend or settings.LIBGO["compute"]["default_backend"]
+    _require_backend(name)
+    candidates = list(Node.objects.filter(backend=name, is_enabled=True).order_by("is_draining", "name"))
+    if not candidates:
+        raise BackendUnavailable(f"No node of the backend “{name}” is switched on.", backend=name)
+    ready = [item for item in candidates if item.is_reachable and not item.is_draining]
+    best = max(ready or candidates, key=lambda item: item.memory_bytes / (1 + item.instances.count()))
+    node_require(best, for_new=True)
+    return best
+
+
+def node_require(node: Node, *, for_new: bool = False) -> None:
+    """Raises ``BackendUnavailable`` unless the node is on and was seen; a draining one refuses new
+    instances with ``InvalidState``."""
+    problem = backend_problem(node.backend)
+    if problem:
+        raise BackendUnavailable(problem, node=node.name)
+    if not node.is_enabled:
+        raise BackendUnavailable(f"The node {node.name} is disabled.", node=node.name)
+    if not node.is_reachable:
+        reason = node.error or "it was not seen yet"
+        raise BackendUnavailable(f"The node {node.name} is unreachable: {reason}", node=node.name)
+    if for_new and node.is_draining:
+        raise InvalidState(f"The node {node.name} is draining and takes no new instances.", state="draining")
+
+
+def node_seen(node: Node, info: NodeInfo) -> None:
+    """The watcher's probe went well."""
+    was_reachable = node.is_reachable
+    columns = {
+        "is_reachable": True,
+        "error": "",
+        "version": info.version[:64],
+        "api_version": info.api_version[:64],
+        "hostname": info.hostname[:255],
+        "capabilities": sorted(str(word) for word in info.capabilities),
+        "cpu_cores": info.cpu_cores,
+        "memory_bytes": info.memory_bytes,
+        "storage_total_bytes": info.storage_total_bytes,
+        "storage_used_bytes": info.storage_used_bytes,
+        "details": dict(info.details),
+        "last_seen": timezone.now(),
+    }
+    for column, value in columns.items():
+        setattr(node, column, value)
+    with transaction.atomic():
+        Node.objects.filter(pk=node.pk).update(**columns)
+        if not was_reachable:
+            event_publish(Fact("node.online", f"{node.name} answers.", node=node))
+
+
+def node_lost(node: Node, reason: str) -> None:
+    """The engine does not answer; its instances keep their last state and show as stale."""
+    with transaction.atomic():
+        changed = (
+            Node.objects.filter(pk=node.pk)
+            .exclude(is_reachable=False, error=reason[:1000])
+            .update(is_reachable=False, error=reason[:1000])
+        )
+        node.is_reachable, node.error = False, reason[:1000]
+        if changed:
+            event_publish(Fact("node.unreachable", f"{node.name}: {reason}", node=node))
+
+
+def _require_backend(name: str) -> None:
+    problem = backend_problem(name)
+    if problem:
+        # An unknown name is the client's mistake; a switched off one is the site's state.
+        backend_class(name)
+        raise InvalidBackend(problem, backend=name)
+
+
+def _changed(actor: Actor, node: Node, action: str) -> None:
+    audit(actor, action, node.name, target_uid=node.pk)
+    event_publish(Fact("node.updated", f"{node.name} was changed.", node=node, username=actor.username))
+
+
+def _local_wanted() -> dict[str, tuple[str, dict[str, Any]]]:
+    docker, libvirt = settings.LIBGO["docker"], settings.LIBGO["libvirt"]
+    wanted: dict[str, tuple[str, dict[str, Any]]] = {}
+    if docker["enabled"]:
+        keys = (
+            "api_version tls_verify tls_cert_path tls_key_path tls_ca_path max_retries retry_delay_s".split()
+        )
+        wanted["docker"] = (docker["host"], {key: docker[key] for key in keys if docker[key] is not None})
+    if libvirt["enabled"]:
+        keys = ["virt_type", "pool_name", "network_name"]
+        wanted["kvm"] = (libvirt["uri"], {key: libvirt[key] for key in keys if libvirt[key] is not None})
+    return wanted
+
+
+def _local_node(backend: str, url: str, options: dict[str, Any]) -> Node:
+    node = Node.objects.filter(is_local=True, backend=backend).first()
+    if node is None:
+        taken = Node.objects.filter(name=f"local-{backend}").exists()
+        name = f"local-{backend}-{uuid.uuid4().hex[:6]}" if taken else f"local-{backend}"
+        node = Node.objects.create(name=name, backend=backend, url=url, options=options, is_local=True)
+        audit(SYSTEM, "node.create", name, target_uid=node.pk)
+        return node
+    Node.objects.filter(pk=node.pk).update(url=url, options=options)
+    return node

@@ -1,0 +1,118 @@
+"""Intent: an Operation row, committed before anything happens; then a bell for the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Now
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
+
+from compute.actor import Actor
+from compute.audit import audit
+from compute.errors import InstanceBusy, InvalidState
+from compute.events import Fact, event_publish
+from compute.models import Instance, Node, Operation
+from compute.selectors.access import permission_require
+from compute.selectors.operations import operation_get
+from compute.states import (
+    ACTION_PERMISSIONS,
+    ACTIVE_OPERATION_STATES,
+    Action,
+    OperationState,
+    Permission,
+)
+from compute.tasks import operation_run
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What an operation will be."""
+
+    action: str
+    node: Node
+    instance: Instance | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    may_cancel: bool = False
+
+
+def operation_submit(actor: Actor, intent: Intent) -> Operation:
+    """Write the intent and ring after commit. Call inside the transaction that checked it.
+
+    Raises ``InstanceBusy`` naming the operation that is at work on the instance.
+    """
+    instance = intent.instance
+    try:
+        with transaction.atomic():
+            operation = Operation.objects.create(
+                action=intent.action,
+                node=intent.node,
+                instance=instance,
+                instance_uid=instance.pk if instance else None,
+                instance_name=instance.name if instance else "",
+                project_id=instance.project_id if instance else None,
+                user_id=actor.user_id,
+                request_id=actor.request_id[:64],
+                params=dict(intent.params),
+                may_cancel=intent.may_cancel,
+                step="Waiting for a worker",
+                dispatched_at=Now(),
+            )
+    except IntegrityError as error:
+        raise _busy(instance) from error
+    operation.refresh_from_db()
+    event_publish(
+        Fact("operation.queued", f"{operation} was asked for.", operation=operation, username=actor.username)
+    )
+    transaction.on_commit(lambda: _ring(str(operation.pk)))
+    return operation
+
+
+def operation_cancel(actor: Actor, operation_id: str) -> Operation:
+    """Ask it to stop: at once when it is still queued, at its next checkpoint when it runs.
+
+    Raises ``InvalidState`` when it is over or cannot be cancelled.
+    """
+    with transaction.atomic():
+        operation = operation_get(actor, operation_id)
+        permission_require(actor, _permission_of(operation), operation.project_id)
+        if operation.state not in ACTIVE_OPERATION_STATES:
+            raise InvalidState(f"The operation is over: {operation.state}.", state=operation.state)
+        queued = Operation.objects.filter(pk=operation.pk, state=OperationState.QUEUED.value)
+        if not operation.may_cancel and not queued.exists():
+            raise InvalidState("This operation cannot be cancelled once it runs.", state=operation.state)
+        Operation.objects.filter(pk=operation.pk).update(cancel_requested=True, may_cancel=True)
+        operation.refresh_from_db()
+        audit(actor, "operation.cancel", str(operation), target_uid=operation.pk)
+        transaction.on_commit(lambda: _ring(str(operation.pk)))
+    return operation
+
+
+def _permission_of(operation: Operation) -> Permission:
+    try:
+        return ACTION_PERMISSIONS[Action(operation.action.removeprefix("instance."))]
+    except ValueError:
+        return Permission.UPDATE
+
+
+def _busy(instance: Instance | None) -> InstanceBusy:
+    first = Operation.objects.filter(instance=instance, state__in=sorted(ACTIVE_OPERATION_STATES)).first()
+    what = f"“{first.action}” is under way" if first else "another operation is under way"
+    name = instance.name if instance else ""
+    return InstanceBusy(
+        f"{name}: {what}. Wait for it or cancel it.", operation=str(first.pk) if first else None
+    )
+
+
+def _ring(operation_id: str) -> None:
+    try:
+        operation_run.apply_async((operation_id,), retry=False)
+    except (BrokerError, RedisError, OSError) as error:
+        # The intent is safe in the database; the sweeper rings again.
+        log.warning("bell_not_rung", operation=operation_id, reason=str(error))
