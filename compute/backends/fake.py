@@ -1,0 +1,282 @@
+"""An engine in memory, for the unified layer's own tests; never proof that a real one works.
+
+Every node id is its own engine. Tests reach it by ``FakeEngine.of(node_id)`` to make changes from
+outside, to make it slow, and to make it fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from typing import Any, ClassVar
+
+from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
+from compute.backends.types import (
+    ByteStream,
+    EngineEvent,
+    HostNetwork,
+    ImageInfo,
+    InstanceInfo,
+    InstanceSpec,
+    LogLine,
+    LogQuery,
+    NetworkInfo,
+    NodeInfo,
+    Reporter,
+    Resources,
+    UndoStep,
+    Usage,
+)
+from compute.errors import (
+    BackendUnavailable,
+    ImageNotFound,
+    InstanceNotFound,
+    InvalidInput,
+    InvalidState,
+    NameConflict,
+    PolicyDenied,
+)
+from compute.states import InstanceState, InstanceType
+
+_CONFIG_KEYS = {"image", "env", "command", "privileged"}
+
+
+@dataclass
+class FakeEngine:
+    """The state behind one node. ``fail_with`` is raised by the next calls until it is cleared."""
+
+    instances: dict[str, InstanceInfo] = field(default_factory=dict)
+    fail_with: Exception | None = None
+    before_create_ends: Callable[[Reporter], None] | None = None
+    subscribers: list[queue.Queue[EngineEvent]] = field(default_factory=list)
+    lock: threading.RLock = field(default_factory=threading.RLock)
+
+    _engines: ClassVar[dict[str, FakeEngine]] = {}
+
+    @classmethod
+    def of(cls, node_id: str) -> FakeEngine:
+        return cls._engines.setdefault(node_id, cls())
+
+    @classmethod
+    def forget_all(cls) -> None:
+        cls._engines.clear()
+
+    def put(self, info: InstanceInfo) -> InstanceInfo:
+        """Write one instance and tell the subscribers."""
+        with self.lock:
+            self.instances[info.engine_id] = info
+        self.tell(info.engine_id)
+        return info
+
+    def remove(self, engine_id: str) -> None:
+        with self.lock:
+            self.instances.pop(engine_id, None)
+        self.tell(engine_id)
+
+    def tell(self, engine_id: str) -> None:
+        for subscriber in list(self.subscribers):
+            subscriber.put(EngineEvent(engine_id))
+
+
+class FakeBackend(Backend):
+    name = "fake"
+    title = "Fake"
+    supported_types = frozenset({InstanceType.CONTAINER, InstanceType.VM})
+    capabilities = frozenset(
+        {
+            Capability.PAUSE,
+            Capability.KILL,
+            Capability.RESET,
+            Capability.RESIZE,
+            Capability.EXEC,
+            Capability.CONSOLE,
+            Capability.LOGS,
+            Capability.STATS,
+            Capability.EVENTS,
+            Capability.IMAGE,
+            Capability.NETWORK,
+        }
+    )
+
+    @property
+    def engine(self) -> FakeEngine:
+        engine = FakeEngine.of(self.node.id)
+        if engine.fail_with is not None:
+            raise engine.fail_with
+        return engine
+
+    @classmethod
+    def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
+        for key in config:
+            if key not in _CONFIG_KEYS:
+                raise InvalidInput.field(f"config.{key}", "is not known.")
+        if not isinstance(config.get("image"), str) or not config["image"]:
+            raise InvalidInput.field("config.image", "is required.")
+        if config.get("privileged") and not allow_root_equivalent:
+            raise PolicyDenied("Privileged instances are for administrators.", rule="privileged")
+        return dict(config)
+
+    def probe(self) -> NodeInfo:
+        assert self.engine is not None
+        return NodeInfo("1.0", "1", "fake-host", self.capabilities, 8.0, 16 * 1024**3, 100 * 1024**3, 0)
+
+    def instance_list(self) -> list[InstanceInfo]:
+        with self.engine.lock:
+            return list(self.engine.instances.values())
+
+    def instance_get(self, engine_id: str) -> InstanceInfo:
+        found = self.engine.instances.get(engine_id)
+        if found is None:
+            raise InstanceNotFound("The fake engine has no such instance.")
+        return found
+
+    def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
+        engine = self.engine
+        if spec.config["image"] == "absent":
+            raise ImageNotFound("There is no image “absent”.", image="absent")
+        report.progress(10, "Making it")
+        if any(info.name == spec.name for info in engine.instances.values()):
+            raise NameConflict(f"The fake engine has a “{spec.name}” already.", name=spec.name)
+        engine_id = uuid.uuid4().hex
+        report.undo(UndoStep("instance", {"engine_id": engine_id}))
+        now = datetime.now(timezone.utc)
+        info = InstanceInfo(
+            engine_id=engine_id,
+            name=spec.name,
+            type=spec.type,
+            state=InstanceState.RUNNING if spec.auto_start else InstanceState.CREATED,
+            status="Up" if spec.auto_start else "Created",
+            image=spec.config["image"],
+            instance_id=spec.instance_id,
+            operation_id=spec.operation_id,
+            project_id=spec.project_id,
+            config=spec.config,
+            cpu_cores=spec.resources.cpu_cores or 1.0,
+            memory_bytes=spec.resources.memory_bytes or 64 * 1024**2,
+            networks=(NetworkInfo("fake", "02:00:00:00:00:01", "192.0.2.7"),),
+            labels=dict(spec.labels),
+            created_at=now,
+            started_at=now if spec.auto_start else None,
+        )
+        engine.put(info)
+        if engine.before_create_ends is not None:
+            engine.before_create_ends(report)
+        report.progress(90, "Made")
+        return info
+
+    def instance_update(self, engine_id: str, resources: Resources, report: Reporter) -> InstanceInfo:
+        info = self.instance_get(engine_id)
+        changed = replace(
+            info,
+            cpu_cores=resources.cpu_cores or info.cpu_cores,
+            memory_bytes=resources.memory_bytes or info.memory_bytes,
+        )
+        return self.engine.put(changed)
+
+    def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
+        return frozenset()
+
+    def instance_delete(self, engine_id: str, *, keep_storage: bool, report: Reporter) -> None:
+        self.engine.remove(engine_id)
+
+    def instance_start(self, engine_id: str, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.RUNNING)
+
+    def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.STOPPED)
+
+    def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.RUNNING)
+
+    def instance_pause(self, engine_id: str, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.PAUSED)
+
+    def instance_unpause(self, engine_id: str, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.RUNNING)
+
+    def instance_kill(self, engine_id: str, signal: str, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.STOPPED)
+
+    def instance_reset(self, engine_id: str, report: Reporter) -> None:
+        self._state(engine_id, InstanceState.RUNNING)
+
+    def usage(self, engine_id: str) -> Usage:
+        if self.instance_get(engine_id).state != InstanceState.RUNNING:
+            raise InvalidState("It does not run.", state=str(self.instance_get(engine_id).state))
+        return Usage(datetime.now(timezone.utc), 12.5, 32 * 1024**2, 64 * 1024**2)
+
+    def usage_all(self) -> dict[str, Usage]:
+        running = [i for i in self.instance_list() if i.state == InstanceState.RUNNING]
+        return {info.engine_id: self.usage(info.engine_id) for info in running}
+
+    def undo(self, step: UndoStep) -> None:
+        self.engine.remove(step.ref["engine_id"])
+
+    def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
+        engine = FakeEngine.of(self.node.id)
+        inbox: queue.Queue[EngineEvent] = queue.Queue()
+        engine.subscribers.append(inbox)
+        try:
+            ready()
+            while not stop.is_set():
+                if engine.fail_with is not None:
+                    raise BackendUnavailable("The fake engine went away.")
+                try:
+                    yield inbox.get(timeout=0.1)
+                except queue.Empty:
+                    continue
+        finally:
+            engine.subscribers.remove(inbox)
+
+    def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
+        info = self.instance_get(engine_id)
+        lines = [LogLine(f"{info.name} line {n}", timestamp=info.created_at) for n in range(1, 6)]
+        return lines if query.tail is None else lines[-query.tail :] if query.tail else []
+
+    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        for line in self.logs_read(engine_id, query):
+            yield line
+
+    async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
+        self.instance_get(engine_id)
+        return EchoStream()
+
+    async def console_open(self, engine_id: str) -> ByteStream:
+        self.instance_get(engine_id)
+        return EchoStream()
+
+    def image_list(self) -> list[ImageInfo]:
+        return [ImageInfo("demo", 1024)]
+
+    def demo_image_make(self, report: Reporter) -> str:
+        return "demo"
+
+    def network_list(self) -> list[HostNetwork]:
+        return [HostNetwork("fake", "bridge", True, "192.0.2.0/24")]
+
+    def _state(self, engine_id: str, state: InstanceState) -> None:
+        info = self.instance_get(engine_id)
+        if info.state != state:
+            self.engine.put(replace(info, state=state, status=str(state).capitalize()))
+
+
+class EchoStream(ByteStream):
+    """Says back what it is told."""
+
+    def __init__(self) -> None:
+        self._pending: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def read(self) -> bytes:
+        return await self._pending.get()
+
+    async def write(self, data: bytes) -> None:
+        await self._pending.put(data)
+
+    async def close(self) -> None:
+        await self._pending.put(b"")

@@ -1,0 +1,319 @@
+"""Follow every engine and keep the mirror true.
+
+One thread per node subscribes, then lists (nothing falls between), then reads again whatever an
+event names. Truth comes only from reading: on connect everything, on a timer the list, on an
+event the one instance. When the engine is lost the node is marked, and the thread tries again.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import structlog
+from django.db import DatabaseError, close_old_connections
+from django.db.models import Q
+from django.db.models.functions import Now
+
+from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
+from compute.backends.registry import backend_for, backend_problem
+from compute.backends.types import InstanceInfo, NodeConfig
+from compute.errors import BackendUnavailable, ComputeError, InstanceNotFound
+from compute.execution.lease import lease_end
+from compute.execution.mirror import instances_gone, instances_observe, instances_observe_complete
+from compute.live import usage_write
+from compute.models import Instance, Node
+from compute.selectors.nodes import node_config
+from compute.selectors.page import time_text
+from compute.services.nodes import node_lost, node_seen
+from compute.states import InstanceState
+
+log = structlog.get_logger(__name__)
+
+LEASE_S = 6.0
+_RENEW_EVERY_S = 2.0
+_PROBE_EVERY_S = 10.0
+_LIST_EVERY_S = 60.0
+# For engines without events, and for those whose subscription stands but says nothing.
+_POLL_EVERY_S = 2.0
+# Bursts (a compose file, a host shutting down) become one write.
+_COALESCE_S = 0.05
+_MANY = 40
+_RETRY_FIRST_S, _RETRY_MAX_S = 0.5, 2.0
+_SAMPLE_EVERY_S = 2.0
+
+_PROCESS = f"{socket.gethostname()[:40]}:{os.getpid()}"
+
+
+class NodeWatcher(threading.Thread):
+    """Everything that is followed on one node."""
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(name=f"watch-{node.name}", daemon=True)
+        self.node_id = node.pk
+        self.config: NodeConfig = node_config(node)
+        self.stopping = threading.Event()
+        self._inbox = _Inbox()
+
+    def stop(self) -> None:
+        self.stopping.set()
+        self._inbox.wake()
+
+    def run(self) -> None:
+        delay = _RETRY_FIRST_S
+        while not self.stopping.is_set():
+            try:
+                close_old_connections()
+                if not self._lease_take():
+                    self.stopping.wait(_RENEW_EVERY_S)
+                    continue
+                delay = self._watch_once(delay)
+            except DatabaseError as error:
+                log.warning("watch_database", node=self.config.name, reason=str(error))
+            self.stopping.wait(delay)
+        self._lease_release()
+
+    def _watch_once(self, delay: float) -> float:
+        """Follow until the engine is lost; the seconds to wait before the next try."""
+        node = Node.objects.get(pk=self.node_id)
+        started = time.monotonic()
+        try:
+            backend = backend_for(self.config)
+            node_seen(node, backend.probe())
+            self._follow(node, backend)
+        except ComputeError as error:
+            node_lost(node, error.message)
+        except Exception as error:  # outermost frame of the thread: a bug in a backend must not end watching
+            log.exception("watch_crashed", node=self.config.name)
+            node_lost(node, f"Watching failed unexpectedly ({type(error).__name__}).")
+        lived = time.monotonic() - started > 5
+        return _RETRY_FIRST_S if lived else min(delay * 2, _RETRY_MAX_S)
+
+    def _follow(self, node: Node, backend: Backend) -> None:
+        """Subscribe, list, follow. Returns when asked to stop or when the lease was lost; raises
+        ``ComputeError`` when the engine is lost."""
+        ended = threading.Event()
+        inbox = self._inbox = _Inbox()
+        has_events = str(Capability.EVENTS) in node.capabilities
+        threads = [threading.Thread(target=self._sample, args=(node, backend, ended), daemon=True)]
+        if has_events:
+            threads.append(threading.Thread(target=_read_events, args=(backend, ended, inbox), daemon=True))
+        else:
+            inbox.list_all()
+        for thread in threads:
+            thread.start()
+        list_every = _LIST_EVERY_S if has_events else _POLL_EVERY_S
+        timers = {
+            "lease": _Timer(_RENEW_EVERY_S),
+            "probe": _Timer(_PROBE_EVERY_S),
+            "list": _Timer(list_every),
+        }
+        try:
+            while not self.stopping.is_set():
+                if timers["lease"].due() and not self._lease_take():
+                    return
+                if timers["probe"].due():
+                    node_seen(node, backend.probe())
+                if timers["list"].due():
+                    inbox.list_again()
+                self._work_off(node, backend, inbox)
+        finally:
+            ended.set()
+
+    def _work_off(self, node: Node, backend: Backend, inbox: _Inbox) -> None:
+        batch = inbox.take(timeout_s=0.5)
+        close_old_connections()
+        if batch.everything:
+            infos = [_detailed(backend, info) for info in backend.instance_list()]
+            instances_observe_complete(node, [info for info in infos if info is not None])
+            Node.objects.filter(pk=node.pk).update(listed_at=Now())
+        elif batch.listing or len(batch.engine_ids) > _MANY:
+            self._reconcile(node, backend, batch.engine_ids)
+        elif batch.engine_ids:
+            self._reread(node, backend, batch.engine_ids)
+
+    def _reconcile(self, node: Node, backend: Backend, changed: set[str]) -> None:
+        """One list call; details only of what differs from the rows or was named by an event."""
+        infos = backend.instance_list()
+        columns = ("engine_id", "name", "state")
+        known = {row[0]: row[1:] for row in Instance.objects.filter(node=node).values_list(*columns)}
+        different = [
+            _detailed(backend, info)
+            for info in infos
+            if info.engine_id in changed or known.get(info.engine_id) != (info.name, str(info.state))
+        ]
+        instances_observe(node, [info for info in different if info is not None])
+        instances_gone(node, set(known) - {info.engine_id for info in infos} - {""})
+
+    def _reread(self, node: Node, backend: Backend, engine_ids: set[str]) -> None:
+        found, gone = [], []
+        for engine_id in engine_ids:
+            try:
+                found.append(backend.instance_get(engine_id))
+            except InstanceNotFound:
+                gone.append(engine_id)
+        instances_observe(node, found)
+        instances_gone(node, gone)
+
+    def _sample(self, node: Node, backend: Backend, ended: threading.Event) -> None:
+        """The one sampler of this node, however many look at its charts."""
+        if str(Capability.STATS) not in node.capabilities:
+            return
+        running = Instance.objects.filter(node=node, state=InstanceState.RUNNING.value)
+        while not ended.wait(_SAMPLE_EVERY_S):
+            try:
+                close_old_connections()
+                ids = {engine_id: str(pk) for engine_id, pk in running.values_list("engine_id", "pk")}
+                if not ids:
+                    continue
+                usage = backend.usage_all()
+                usage_write({ids[key]: _sample_dict(value) for key, value in usage.items() if key in ids})
+            except (ComputeError, DatabaseError) as error:
+                log.info("sample_failed", node=node.name, reason=str(error))
+
+    def _lease_take(self) -> bool:
+        mine_or_free = Q(watcher=_PROCESS) | Q(watcher_until=None) | Q(watcher_until__lt=Now())
+        rows = Node.objects.filter(mine_or_free, pk=self.node_id, is_enabled=True)
+        return bool(rows.update(watcher=_PROCESS, watcher_until=lease_end(LEASE_S)))
+
+    def _lease_release(self) -> None:
+        try:
+            Node.objects.filter(pk=self.node_id, watcher=_PROCESS).update(watcher="", watcher_until=None)
+        except DatabaseError as error:
+            log.info("lease_not_released", node=self.config.name, reason=str(error))
+
+
+class Batch:
+    """What to do next: list everything in detail, list and compare, or read some again."""
+
+    def __init__(self) -> None:
+        self.everything = False
+        self.listing = False
+        self.engine_ids: set[str] = set()
+        self.lost: ComputeError | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.everything or self.listing or self.engine_ids or self.lost)
+
+
+class _Inbox:
+    """Where the event reader drops hints and the watcher picks them up, coalesced."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._batch = Batch()
+
+    def instance(self, engine_id: str) -> None:
+        with self._condition:
+            if engine_id:
+                self._batch.engine_ids.add(engine_id)
+            else:
+                self._batch.listing = True
+            self._condition.notify()
+
+    def list_all(self) -> None:
+        with self._condition:
+            self._batch.everything = True
+            self._condition.notify()
+
+    def list_again(self) -> None:
+        with self._condition:
+            self._batch.listing = True
+
+    def lose(self, error: ComputeError) -> None:
+        with self._condition:
+            self._batch.lost = error
+            self._condition.notify()
+
+    def wake(self) -> None:
+        with self._condition:
+            self._condition.notify()
+
+    def take(self, timeout_s: float) -> Batch:
+        """Wait for hints, give bursts a moment to gather. Raises what the reader ended with."""
+        with self._condition:
+            if not self._batch:
+                self._condition.wait(timeout_s)
+        if self._batch:
+            time.sleep(_COALESCE_S)
+        with self._condition:
+            batch, self._batch = self._batch, Batch()
+        if batch.lost is not None:
+            raise batch.lost
+        return batch
+
+
+class _Timer:
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._next = time.monotonic() + every_s
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._every_s
+        return True
+
+
+def _read_events(backend: Backend, ended: threading.Event, inbox: _Inbox) -> None:
+    reason: ComputeError = BackendUnavailable("The engine closed its event stream.")
+    try:
+        for event in backend.events(ended, inbox.list_all):
+            inbox.instance(event.engine_id)
+    except ComputeError as error:
+        reason = error
+    except Exception:  # outermost frame of the thread: the watcher must hear of it, not hang
+        log.exception("event_reader_crashed", node=backend.node.name)
+    if not ended.is_set():
+        inbox.lose(reason)
+
+
+def _detailed(backend: Backend, info: InstanceInfo) -> InstanceInfo | None:
+    """The full view of a listed instance; None when it vanished in between."""
+    try:
+        return backend.instance_get(info.engine_id)
+    except InstanceNotFound:
+        return None
+
+
+def _sample_dict(usage: Any) -> dict[str, Any]:
+    return {**asdict(usage), "timestamp": time_text(usage.timestamp)}
+
+
+def watch(stopping: threading.Event, wait: Callable[[float], bool] | None = None) -> None:
+    """Keep one :class:`NodeWatcher` per node that is switched on, until ``stopping``."""
+    watchers: dict[Any, NodeWatcher] = {}
+    while not stopping.is_set():
+        try:
+            close_old_connections()
+            _watchers_match(watchers)
+        except DatabaseError as error:
+            log.warning("watch_nodes", reason=str(error))
+        (wait or stopping.wait)(1.0)
+    for watcher in watchers.values():
+        watcher.stop()
+    for watcher in watchers.values():
+        watcher.join(timeout=3)
+
+
+def _watchers_match(watchers: dict[Any, NodeWatcher]) -> None:
+    wanted = {node.pk: node for node in Node.objects.filter(is_enabled=True)}
+    for pk, watcher in list(watchers.items()):
+        node = wanted.get(pk)
+        if node is None or not watcher.is_alive() or watcher.config != node_config(node):
+            watcher.stop()
+            del watchers[pk]
+    for pk, node in wanted.items():
+        problem = backend_problem(node.backend)
+        if problem:
+            node_lost(node, problem)
+        elif pk not in watchers:
+            watchers[pk] = NodeWatcher(node)
+            watchers[pk].start()
