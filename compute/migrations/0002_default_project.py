@@ -1,0 +1,12 @@
+"""Every site has one project from the start, so that small sites never see projects at all."""
+
+from django.db import migrations
+
+
+def forwards(apps, schema_editor):
+    apps.get_model("compute", "Project").objects.get_or_create(is_default=True, defaults={"name": "default"})
+
+
+class Migration(migrations.Migration):
+    dependencies = [("compute", "0001_initial")]
+    operations = [migrations.RunPython(forwards, migrations.RunPython.noop)]

@@ -1,0 +1,18 @@
+"""Announces the Docker backend; its engine library is imported on first use."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.conf import settings
+
+from compute.backends.registry import backend_register
+
+
+class DockerappConfig(AppConfig):
+    name = "dockerapp"
+    verbose_name = "Docker"
+
+    def ready(self) -> None:
+        enabled = settings.LIBGO["docker"]["enabled"]
+        reason = "" if enabled else "Docker is switched off in the configuration (docker.enabled)."
+        backend_register("docker", "dockerapp.backend.DockerBackend", disabled_reason=reason)

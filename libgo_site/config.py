@@ -1,0 +1,234 @@
+"""libgo.yaml and the environment, turned into one checked mapping: ``settings.LIBGO``.
+
+The file keeps the names of LibGo's first configuration (camelCase, durations as ``30s``); every key
+can be overridden by ``LIBGO_<SECTION>_<KEY>``. What is wrong is refused at the start, with the
+place, the reason and the accepted values.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+
+class ConfigError(ValueError):
+    """A key or value that cannot be used; the text says where, why and what is accepted."""
+
+
+def _boolean(value: Any) -> bool:
+    words = {"true": True, "yes": True, "on": True, "1": True}
+    words |= {"false": False, "no": False, "off": False, "0": False}
+    known = words.get(str(value).strip().lower())
+    if known is None:
+        raise ValueError("true or false")
+    return known
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (Mapping, list)) or value is None:
+        raise ValueError("text")
+    return str(value)
+
+
+def _path(value: Any) -> str:
+    return str(Path(_text(value)).expanduser()) if value else ""
+
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, None: 1.0}
+
+
+def _duration(value: Any) -> float:
+    found = _DURATION.fullmatch(str(value).strip())
+    seconds = float(found[1]) * _UNIT_S[found[2]] if found else 0.0
+    if not 0 < seconds <= 3600:
+        raise ValueError("a duration up to 1h, such as 500ms, 30s or 2m")
+    return seconds
+
+
+def _count(value: Any) -> int:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value).strip()):
+        raise ValueError("a whole number from 0 (0 is no limit)")
+    return int(value)
+
+
+def _amount(value: Any) -> float:
+    if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}(\.\d+)?", str(value).strip()):
+        raise ValueError("a number from 0 (0 is no limit)")
+    return float(value)
+
+
+def _one_of(*words: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if str(value) not in words:
+            raise ValueError(" | ".join(words))
+        return str(value)
+
+    return check
+
+
+@dataclass(frozen=True)
+class _Key:
+    """``yaml`` is the name in the file, ``name`` the one in ``settings.LIBGO``."""
+
+    yaml: str
+    name: str
+    parse: Callable[[Any], Any]
+    default: Any
+    also: tuple[str, ...] = ()
+
+
+_SECTIONS: dict[str, list[_Key]] = {
+    "docker": [
+        _Key("enabled", "enabled", _boolean, True),
+        _Key("host", "host", _text, "unix:///var/run/docker.sock", ("DOCKER_HOST",)),
+        _Key("apiVersion", "api_version", _text, "", ("DOCKER_API_VERSION",)),
+        _Key("tlsVerify", "tls_verify", _boolean, False, ("DOCKER_TLS_VERIFY",)),
+        _Key("tlsCertPath", "tls_cert_path", _path, ""),
+        _Key("tlsKeyPath", "tls_key_path", _path, ""),
+        _Key("tlsCaPath", "tls_ca_path", _path, ""),
+        _Key("requestTimeout", "request_timeout_s", _duration, 30.0),
+        _Key("connectionTimeout", "connection_timeout_s", _duration, 2.0),
+        _Key("maxRetries", "max_retries", _count, 2),
+        _Key("retryDelay", "retry_delay_s", _duration, 0.2),
+    ],
+    "libvirt": [
+        _Key("enabled", "enabled", _boolean, True),
+        _Key("uri", "uri", _text, "qemu:///system"),
+        _Key("virtType", "virt_type", _one_of("auto", "kvm", "qemu"), "auto", ("LIBGO_VIRT_TYPE",)),
+        _Key("connectionTimeout", "connection_timeout_s", _duration, 2.0),
+        _Key("poolName", "pool_name", _text, "default"),
+        _Key("networkName", "network_name", _text, "default"),
+    ],
+    "compute": [
+        _Key("defaultBackend", "default_backend", _text, "kvm", ("LIBGO_DEFAULT_BACKEND",)),
+        _Key("allowMixedDeployments", "allow_mixed_deployments", _boolean, True),
+    ],
+}
+_LIMITS = [
+    _Key("maxInstances", "max_instances", _count, 0),
+    _Key("maxCPUCores", "max_cpu_cores", _amount, 0.0),
+    _Key("maxMemoryGB", "max_memory_gb", _amount, 0.0),
+    _Key("maxStorageGB", "max_storage_gb", _amount, 0.0),
+]
+
+
+def config_load(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Read the file (which may be absent) and the environment. Raises :class:`ConfigError`."""
+    given, lines = _file(path)
+    for section in given:
+        if section not in _SECTIONS:
+            raise ConfigError(_wrong(path, lines, section, "is not a section", ", ".join(sorted(_SECTIONS))))
+    config: dict[str, Any] = {}
+    for section, keys in _SECTIONS.items():
+        values = _mapping(path, lines, section, given.get(section))
+        nested = _mapping(path, lines, "compute.resourceLimits", values.pop("resourceLimits", None))
+        extra = ["resourceLimits"] if section == "compute" else []
+        _known(path, lines, section, values, [key.yaml for key in keys] + extra)
+        config[section] = {key.name: _value(path, lines, section, key, values, environ) for key in keys}
+        if section == "compute":
+            limits = "compute.resourceLimits"
+            _known(path, lines, limits, nested, [key.yaml for key in _LIMITS])
+            config[section]["resource_limits"] = {
+                key.name: _value(path, lines, limits, key, nested, environ) for key in _LIMITS
+            }
+    if not config["libvirt"]["enabled"] and "defaultBackend" not in (given.get("compute") or {}):
+        if "LIBGO_COMPUTE_DEFAULT_BACKEND" not in environ:
+            config["compute"]["default_backend"] = "docker"
+    return config
+
+
+def _value(
+    path: Path,
+    lines: dict[str, int],
+    section: str,
+    key: _Key,
+    given: Mapping[str, Any],
+    env: Mapping[str, str],
+) -> Any:
+    for variable in _variables(section, key):
+        if env.get(variable):
+            return _parsed(f"{variable}:", key, env[variable])
+    if given.get(key.yaml) is None:
+        return key.default
+    place = f"{_place(path, lines, f'{section}.{key.yaml}')} {section}.{key.yaml}:"
+    return _parsed(place, key, given[key.yaml])
+
+
+def _variables(section: str, key: _Key) -> list[str]:
+    word = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key.yaml).upper()
+    parts = section.replace("resourceLimits", "RESOURCE_LIMITS").replace(".", "_").upper()
+    short = [f"LIBGO_COMPUTE_{word}"] if "." in section else []
+    return [f"LIBGO_{parts}_{word}", *short, *key.also]
+
+
+def _parsed(place: str, key: _Key, value: Any) -> Any:
+    try:
+        return key.parse(value)
+    except ValueError as error:
+        raise ConfigError(f"{place} “{value}” cannot be used; accepted: {error}.") from error
+
+
+def _file(path: Path) -> tuple[dict[str, Any], dict[str, int]]:
+    """The parsed file and the line of every key, ``section.key`` dotted."""
+    if not path.exists():
+        return {}, {}
+    try:
+        text = path.read_text(encoding="utf-8")
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        given = yaml.safe_load(text) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {error}.") from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f"{path}:{mark.line + 1}" if mark else str(path)
+        reason = getattr(error, "problem", None) or "is not YAML"
+        raise ConfigError(f"{line}: {reason}; accepted: YAML as in libgo.yaml.example.") from error
+    if not isinstance(given, dict):
+        raise ConfigError(f"{path}: must hold sections; accepted: {', '.join(sorted(_SECTIONS))}.")
+    lines: dict[str, int] = {}
+    _lines(node, "", lines)
+    return given, lines
+
+
+def _lines(node: yaml.Node | None, prefix: str, lines: dict[str, int]) -> None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            lines[name] = key.start_mark.line + 1
+            _lines(value, f"{name}.", lines)
+
+
+def _mapping(path: Path, lines: dict[str, int], name: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ConfigError(_wrong(path, lines, name, "must hold keys", "key: value lines below it"))
+    return dict(value)
+
+
+def _known(
+    path: Path, lines: dict[str, int], section: str, given: Mapping[str, Any], known: list[str]
+) -> None:
+    for key in given:
+        if key not in known:
+            raise ConfigError(_wrong(path, lines, f"{section}.{key}", "is not a key", ", ".join(known)))
+
+
+def _wrong(path: Path, lines: dict[str, int], name: str, why: str, accepted: str) -> str:
+    return f"{_place(path, lines, name)} {name}: {why}; accepted: {accepted}."
+
+
+def _place(path: Path, lines: dict[str, int], name: str) -> str:
+    return f"{path}:{lines[name]}:" if name in lines else f"{path}:"
+
+
+def config_path(environ: Mapping[str, str] = os.environ) -> Path:
+    """``LIBGO_CONFIG``, else libgo.yaml beside manage.py."""
+    return Path(environ.get("LIBGO_CONFIG") or Path(__file__).resolve().parent.parent / "libgo.yaml")

@@ -1,0 +1,3 @@
+"""``./libgo up`` and production: the base as it is."""
+
+from libgo_site.settings.base import *  # noqa: F403

@@ -1,0 +1,16 @@
+"""The test run: its own state folder and broker, a quick password hash."""
+
+import os
+import tempfile
+
+os.environ.setdefault("LIBGO_VAR", tempfile.mkdtemp(prefix="libgo-test-var-"))
+os.environ.setdefault("LIBGO_SECRET_KEY", "only-for-tests-and-long-enough-for-hs256")
+
+from libgo_site.settings.base import *  # noqa: E402, F403
+from libgo_site.settings.base import DATABASES, VAR_DIR  # noqa: E402
+
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    # Threads of a test share the database only if it is a file.
+    DATABASES["default"]["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,19 @@
+"""Where everything is."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView
+
+urlpatterns = [
+    path("", include("compute.urls")),
+    path("", include("compute.api.health_urls")),
+    path("api/v1/", include("compute.api.urls")),
+    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("admin/", admin.site.urls),
+]
+handler400 = "compute.api.errors.bad_request"
+handler403 = "compute.api.errors.permission_denied"
+handler404 = "compute.api.errors.not_found"
+handler500 = "compute.api.errors.server_error"
