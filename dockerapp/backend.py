@@ -1,0 +1,141 @@
+"""Docker behind LibGo's contract: short methods over ``engine/``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
+from compute.backends.types import (
+    ByteStream,
+    EngineEvent,
+    HostNetwork,
+    ImageInfo,
+    InstanceInfo,
+    InstanceSpec,
+    LogLine,
+    LogQuery,
+    NodeConfig,
+    NodeInfo,
+    Reporter,
+    Resources,
+    UndoStep,
+    Usage,
+)
+from compute.states import InstanceState, InstanceType
+from dockerapp.engine import containers, demo, events, host, logs, spec, stats, terminal
+from dockerapp.engine.client import EngineClient
+
+
+class DockerBackend(Backend):
+    name = "docker"
+    title = "Docker"
+    supported_types = frozenset({InstanceType.CONTAINER})
+    capabilities = frozenset(
+        {
+            Capability.PAUSE,
+            Capability.KILL,
+            Capability.RESIZE,
+            Capability.EXEC,
+            Capability.LOGS,
+            Capability.STATS,
+            Capability.EVENTS,
+            Capability.IMAGE,
+            Capability.NETWORK,
+        }
+    )
+
+    def __init__(self, node: NodeConfig) -> None:
+        super().__init__(node)
+        self._client = EngineClient(node)
+        self._usage = stats.UsageReader(self._client)
+
+    def close(self) -> None:
+        self._client.close()
+
+    @classmethod
+    def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
+        return spec.config_check(config, allow_root_equivalent=allow_root_equivalent)
+
+    def probe(self) -> NodeInfo:
+        return host.node_info(self._client, self.capabilities)
+
+    def instance_list(self) -> list[InstanceInfo]:
+        return containers.container_list(self._client)
+
+    def instance_get(self, engine_id: str) -> InstanceInfo:
+        return containers.container_get(self._client, engine_id)
+
+    def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
+        return containers.container_create(self._client, spec, report)
+
+    def instance_update(self, engine_id: str, resources: Resources, report: Reporter) -> InstanceInfo:
+        report.progress(30, "Changing the limits")
+        return containers.container_update(self._client, engine_id, resources)
+
+    def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
+        return frozenset()
+
+    def instance_delete(self, engine_id: str, *, keep_storage: bool, report: Reporter) -> None:
+        report.progress(30, "Removing the container")
+        containers.container_remove(self._client, engine_id, volumes=not keep_storage)
+
+    def instance_start(self, engine_id: str, report: Reporter) -> None:
+        report.progress(30, "Starting the container")
+        if containers.container_get(self._client, engine_id).state == InstanceState.PAUSED:
+            containers.container_pause(self._client, engine_id, paused=False)
+        containers.container_start(self._client, engine_id)
+
+    def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
+        report.progress(30, "Killing it" if force else f"Asking it to stop, for up to {timeout_s:g} s")
+        containers.container_stop(self._client, engine_id, timeout_s, force)
+
+    def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
+        report.progress(30, "Restarting the container")
+        containers.container_restart(self._client, engine_id, timeout_s)
+
+    def instance_pause(self, engine_id: str, report: Reporter) -> None:
+        containers.container_pause(self._client, engine_id, paused=True)
+
+    def instance_unpause(self, engine_id: str, report: Reporter) -> None:
+        containers.container_pause(self._client, engine_id, paused=False)
+
+    def instance_kill(self, engine_id: str, signal: str, report: Reporter) -> None:
+        containers.container_kill(self._client, engine_id, signal)
+
+    def usage(self, engine_id: str) -> Usage:
+        return self._usage.one(engine_id)
+
+    def usage_all(self) -> dict[str, Usage]:
+        running = (InstanceState.RUNNING, InstanceState.PAUSED)
+        return self._usage.all(info.engine_id for info in self.instance_list() if info.state in running)
+
+    def undo(self, step: UndoStep) -> None:
+        containers.container_undo(self._client, step)
+
+    def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
+        return events.events_follow(self._client, stop, ready)
+
+    def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
+        return logs.logs_read(self._client, engine_id, query)
+
+    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        has_terminal = await sync_to_async(logs.terminal_of, thread_sensitive=False)(self._client, engine_id)
+        async for line in logs.logs_follow(self._client, engine_id, query, not has_terminal):
+            yield line
+
+    async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
+        return await terminal.exec_open(self._client, engine_id, command, rows=rows, cols=cols)
+
+    def image_list(self) -> list[ImageInfo]:
+        return host.image_list(self._client)
+
+    def demo_image_make(self, report: Reporter) -> str:
+        return demo.demo_image_make(self._client, report)
+
+    def network_list(self) -> list[HostNetwork]:
+        return host.network_list(self._client)

@@ -1,0 +1,145 @@
+"""One pooled client per node: pinned API version, own deadlines, retries only where nothing was sent."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import aiodocker
+import aiohttp
+import requests
+from docker import APIClient
+from docker.tls import TLSConfig
+
+from compute.backends.types import NodeConfig
+from dockerapp.engine.errors import engine_errors
+
+T = TypeVar("T")
+_POOL_SIZE = 32
+
+
+class EngineClient:
+    """``api`` for commands, ``quick`` for questions that must be answered at once."""
+
+    def __init__(self, node: NodeConfig) -> None:
+        self.node = node
+        self._lock = threading.Lock()
+        self._api: APIClient | None = None
+        self._quick: APIClient | None = None
+        options = node.options
+        self._retries = min(int(options.get("max_retries", 2)), 5)
+        self._retry_delay_s = float(options.get("retry_delay_s", 0.2))
+        self.version = str(options.get("api_version") or "")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the engine shares this machine's file system."""
+        return self.node.url.startswith("unix://")
+
+    @property
+    def api(self) -> APIClient:
+        """The client for commands; connects on first use to negotiate the version."""
+        with self._lock:
+            if self._api is None:
+                self._api = self._client(self.node.request_timeout_s, self.negotiated())
+            return self._api
+
+    @property
+    def quick(self) -> APIClient:
+        """The client whose every call ends within ``connect_timeout_s``."""
+        with self._lock:
+            if self._quick is None:
+                self._quick = self._client(self.node.connect_timeout_s, self.negotiated())
+            return self._quick
+
+    def negotiated(self) -> str:
+        """The API version both sides speak; asked for once."""
+        if not self.version:
+            with engine_errors(self.node.name):
+                client = self._client(min(self.node.connect_timeout_s, 2.0), "1.24")
+                answer = client.get(f"{client.base_url}/version", timeout=client.timeout)
+                answer.raise_for_status()
+                theirs = str(answer.json()["ApiVersion"])
+                client.close()
+            self.version = min(theirs, "1.45", key=lambda text: tuple(map(int, text.split("."))))
+        return self.version
+
+    def call(self, method: Callable[[APIClient], T], *, quick: bool = False) -> T:
+        """Run ``method`` on the client. Tries again, with growing pauses, only while the engine
+        could not even be connected to, so nothing is ever done twice."""
+        for attempt in range(self._retries + 1):
+            with engine_errors(self.node.name):
+                try:
+                    return method(self.quick if quick else self.api)
+                except requests.exceptions.ConnectionError as error:
+                    if attempt == self._retries or not _never_sent(error):
+                        raise
+            time.sleep(self._retry_delay_s * 2**attempt)
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def stream_client(self) -> aiodocker.Docker:
+        """A client of its own for one stream in the running event loop; the caller closes it."""
+        url, version = self.node.url, f"v{self.negotiated()}"
+        if self.is_local:
+            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0)
+            return aiodocker.Docker(url="unix://localhost", connector=connector, api_version=version)
+        tls = self._ssl_context()
+        scheme = "https" if tls else "http"
+        connector = aiohttp.TCPConnector(limit=0, ssl=tls if tls else True)
+        address = url.replace("tcp://", f"{scheme}://", 1)
+        return aiodocker.Docker(url=address, connector=connector, api_version=version)
+
+    def close(self) -> None:
+        with self._lock:
+            for client in (self._api, self._quick):
+                if client is not None:
+                    client.close()
+            self._api = self._quick = None
+
+    def _client(self, timeout_s: float, version: str) -> APIClient:
+        client = APIClient(
+            base_url=self.node.url,
+            version=version,
+            timeout=timeout_s,
+            tls=self._tls() or False,
+            max_pool_size=_POOL_SIZE,
+        )
+        # REQUESTS_CA_BUNDLE of the environment would replace the node's own CA.
+        client.trust_env = False
+        return client
+
+    def _tls(self) -> TLSConfig | None:
+        options = self.node.options
+        certificate, key = options.get("tls_cert_path"), options.get("tls_key_path")
+        if not options.get("tls_verify") and not certificate:
+            return None
+        with engine_errors(self.node.name):
+            return TLSConfig(
+                client_cert=(certificate, key) if certificate and key else None,
+                ca_cert=options.get("tls_ca_path") or None,
+                verify=bool(options.get("tls_verify", True)),
+            )
+
+    def _ssl_context(self) -> ssl.SSLContext | None:
+        options = self.node.options
+        if self._tls() is None:
+            return None
+        context = ssl.create_default_context(cafile=options.get("tls_ca_path") or None)
+        if options.get("tls_cert_path"):
+            context.load_cert_chain(options["tls_cert_path"], options.get("tls_key_path"))
+        if not options.get("tls_verify", True):
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return context
+
+
+def _never_sent(error: Exception) -> bool:
+    text = repr(error)
+    return any(word in text for word in ("FileNotFoundError", "ConnectionRefused", "NewConnectionError"))
+
+
+def as_list(value: Any) -> list[Any]:
+    """The engine writes null where it means an empty list."""
+    return list(value) if value else []

@@ -1,0 +1,55 @@
+"""The engine's event stream, as hints which container to read again."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from compute.backends.types import EngineEvent
+from compute.errors import BackendUnavailable
+from dockerapp.engine.client import EngineClient
+from dockerapp.engine.errors import engine_errors
+
+# What happens inside a container changes nothing that the mirror shows.
+_NOISE = ("exec_", "attach", "detach", "resize", "top", "archive-path", "extract-to-dir", "export")
+
+
+def events_follow(
+    client: EngineClient, stop: threading.Event, ready: Callable[[], None]
+) -> Iterator[EngineEvent]:
+    """Until ``stop`` or the loss of the engine, which raises ``BackendUnavailable``."""
+    with engine_errors(client.node.name):
+        stream = client.api.events(decode=True, filters={"type": ["container", "network"]})
+        # The stream has no time-out of its own; closing it from beside ends the wait.
+        closer = threading.Thread(target=lambda: (stop.wait(), stream.close()), daemon=True)
+        closer.start()
+        ready()
+        for raw in stream:
+            event = event_parse(raw)
+            if event is not None:
+                yield event
+            if stop.is_set():
+                return
+    if not stop.is_set():
+        raise BackendUnavailable(
+            f"Docker on {client.node.name} ended its event stream: the daemon stopped or restarts."
+        )
+
+
+def event_parse(raw: Mapping[str, Any]) -> EngineEvent | None:
+    """The container an event is about; None for noise."""
+    action, kind = str(raw.get("Action", "")), raw.get("Type")
+    actor = raw.get("Actor") or {}
+    if action.startswith(_NOISE):
+        return None
+    if kind == "container":
+        engine_id = str(actor.get("ID", ""))
+    else:
+        engine_id = str((actor.get("Attributes") or {}).get("container", ""))
+    if not engine_id:
+        return None
+    at = raw.get("timeNano")
+    stamp = datetime.fromtimestamp(int(at) / 1e9, timezone.utc) if at else None
+    return EngineEvent(engine_id, action.partition(":")[0], stamp)

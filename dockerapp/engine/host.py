@@ -1,0 +1,54 @@
+"""What the engine says of itself and of what containers can be made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import Any
+
+from compute.backends.capabilities import Capability
+from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
+from dockerapp.engine.client import EngineClient, as_list
+
+
+def node_info(client: EngineClient, capabilities: frozenset[Capability]) -> NodeInfo:
+    """Within the connection deadline: the engine's ``/info``."""
+    info: Mapping[str, Any] = client.call(lambda api: api.info(), quick=True)
+    return NodeInfo(
+        version=str(info.get("ServerVersion", "")),
+        api_version=client.negotiated(),
+        hostname=str(info.get("Name", "")),
+        capabilities=capabilities,
+        cpu_cores=float(info.get("NCPU") or 0),
+        memory_bytes=int(info.get("MemTotal") or 0),
+        details={
+            "operating_system": info.get("OperatingSystem", ""),
+            "kernel": info.get("KernelVersion", ""),
+            "storage_driver": info.get("Driver", ""),
+            "cgroup_version": info.get("CgroupVersion", ""),
+            "images": info.get("Images", 0),
+            "architecture": info.get("Architecture", ""),
+        },
+    )
+
+
+def image_list(client: EngineClient) -> list[ImageInfo]:
+    """One entry a tag; images without a tag cannot be asked for by name and are left out."""
+    found = []
+    for row in client.call(lambda api: api.images()):
+        created = row.get("Created")
+        at = datetime.fromtimestamp(int(created), timezone.utc) if created else None
+        for tag in as_list(row.get("RepoTags")):
+            if tag != "<none>:<none>":
+                found.append(ImageInfo(str(tag), int(row.get("Size") or 0), at))
+    return sorted(found, key=lambda image: image.name)
+
+
+def network_list(client: EngineClient) -> list[HostNetwork]:
+    return sorted((_network(row) for row in client.call(lambda api: api.networks())), key=lambda n: n.name)
+
+
+def _network(row: Mapping[str, Any]) -> HostNetwork:
+    configs = as_list((row.get("IPAM") or {}).get("Config"))
+    subnet = str(configs[0].get("Subnet", "")) if configs else ""
+    return HostNetwork(str(row.get("Name", "")), str(row.get("Driver", "")), True, subnet)

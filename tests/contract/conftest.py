@@ -1,0 +1,87 @@
+"""Every backend the contract suite runs over, each with a node, an image and a clean end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from compute.backends.base import Backend
+from compute.backends.fake import FakeBackend
+from compute.backends.types import InstanceInfo, InstanceSpec, NodeConfig, Resources
+from compute.errors import ComputeError
+from compute.states import InstanceType
+from dockerapp.backend import DockerBackend
+from tests.reporter import MemoryReporter
+
+
+@dataclass
+class Subject:
+    """A backend under test and what was made in it."""
+
+    backend: Backend
+    kind: InstanceType
+    config: dict[str, Any]
+    run_id: str
+    memory_bytes: int = 128 * 1024**2
+    made: list[MemoryReporter] = field(default_factory=list)
+
+    def spec(self, name: str = "", **changes: Any) -> InstanceSpec:
+        wanted: dict[str, Any] = {
+            "name": name or f"libgo-t-{uuid.uuid4().hex[:8]}",
+            "type": self.kind,
+            "instance_id": str(uuid.uuid4()),
+            "operation_id": str(uuid.uuid4()),
+            "project_id": str(uuid.uuid4()),
+            "config": self.backend.config_validate(self.config, allow_root_equivalent=False),
+            "resources": Resources(cpu_cores=1, memory_bytes=self.memory_bytes),
+            "labels": {"libgo.test": self.run_id},
+        }
+        return InstanceSpec(**{**wanted, **changes})
+
+    def create(self, spec: InstanceSpec | None = None, report: MemoryReporter | None = None) -> InstanceInfo:
+        reporter = report or MemoryReporter()
+        self.made.append(reporter)
+        return self.backend.instance_create(spec or self.spec(), reporter)
+
+    def undo(self, report: MemoryReporter) -> None:
+        for step in reversed(report.steps):
+            self.backend.undo(step)
+
+    def clean(self) -> None:
+        for report in self.made:
+            with contextlib.suppress(ComputeError):
+                self.undo(report)
+        self.backend.close()
+
+
+def _docker(run_id: str) -> Subject:
+    url = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    backend = DockerBackend(NodeConfig(id="contract-docker", name="docker", backend="docker", url=url))
+    image = backend.demo_image_make(MemoryReporter())
+    return Subject(backend, InstanceType.CONTAINER, {"image": image, "network_mode": "none"}, run_id)
+
+
+def _fake(run_id: str) -> Subject:
+    backend = FakeBackend(NodeConfig(id=uuid.uuid4().hex, name="fake", backend="fake", url="fake://"))
+    return Subject(backend, InstanceType.CONTAINER, {"image": "demo"}, run_id)
+
+
+_SUBJECTS = {"fake": _fake, "docker": _docker}
+
+
+@pytest.fixture(params=list(_SUBJECTS))
+def subject(request: pytest.FixtureRequest, run_id: str) -> Iterator[Subject]:
+    made = _SUBJECTS[request.param](run_id)
+    yield made
+    made.clean()
+
+
+@pytest.fixture
+def report() -> MemoryReporter:
+    return MemoryReporter()
