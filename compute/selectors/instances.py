@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Count, F, FilteredRelation, Q, QuerySet, Window
+from django.db.models import Count, FilteredRelation, Q, QuerySet, TextField, Window
 from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
+from django.db.models.lookups import Exact
 
 from compute.actor import Actor
 from compute.errors import InstanceNotFound, InvalidInput
@@ -128,12 +130,14 @@ def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Inst
         for column in ("name", "image", "status", "networks", "engine_id"):
             found |= Q(**{f"{column}__icontains": wanted.q})
         rows = rows.filter(found)
-    for number, (key, value) in enumerate(wanted.labels.items()):
-        own, theirs = f"own{number}", f"theirs{number}"
-        rows = rows.alias(
-            **{own: KeyTextTransform(key, "labels"), theirs: KeyTextTransform(key, "engine_labels")}
-        ).filter(Q(**{own: value}) | Q(**{theirs: value}))
+    for key, value in wanted.labels.items():
+        rows = rows.filter(Exact(_label("labels", key), value) | Exact(_label("engine_labels", key), value))
     return rows
+
+
+def _label(column: str, key: str) -> Cast:
+    """One value out of a JSON column, as text; keys may hold anything."""
+    return Cast(KeyTextTransform(key, column), TextField())
 
 
 def _one_of(name: str, value: str, words: type[InstanceState] | type[InstanceType]) -> str:

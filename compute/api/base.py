@@ -1,0 +1,174 @@
+"""What all views share: strict input, ETags, paging, and answers that wait."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+from django.core.exceptions import RequestDataTooBig
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+from rest_framework.views import APIView
+
+from compute.actor import Actor
+from compute.api.authentication import request_actor
+from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
+from compute.models import Operation
+from compute.selectors.operations import operation_dict
+from compute.selectors.page import Page
+
+WAIT_HEADER = "X-LibGo-Wait"
+WAIT_MAX_S = 60
+_INT_MAX = 2**62
+
+Parse = Callable[[str, str], Any]
+
+
+def text(name: str, value: str) -> str:
+    return value
+
+
+def boolean(name: str, value: str) -> bool:
+    words = {"true": True, "1": True, "false": False, "0": False, "": True}
+    if value.lower() not in words:
+        raise InvalidInput.field(name, "must be true or false.")
+    return words[value.lower()]
+
+
+def whole(name: str, value: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value[:20]) > _INT_MAX:
+        raise InvalidInput.field(name, "must be a whole number.")
+    return int(value)
+
+
+def words(name: str, value: str) -> list[str]:
+    return [word.strip() for word in value.split(",") if word.strip()]
+
+
+PAGING: dict[str, Parse] = {"page": whole, "page_size": whole, "sort": words}
+
+
+class ApiView(APIView):
+    """A view of the public API."""
+
+    @property
+    def actor(self) -> Actor:
+        return request_actor(self.request)
+
+    def query(self, known: Mapping[str, Parse], repeatable: frozenset[str] = frozenset()) -> dict[str, Any]:
+        """The query parameters, typed; unknown and repeated ones are refused. ``wait``, ``fields``
+        and ``format`` belong to every route."""
+        found: dict[str, Any] = {}
+        for name, values in self.request.query_params.lists():
+            if name in ("fields", "wait"):
+                continue
+            if name not in known:
+                accepted = ", ".join(sorted([*known, "fields"]))
+                raise InvalidInput.field(name[:50], f"is not known here; accepted: {accepted}.")
+            if any("\x00" in value or len(value) > 1000 for value in values):
+                raise InvalidInput.field(name, "is too long or holds a null character.")
+            if name in repeatable:
+                found[name] = values
+            elif len(values) > 1:
+                raise InvalidInput.field(name, "was given more than once.")
+            else:
+                found[name] = known[name](name, values[0])
+        return found
+
+    def body(self, serializer: type[Serializer[Any]] | None = None) -> dict[str, Any]:
+        """The JSON object of the request, checked by ``serializer``; unknown fields are refused."""
+        given = self._json()
+        if serializer is None:
+            if given:
+                raise InvalidInput.field(next(iter(given)), "is not known here; send no body.")
+            return {}
+        check = serializer(data=given)
+        unknown = sorted(set(given) - set(check.fields))
+        if unknown:
+            accepted = ", ".join(sorted(check.fields))
+            raise InvalidInput.field(str(unknown[0])[:50], f"is not known here; accepted: {accepted}.")
+        check.is_valid(raise_exception=True)
+        return dict(check.validated_data)
+
+    def _json(self) -> dict[str, Any]:
+        try:
+            raw = self.request._request.body
+        except RequestDataTooBig as error:
+            raise PayloadTooLarge("The body is larger than LibGo takes here.") from error
+        if not raw:
+            return {}
+        if b"\\u0000" in raw:
+            raise InvalidInput("The body holds a null character, which no field takes.")
+        try:
+            given = self.request.data
+        except RecursionError as error:
+            raise InvalidInput("The body is nested too deeply.") from error
+        if not isinstance(given, Mapping):
+            raise InvalidInput("The body must be a JSON object.")
+        return dict(given)
+
+    def answer(self, data: Mapping[str, Any]) -> Response:
+        """200 with a weak ETag; 304 when the client has it; ``fields=a,b`` narrows."""
+        shown = self._narrowed(data)
+        tag = etag_of(shown)
+        known = [word.strip() for word in self.request.headers.get("If-None-Match", "").split(",")]
+        if tag in known or "*" in known:
+            return Response(status=304, headers={"ETag": tag})
+        return Response(shown, headers={"ETag": tag, "Cache-Control": "private, no-cache"})
+
+    def answer_page(self, page: Page, key: str = "items") -> Response:
+        data = {key: page.items, "total": page.total, "page": page.page, "page_size": page.page_size}
+        return self.answer(data)
+
+    def answer_operation(
+        self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int = 200
+    ) -> Response:
+        """202 with the operation; held by the ASGI layer until it ends if the client waits."""
+        body: dict[str, Any] = {"operation": operation_dict(operation)}
+        if instance is not None:
+            body["instance"] = instance
+        response = Response(body, status=202, headers={"Location": f"/api/v1/operations/{operation.pk}"})
+        seconds = self.wait_seconds()
+        if seconds:
+            response[WAIT_HEADER] = f"{operation.pk} {seconds} {ends_as}"
+        return response
+
+    def wait_seconds(self) -> float:
+        """From ``?wait=`` or ``Prefer: wait=`` (RFC 7240), 0 to 60."""
+        given = self.request.query_params.get("wait")
+        if given is None:
+            for part in self.request.headers.get("Prefer", "").split(","):
+                name, _, value = part.strip().partition("=")
+                if name == "wait":
+                    given = value
+        if given is None:
+            return 0
+        try:
+            seconds = float(given)
+        except ValueError:
+            seconds = -1
+        if not 0 <= seconds <= WAIT_MAX_S:
+            raise InvalidInput.field("wait", f"must be seconds between 0 and {WAIT_MAX_S}.")
+        return seconds
+
+    def precondition(self, current: Mapping[str, Any]) -> None:
+        """``If-Match`` must name what is there now. Raises ``PreconditionFailed``."""
+        given = self.request.headers.get("If-Match")
+        if given and given != "*" and etag_of(current) not in [word.strip() for word in given.split(",")]:
+            raise PreconditionFailed("It was changed since you read it. Read it again.")
+
+    def _narrowed(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
+        names = [name for name in self.request.query_params.get("fields", "").split(",") if name]
+        if not names:
+            return data
+        key = next((key for key in ("items", "instances") if isinstance(data.get(key), list)), None)
+        if key is None:
+            return {name: data[name] for name in names if name in data}
+        return {**data, key: [{name: row[name] for name in names if name in row} for row in data[key]]}
+
+
+def etag_of(data: Mapping[str, Any]) -> str:
+    """A weak ETag (RFC 9110, 8.8.3) of what would be sent."""
+    return f'W/"{hashlib.sha1(orjson.dumps(data, default=str), usedforsecurity=False).hexdigest()[:20]}"'

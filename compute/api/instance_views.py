@@ -1,0 +1,292 @@
+"""``/compute/instances``."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from compute.api import serializers as s
+from compute.api.account_views import _listing
+from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
+from compute.api.schema import api
+from compute.backends.types import LogQuery
+from compute.errors import InvalidInput
+from compute.models import Instance
+from compute.selectors import cluster
+from compute.selectors.events import events_page
+from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
+from compute.services import instances
+from compute.services.idempotency import Idempotency
+from compute.states import Action
+
+_FILTERS = ("backend", "state", "type", "node", "project", "image", "q", "label", "page", "page_size", "sort")
+_IN_USE = (409, 422, 503)
+_KEY_MAX = 200
+_TAIL_MAX = 10_000
+
+
+class Instances(ApiView):
+    @api("instances", "VMs and containers in one list", response=s.InstancePage, query=_FILTERS)
+    def get(self, request: Request) -> Response:
+        known: dict[str, Parse] = {name: text for name in _FILTERS} | PAGING
+        asked = self.query(known, frozenset({"label"}))
+        labels = dict(_label(value) for value in asked.pop("label", []))
+        return self.answer_page(
+            instances_page(self.actor, InstanceFilter(**asked, labels=labels)), "instances"
+        )
+
+    @api(
+        "instances",
+        "Make one",
+        request=s.InstanceCreateRequest,
+        response=s.Accepted,
+        status=202,
+        errors=(409, 422, 502, 503, 504),
+    )
+    def post(self, request: Request) -> Response:
+        self.wait_seconds()
+        body = instances.InstanceCreate(**self.body(s.InstanceCreateRequest))
+        operation = instances.instance_create(self.actor, body, idempotency=_idempotency(request))
+        row = Instance.objects.filter(pk=operation.instance_uid).first()
+        return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
+
+
+class InstanceDetail(ApiView):
+    @api(
+        "instances",
+        "One instance, by id or unique name",
+        response=s.InstanceShape,
+        query=("live",),
+        operation_id="compute_instances_retrieve_one",
+    )
+    def get(self, request: Request, instance_id: str) -> Response:
+        live = self.query({"live": boolean}).get("live", False)
+        read = instances.instance_refresh if live else instance_get
+        return self.answer(instance_dict(read(self.actor, instance_id)))
+
+    @api(
+        "instances",
+        "Change resources, labels, annotations",
+        request=s.InstanceUpdateRequest,
+        response=s.Accepted,
+        status=202,
+        errors=(412, *_IN_USE),
+    )
+    def put(self, request: Request, instance_id: str) -> Response:
+        return self._change(instance_id, self.body(s.InstanceUpdateRequest))
+
+    @api(
+        "instances",
+        "Change resources, labels, annotations",
+        request=s.InstanceUpdateRequest,
+        response=s.Accepted,
+        status=202,
+        errors=(412, *_IN_USE),
+    )
+    def patch(self, request: Request, instance_id: str) -> Response:
+        return self._change(instance_id, self.body(s.InstanceUpdateRequest))
+
+    @api(
+        "instances",
+        "Remove it",
+        response=s.Accepted,
+        status=202,
+        query=("force", "keep_storage"),
+        errors=_IN_USE,
+    )
+    def delete(self, request: Request, instance_id: str) -> Response:
+        asked = self.query({"force": boolean, "keep_storage": boolean})
+        self.wait_seconds()
+        return self.answer_operation(instances.instance_delete(self.actor, instance_id, **asked))
+
+    def _change(self, instance_id: str, changes: dict[str, Any]) -> Response:
+        self.wait_seconds()
+        row = instance_get(self.actor, instance_id)
+        self.precondition(instance_dict(row))
+        operation = instances.instance_update(self.actor, row.pk, changes)
+        shown = instance_dict(row)
+        if operation is None:
+            return Response({"instance": shown})
+        return self.answer_operation(operation, shown)
+
+
+class InstanceResources(InstanceDetail):
+    http_method_names = ["put", "options"]
+
+    @api(
+        "instances",
+        "Change limits",
+        request=s.ResourcesShape,
+        response=s.Accepted,
+        status=202,
+        errors=_IN_USE,
+    )
+    def put(self, request: Request, instance_id: str) -> Response:
+        return self._change(instance_id, {"resources": self.body(s.ResourcesShape)})
+
+
+class InstanceByName(ApiView):
+    @api("instances", "One instance by its unique name", response=s.InstanceShape)
+    def get(self, request: Request, name: str) -> Response:
+        self.query({})
+        return self.answer(instance_dict(instance_get(self.actor, name)))
+
+
+class _Act(ApiView):
+    """One lifecycle verb; PUT and POST alike, both idempotent."""
+
+    action: Action
+    request_shape: Any = None
+
+    def act(self, instance_id: str) -> Response:
+        self.wait_seconds()
+        options = self.body(self.request_shape)
+        row = instance_get(self.actor, instance_id)
+        operation = instances.instance_act(self.actor, row.pk, self.action, options)
+        shown = instance_dict(row)
+        if operation is None:
+            return Response({"operation": None, "instance": shown})
+        return self.answer_operation(operation, shown)
+
+
+def act_view(action: Action) -> type[ApiView]:
+    """The view of one verb, with its own entry in the schema."""
+    shapes: dict[Action, Any] = {
+        Action.STOP: s.StopRequest,
+        Action.RESTART: s.RestartRequest,
+        Action.KILL: s.KillRequest,
+    }
+    shape = shapes.get(action)
+    described = api(
+        "instances",
+        f"{action.capitalize()} it",
+        request=shape,
+        response=s.Accepted,
+        status=202,
+        errors=_IN_USE,
+    )
+
+    class Act(_Act):
+        @described
+        def put(self, request: Request, instance_id: str) -> Response:
+            return self.act(instance_id)
+
+        @described
+        def post(self, request: Request, instance_id: str) -> Response:
+            return self.act(instance_id)
+
+    Act.action, Act.request_shape = action, shape
+    Act.__name__ = f"Instance{action.capitalize()}"
+    return Act
+
+
+class InstanceUsage(ApiView):
+    @api("instances", "What it uses now", response=s.UsageShape, errors=(409, 503))
+    def get(self, request: Request, instance_id: str) -> Response:
+        self.query({})
+        return Response(instances.instance_usage(self.actor, instance_id))
+
+
+class InstanceEvents(ApiView):
+    @api("instances", "What happened to it, newest first", response=s.EventList, query=("limit", "after"))
+    def get(self, request: Request, instance_id: str) -> Response:
+        asked = self.query({"limit": whole, "after": whole})
+        row = instance_get(self.actor, instance_id)
+        rows = events_page(
+            self.actor,
+            after=asked.get("after"),
+            instance=row.pk,
+            limit=max(1, asked.get("limit", 100)),
+            newest_first="after" not in asked,
+        )
+        return self.answer({"items": rows})
+
+
+class InstanceLogs(ApiView):
+    @api(
+        "instances",
+        "Container output, or a VM's serial log",
+        response=s.LogShape,
+        query=("tail", "since", "until", "timestamps"),
+        errors=(409, 422, 503),
+    )
+    def get(self, request: Request, instance_id: str) -> Response:
+        asked = self.query({"tail": _tail, "since": _time, "until": _time, "timestamps": boolean})
+        query = LogQuery(**asked)
+        lines = instances.instance_logs(self.actor, instance_id, query)
+        shown = [_line(line, query.timestamps) for line in lines]
+        return Response({"lines": shown, "text": "\n".join(line["text"] for line in shown)})
+
+
+class ClusterStatus(ApiView):
+    @api("cluster", "The whole site at a glance", response=s.ClusterShape)
+    def get(self, request: Request) -> Response:
+        self.query({})
+        return Response(cluster.cluster_status(self.actor))
+
+
+class Backends(ApiView):
+    @api("cluster", "All backends", response=s.BackendPage, query=("page", "page_size"))
+    def get(self, request: Request) -> Response:
+        return _listing(self, cluster.backends_list())
+
+
+class BackendInfo(ApiView):
+    @api("cluster", "One backend", response=s.BackendShape)
+    def get(self, request: Request, backend: str) -> Response:
+        self.query({})
+        return self.answer(cluster.backend_info(backend))
+
+
+class ComputeHealth(ApiView):
+    @api("cluster", "Health of each backend", response=s.HealthShape)
+    def get(self, request: Request) -> Response:
+        self.query({})
+        return Response(cluster.health())
+
+
+def _label(value: str) -> tuple[str, str]:
+    key, equals, wanted = value.partition("=")
+    if not key or not equals or not key.isprintable():
+        raise InvalidInput.field("label", "must be “key=value”.")
+    return key, wanted
+
+
+def _idempotency(request: Request) -> Idempotency | None:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= _KEY_MAX or not key.isprintable():
+        raise InvalidInput.field("Idempotency-Key", f"must be 1 to {_KEY_MAX} printable characters.")
+    raw = f"{request.method} {request.path} ".encode() + request._request.body
+    return Idempotency(key, hashlib.sha256(raw).hexdigest())
+
+
+def _tail(name: str, value: str) -> int | None:
+    if value == "all":
+        return None
+    count = whole(name, value)
+    if count > _TAIL_MAX:
+        raise InvalidInput.field(name, f"must be at most {_TAIL_MAX}, or “all”.")
+    return count
+
+
+def _time(name: str, value: str) -> Any:
+    try:
+        found = parse_datetime(value.replace(" ", "+"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise InvalidInput.field(name, "must be a time such as 2026-01-31T12:00:00Z.")
+    return found
+
+
+def _line(line: Any, timestamps: bool) -> dict[str, Any]:
+    shown = {"text": line.text, "stream": line.stream}
+    if timestamps:
+        shown["timestamp"] = line.timestamp
+    return shown

@@ -1,0 +1,76 @@
+"""Say once what every route may answer, for the OpenAPI schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework import serializers
+
+
+class ErrorDetailSerializer(serializers.Serializer[Any]):
+    code = serializers.CharField(help_text="UPPER_SNAKE, for programs.")
+    message = serializers.CharField(help_text="What happened, why, and what to do; for people.")
+    details = serializers.DictField(help_text="For both: fields, limits, the other operation …")
+
+
+class ErrorSerializer(serializers.Serializer[Any]):
+    error = ErrorDetailSerializer()
+
+
+_TEXTS = {
+    400: "The request cannot be understood",
+    401: "No valid token or session",
+    403: "Not allowed for this role, or against a policy or limit",
+    404: "Not there, or not visible",
+    405: "The route has no such method",
+    409: "The state of things does not allow it",
+    412: "It was changed since",
+    413: "Too large",
+    415: "Not JSON",
+    422: "The backend or node cannot do this",
+    429: "Too many requests",
+    502: "The engine failed",
+    503: "The engine cannot be reached",
+    504: "The engine did not answer in time",
+}
+_ALWAYS = (400, 401, 403, 404, 405)
+
+
+def api(
+    tag: str,
+    summary: str,
+    *,
+    request: Any = None,
+    response: Any = None,
+    status: int = 200,
+    query: tuple[str, ...] = (),
+    errors: tuple[int, ...] = (),
+    public: bool = False,
+    operation_id: str | None = None,
+) -> Callable[[Any], Any]:
+    """Decorate one method of a view. ``query`` names its query parameters."""
+    answers: dict[Any, Any] = {
+        code: OpenApiResponse(ErrorSerializer, description=_TEXTS[code]) for code in (*_ALWAYS, *errors)
+    }
+    answers[status] = (
+        OpenApiResponse(response) if response is not None else OpenApiResponse(description="Done")
+    )
+    if status == 202:
+        answers[200] = OpenApiResponse(response, description="With wait: it ended well")
+        answers[201] = OpenApiResponse(response, description="With wait: it was created")
+        query = (*query, "wait")
+    parameters = [
+        OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.QUERY, required=False) for name in query
+    ]
+    return extend_schema(
+        tags=[tag],
+        summary=summary,
+        request=request,
+        responses=answers,
+        parameters=parameters,
+        auth=[] if public else None,
+        operation_id=operation_id,
+    )

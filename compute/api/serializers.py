@@ -1,0 +1,389 @@
+"""Shapes of requests (checked) and of answers (for the schema)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers as s
+
+from compute.states import InstanceState, InstanceType, OperationState, Role
+
+Base = s.Serializer
+
+
+class Cpu(Base[Any]):
+    cores = s.FloatField(required=False, allow_null=True)
+
+
+class Memory(Base[Any]):
+    limit = s.IntegerField(required=False, allow_null=True, help_text="Bytes.")
+
+
+class Storage(Base[Any]):
+    total_space = s.IntegerField(required=False, allow_null=True, help_text="Bytes.")
+
+
+class ResourcesShape(Base[Any]):
+    cpu = Cpu(required=False)
+    memory = Memory(required=False)
+    storage = Storage(required=False)
+
+
+class InstanceCreateRequest(Base[Any]):
+    name = s.CharField(max_length=63)
+    backend = s.CharField(required=False, allow_null=True, max_length=32)
+    node = s.CharField(required=False, allow_null=True, max_length=100)
+    project = s.CharField(required=False, allow_null=True, max_length=100)
+    type = s.CharField(required=False, allow_null=True, max_length=32)
+    config = s.DictField(required=False, help_text="The backend's own part; see the documentation.")
+    resources = s.DictField(required=False)
+    networks = s.JSONField(required=False)
+    storage = s.JSONField(required=False)
+    labels = s.DictField(required=False)
+    annotations = s.DictField(required=False)
+    auto_start = s.BooleanField(required=False, default=True)
+
+
+class InstanceUpdateRequest(Base[Any]):
+    resources = s.DictField(required=False)
+    labels = s.DictField(required=False)
+    annotations = s.DictField(required=False)
+
+
+class StopRequest(Base[Any]):
+    force = s.BooleanField(required=False)
+    timeout = s.FloatField(required=False, help_text="Seconds until it is killed.")
+
+
+class RestartRequest(Base[Any]):
+    timeout = s.FloatField(required=False)
+
+
+class KillRequest(Base[Any]):
+    signal = s.CharField(required=False, max_length=16)
+
+
+class NodeRef(Base[Any]):
+    id = s.UUIDField()
+    name = s.CharField()
+    status = s.CharField()
+
+
+class ProjectRef(Base[Any]):
+    id = s.UUIDField()
+    name = s.CharField()
+
+
+class ActiveOperation(Base[Any]):
+    id = s.UUIDField()
+    action = s.CharField(help_text="starting, stopping, creating …")
+    state = s.CharField()
+    progress = s.FloatField()
+    step = s.CharField()
+
+
+class InstanceShape(Base[Any]):
+    id = s.UUIDField()
+    name = s.CharField()
+    uuid = s.CharField()
+    type = s.ChoiceField([word.value for word in InstanceType])
+    backend = s.CharField()
+    node = NodeRef()
+    project = ProjectRef()
+    state = s.ChoiceField([word.value for word in InstanceState])
+    status = s.CharField(help_text="A sentence.")
+    health = s.CharField()
+    stale = s.BooleanField(help_text="The node does not answer; this is what was last seen.")
+    active_operation = ActiveOperation(allow_null=True)
+    engine_id = s.CharField()
+    image = s.CharField()
+    config = s.DictField()
+    resources = ResourcesShape()
+    networks = s.ListField(child=s.DictField())
+    storage = s.ListField(child=s.DictField())
+    ports = s.ListField(child=s.DictField())
+    labels = s.DictField()
+    annotations = s.DictField()
+    managed = s.BooleanField()
+    pending_changes = s.DictField()
+    created_at = s.DateTimeField()
+    started_at = s.DateTimeField(allow_null=True)
+    finished_at = s.DateTimeField(allow_null=True)
+    updated_at = s.DateTimeField()
+    links = s.DictField()
+
+
+class ErrorPart(Base[Any]):
+    code = s.CharField()
+    message = s.CharField()
+    details = s.DictField()
+
+
+class OperationShape(Base[Any]):
+    id = s.UUIDField()
+    action = s.CharField()
+    state = s.ChoiceField([word.value for word in OperationState])
+    progress = s.FloatField()
+    step = s.CharField()
+    instance = s.UUIDField(allow_null=True)
+    instance_name = s.CharField()
+    node = s.UUIDField(allow_null=True)
+    project = s.UUIDField(allow_null=True)
+    user = s.CharField(allow_null=True)
+    error = ErrorPart(allow_null=True)
+    result = s.DictField()
+    created_at = s.DateTimeField()
+    started_at = s.DateTimeField(allow_null=True)
+    finished_at = s.DateTimeField(allow_null=True)
+    may_cancel = s.BooleanField()
+    parent = s.UUIDField(allow_null=True)
+
+
+class Accepted(Base[Any]):
+    operation = OperationShape()
+    instance = InstanceShape(required=False)
+
+
+class Paged(Base[Any]):
+    total = s.IntegerField()
+    page = s.IntegerField()
+    page_size = s.IntegerField()
+
+
+class InstancePage(Paged):
+    instances = InstanceShape(many=True)
+
+
+class OperationPage(Paged):
+    items = OperationShape(many=True)
+
+
+class UsageShape(Base[Any]):
+    timestamp = s.DateTimeField()
+    cpu_percent = s.FloatField(allow_null=True, help_text="Of one core.")
+    memory_bytes = s.IntegerField(allow_null=True)
+    memory_limit_bytes = s.IntegerField(allow_null=True)
+    network_rx_bytes = s.IntegerField(allow_null=True)
+    network_tx_bytes = s.IntegerField(allow_null=True)
+    disk_read_bytes = s.IntegerField(allow_null=True)
+    disk_write_bytes = s.IntegerField(allow_null=True)
+    pids = s.IntegerField(allow_null=True)
+
+
+class EventShape(Base[Any]):
+    seq = s.IntegerField()
+    type = s.CharField()
+    action = s.CharField()
+    instance = s.UUIDField(allow_null=True)
+    instance_name = s.CharField()
+    operation = s.UUIDField(allow_null=True)
+    node = s.UUIDField(allow_null=True)
+    project = s.UUIDField(allow_null=True)
+    user = s.CharField(allow_null=True)
+    message = s.CharField()
+    details = s.DictField()
+    timestamp = s.DateTimeField()
+
+
+class EventList(Base[Any]):
+    items = EventShape(many=True)
+
+
+class LogLineShape(Base[Any]):
+    text = s.CharField()
+    stream = s.CharField()
+    timestamp = s.DateTimeField(allow_null=True, required=False)
+
+
+class LogShape(Base[Any]):
+    lines = LogLineShape(many=True)
+    text = s.CharField()
+
+
+class OperationLogLine(Base[Any]):
+    seq = s.IntegerField()
+    timestamp = s.DateTimeField()
+    line = s.CharField()
+
+
+class OperationLogShape(Base[Any]):
+    items = OperationLogLine(many=True)
+
+
+class NodeCreateRequest(Base[Any]):
+    name = s.RegexField(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$")
+    backend = s.CharField(max_length=32)
+    url = s.CharField(max_length=500)
+    tls = s.DictField(required=False, help_text="verify, ca_path, cert_path, key_path; never read back.")
+
+
+class NodeUpdateRequest(Base[Any]):
+    name = s.RegexField(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", required=False)
+    url = s.CharField(max_length=500, required=False)
+    is_enabled = s.BooleanField(required=False)
+    tls = s.DictField(required=False)
+
+
+class NodeShape(Base[Any]):
+    id = s.UUIDField()
+    name = s.CharField()
+    backend = s.CharField()
+    url = s.CharField()
+    status = s.CharField()
+    version = s.CharField()
+    api_version = s.CharField()
+    hostname = s.CharField()
+    capabilities = s.ListField(child=s.CharField())
+    resources = s.DictField()
+    details = s.DictField()
+    is_local = s.BooleanField()
+    last_seen = s.DateTimeField(allow_null=True)
+    error = s.CharField()
+    created_at = s.DateTimeField()
+
+
+class NodePage(Paged):
+    items = NodeShape(many=True)
+
+
+class NodeTest(Base[Any]):
+    ok = s.BooleanField()
+    message = s.CharField()
+    version = s.CharField(allow_null=True)
+
+
+class LoginRequest(Base[Any]):
+    username = s.CharField(max_length=150)
+    password = s.CharField(max_length=1000, trim_whitespace=False)
+
+
+class RefreshRequest(Base[Any]):
+    refresh = s.CharField(max_length=200)
+
+
+class LogoutRequest(Base[Any]):
+    refresh = s.CharField(max_length=200, required=False)
+
+
+class UserShape(Base[Any]):
+    id = s.UUIDField()
+    username = s.CharField()
+    email = s.CharField()
+    is_admin = s.BooleanField()
+    is_active = s.BooleanField()
+    roles = s.ListField(child=s.CharField())
+    projects = s.ListField(child=s.DictField())
+
+
+class UserPage(Paged):
+    items = UserShape(many=True)
+
+
+class TokenPairShape(Base[Any]):
+    access = s.CharField()
+    refresh = s.CharField()
+    expires_at = s.DateTimeField()
+    user = UserShape()
+
+
+class TicketShape(Base[Any]):
+    ticket = s.CharField()
+    expires_at = s.DateTimeField()
+
+
+class ProfileRequest(Base[Any]):
+    email = s.CharField(required=False, allow_blank=True, max_length=254)
+
+
+class PasswordRequest(Base[Any]):
+    old_password = s.CharField(max_length=1000, trim_whitespace=False)
+    new_password = s.CharField(max_length=1000, trim_whitespace=False)
+
+
+class UserCreateRequest(Base[Any]):
+    username = s.CharField(max_length=150)
+    password = s.CharField(max_length=1000, trim_whitespace=False)
+    email = s.CharField(required=False, allow_blank=True, max_length=254)
+    role = s.ChoiceField([role.value for role in Role], required=False)
+
+
+class UserUpdateRequest(Base[Any]):
+    password = s.CharField(required=False, max_length=1000, trim_whitespace=False)
+    email = s.CharField(required=False, allow_blank=True, max_length=254)
+    role = s.ChoiceField([role.value for role in Role], required=False)
+    is_active = s.BooleanField(required=False)
+
+
+class ProjectRequest(Base[Any]):
+    name = s.CharField(max_length=63)
+    description = s.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class ProjectUpdateRequest(Base[Any]):
+    name = s.CharField(max_length=63, required=False)
+    description = s.CharField(required=False, allow_blank=True, max_length=500)
+
+
+class LimitsShape(Base[Any]):
+    max_instances = s.IntegerField(required=False, allow_null=True, min_value=0, max_value=10**6)
+    max_cpu_cores = s.FloatField(required=False, allow_null=True, min_value=0, max_value=10**6)
+    max_memory_bytes = s.IntegerField(required=False, allow_null=True, min_value=0, max_value=2**60)
+    max_storage_bytes = s.IntegerField(required=False, allow_null=True, min_value=0, max_value=2**60)
+
+
+class ProjectShape(Base[Any]):
+    id = s.UUIDField()
+    name = s.CharField()
+    description = s.CharField()
+    is_default = s.BooleanField()
+    limits = LimitsShape()
+
+
+class ProjectPage(Paged):
+    items = ProjectShape(many=True)
+
+
+class MemberRequest(Base[Any]):
+    user = s.CharField(max_length=150)
+    role = s.ChoiceField([role.value for role in Role])
+
+
+class MemberShape(Base[Any]):
+    user = s.DictField()
+    role = s.CharField()
+
+
+class MemberPage(Paged):
+    items = MemberShape(many=True)
+
+
+class ClusterShape(Base[Any]):
+    status = s.CharField()
+    backends = s.DictField()
+    nodes = NodeShape(many=True)
+    total_instances = s.IntegerField()
+    limits = s.DictField()
+    usage = s.DictField()
+    updated_at = s.DateTimeField()
+
+
+class BackendShape(Base[Any]):
+    type = s.CharField()
+    version = s.CharField()
+    api_version = s.CharField()
+    status = s.CharField()
+    capabilities = s.ListField(child=s.CharField())
+    supported_types = s.ListField(child=s.CharField())
+    nodes = NodeShape(many=True)
+    health_check = s.DictField()
+    resource_limits = s.DictField()
+    available_resources = s.DictField()
+
+
+class BackendPage(Paged):
+    items = BackendShape(many=True)
+
+
+class HealthShape(Base[Any]):
+    status = s.CharField()
+    backends = s.DictField()

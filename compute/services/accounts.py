@@ -1,0 +1,292 @@
+"""Coming in and going out: tokens, passwords, accounts.
+
+Access tokens are short JWTs (RFC 7519) bound to the account's ``token_version``. Refresh tokens are
+random words, stored hashed, spent once by a conditional UPDATE; a second use of a spent one revokes
+its whole family (RFC 9700, 4.14.2).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import authenticate
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, F
+from django.utils import timezone
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import AccessToken
+
+from compute.actor import Actor
+from compute.audit import audit
+from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, RateLimited, Unauthenticated
+from compute.live import TICKET_TTL_S, rate_limit_clear, rate_limit_hit, ticket_issue
+from compute.models import Membership, Project, RefreshToken, User
+from compute.selectors.access import actor_for, admin_require, roles_of
+from compute.selectors.page import time_text
+from compute.states import Role
+
+LOGIN_TRIES, LOGIN_WINDOW_S = 10, 300
+_USERNAME_MAX = 150
+
+
+@dataclass(frozen=True)
+class TokenPair:
+    access: str
+    refresh: str
+    expires_at: datetime
+    user: User
+
+
+def credentials_check(username: str, password: str, remote_address: str) -> User:
+    """The account, or ``Unauthenticated``; ``RateLimited`` after too many wrong tries, counted per
+    account and per address."""
+    for key in (f"login:user:{username.lower()[:150]}", f"login:address:{remote_address}"):
+        wait_s = rate_limit_hit(key, LOGIN_TRIES if "user" in key else 5 * LOGIN_TRIES, LOGIN_WINDOW_S)
+        if wait_s:
+            raise RateLimited("Too many tries to log in. Wait a little.", retry_after=wait_s)
+    user = authenticate(username=username, password=password)
+    if not isinstance(user, User):
+        audit(Actor(None, username[:150], remote_address=remote_address), "auth.login", result="refused")
+        raise Unauthenticated("The user name or the password is wrong.")
+    rate_limit_clear(f"login:user:{username.lower()[:150]}")
+    audit(actor_for(user, remote_address=remote_address), "auth.login")
+    return user
+
+
+def login(username: str, password: str, remote_address: str) -> TokenPair:
+    """Begin a new token family."""
+    user = credentials_check(username, password, remote_address)
+    User.objects.filter(pk=user.pk).update(last_login=timezone.now())
+    return _pair(user, uuid.uuid4())
+
+
+def refresh(token: str) -> TokenPair:
+    """Spend a refresh token for a new pair. Raises ``Unauthenticated``; a spent one revokes its
+    family, because either the client or a thief holds a copy."""
+    now = timezone.now()
+    row = RefreshToken.objects.filter(pk=_token_id(token)).select_related("user").first()
+    if row is None or row.expires_at < now or row.revoked_at or not row.user.is_active:
+        raise Unauthenticated("The refresh token is not valid. Log in again.")
+    spent = RefreshToken.objects.filter(pk=row.pk, spent_at=None, revoked_at=None).update(spent_at=now)
+    if not spent:
+        RefreshToken.objects.filter(family=row.family, revoked_at=None).update(revoked_at=now)
+        audit(actor_for(row.user), "auth.refresh_reused", result="refused")
+        raise Unauthenticated("The refresh token was used before. Log in again.")
+    return _pair(row.user, row.family)
+
+
+def logout(actor: Actor, token: str | None) -> None:
+    """End the session that ``token`` belongs to, or every session of the account without one; its
+    access tokens stop working at once."""
+    rows = RefreshToken.objects.filter(user_id=actor.user_id)
+    if token:
+        row = rows.filter(pk=_token_id(token)).first()
+        rows = rows.filter(family=row.family) if row else rows.none()
+    else:
+        User.objects.filter(pk=actor.user_id).update(token_version=F("token_version") + 1)
+    rows.filter(revoked_at=None).update(revoked_at=timezone.now())
+    audit(actor, "auth.logout")
+
+
+def user_from_access_token(token: str) -> User:
+    """Who holds this access token now. Raises ``Unauthenticated``."""
+    try:
+        claims = AccessToken(token)  # type: ignore[arg-type]
+        ended = RefreshToken.objects.filter(family=uuid.UUID(str(claims["fam"])), revoked_at__isnull=False)
+        rows = User.objects.filter(pk=uuid.UUID(str(claims["user_id"])), is_active=True)
+        user = rows.exclude(Exists(ended)).first()
+    except (TokenError, KeyError, ValueError) as error:
+        raise Unauthenticated("The access token is not valid or has expired.") from error
+    if user is None or claims.get("ver") != user.token_version:
+        raise Unauthenticated("The access token is no longer valid. Log in again.")
+    return user
+
+
+def ws_ticket(actor: Actor) -> dict[str, Any]:
+    """A word that opens one socket, once, within seconds."""
+    ticket = ticket_issue({"user": str(actor.user_id)})
+    return {"ticket": ticket, "expires_at": time_text(timezone.now() + timedelta(seconds=TICKET_TTL_S))}
+
+
+def user_dict(user: User) -> dict[str, Any]:
+    """The public shape."""
+    memberships = user.memberships.select_related("project")
+    return {
+        "id": str(user.pk),
+        "username": user.get_username(),
+        "email": user.email,
+        "is_admin": user.is_superuser,
+        "is_active": user.is_active,
+        "roles": roles_of(user),
+        "projects": [
+            {"id": str(item.project_id), "name": item.project.name, "role": item.role} for item in memberships
+        ],
+    }
+
+
+def user_get(actor: Actor, user_id: uuid.UUID | str | None) -> User:
+    """Oneself, or anyone for an admin. Raises ``NotFound``."""
+    if str(user_id) != str(actor.user_id):
+        admin_require(actor)
+    try:
+        found = User.objects.filter(pk=uuid.UUID(str(user_id))).first()
+    except ValueError:
+        found = None
+    if found is None:
+        raise NotFound("There is no such user.")
+    return found
+
+
+def users_list(actor: Actor) -> list[dict[str, Any]]:
+    admin_require(actor)
+    return [user_dict(user) for user in User.objects.order_by("username")]
+
+
+def user_create(actor: Actor, given: Mapping[str, Any]) -> User:
+    """``username, password, email?, role?`` (admin, operator, viewer in the default project)."""
+    admin_require(actor)
+    username = _username(given.get("username"))
+    user = User(username=username, email=_email(given.get("email")))
+    _password_check(given.get("password"), user, "password")
+    role = _role(given.get("role", Role.VIEWER.value))
+    user.set_password(given["password"])
+    try:
+        with transaction.atomic():
+            user.save()
+            _role_set(user, role)
+            audit(actor, "user.create", username, target_uid=user.pk, details={"role": role.value})
+    except IntegrityError as error:
+        raise NameConflict(f"There is already a user “{username}”.") from error
+    return user
+
+
+def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]) -> User:
+    """Merge ``email, role, is_active, password``. Admins only."""
+    admin_require(actor)
+    with transaction.atomic():
+        user = user_get(actor, user_id)
+        if "email" in given:
+            user.email = _email(given["email"])
+        if "is_active" in given:
+            user.is_active = bool(given["is_active"])
+        if "password" in given:
+            _password_check(given["password"], user, "password")
+            user.set_password(given["password"])
+        user.token_version += 1
+        user.save()
+        if "role" in given:
+            _role_set(user, _role(given["role"]))
+        _admin_left_check()
+        audit(
+            actor, "user.update", user.get_username(), target_uid=user.pk, details={"fields": sorted(given)}
+        )
+    return user
+
+
+def user_delete(actor: Actor, user_id: uuid.UUID | str) -> None:
+    """Remove an account; the last administrator cannot be removed."""
+    admin_require(actor)
+    with transaction.atomic():
+        user = user_get(actor, user_id)
+        audit(actor, "user.delete", user.get_username(), target_uid=user.pk)
+        user.delete()
+        _admin_left_check()
+
+
+def profile_update(actor: Actor, given: Mapping[str, Any]) -> User:
+    """Merge one's own ``email``."""
+    user = user_get(actor, actor.user_id)
+    if "email" in given:
+        user.email = _email(given["email"])
+        user.save(update_fields=["email"])
+        audit(actor, "profile.update", user.get_username(), target_uid=user.pk)
+    return user
+
+
+def password_change(actor: Actor, old: str, new: str) -> None:
+    """Change one's own password; every other session ends."""
+    user = user_get(actor, actor.user_id)
+    if not user.check_password(old):
+        raise InvalidInput.field("old_password", "is wrong.")
+    _password_check(new, user, "new_password")
+    with transaction.atomic():
+        user.set_password(new)
+        user.token_version += 1
+        user.save()
+        RefreshToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
+        audit(actor, "profile.password", user.get_username(), target_uid=user.pk)
+
+
+def _pair(user: User, family: uuid.UUID) -> TokenPair:
+    lifetime: timedelta = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
+    now = timezone.now()
+    access = AccessToken()
+    access["user_id"], access["ver"], access["fam"] = str(user.pk), user.token_version, str(family)
+    word = secrets.token_urlsafe(32)
+    RefreshToken.objects.create(
+        pk=_token_id(word),
+        family=family,
+        user=user,
+        expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+    )
+    return TokenPair(str(access), word, now + lifetime, user)
+
+
+def _token_id(token: str) -> uuid.UUID:
+    """The stored form of a refresh token: half of its SHA-256, so the table holds no secrets."""
+    return uuid.UUID(bytes=hashlib.sha256(token.encode()).digest()[:16])
+
+
+def _username(value: Any) -> str:
+    if not isinstance(value, str) or not 0 < len(value) <= _USERNAME_MAX or not value.isprintable():
+        raise InvalidInput.field("username", "must be 1 to 150 printable characters.")
+    return value
+
+
+def _email(value: Any) -> str:
+    if not value:
+        return ""
+    try:
+        validate_email(value)
+    except (ValidationError, TypeError) as error:
+        raise InvalidInput.field("email", "is not an e-mail address.") from error
+    return str(value)
+
+
+def _role(value: Any) -> Role:
+    try:
+        return Role(value)
+    except ValueError as error:
+        words = ", ".join(role.value for role in Role)
+        raise InvalidInput.field("role", f"must be one of {words}.") from error
+
+
+def _role_set(user: User, role: Role) -> None:
+    user.is_superuser = user.is_staff = role is Role.ADMIN
+    user.save(update_fields=["is_superuser", "is_staff"])
+    default = Project.objects.get(is_default=True)
+    Membership.objects.update_or_create(user=user, project=default, defaults={"role": role.value})
+
+
+def _password_check(value: Any, user: User, field: str) -> None:
+    if not isinstance(value, str):
+        raise InvalidInput.field(field, "is required.")
+    try:
+        validate_password(value, user)
+    except ValidationError as error:
+        raise InvalidInput.field(field, " ".join(error.messages)) from error
+
+
+def _admin_left_check() -> None:
+    if not User.objects.filter(is_superuser=True, is_active=True).exists():
+        raise InvalidState("This would leave the site without an administrator.", state="last_admin")

@@ -1,0 +1,134 @@
+"""Projects and who is in them. Admins only, but for reading one's own."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from compute.actor import Actor
+from compute.audit import audit
+from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound
+from compute.models import Membership, Project, User
+from compute.selectors.access import admin_require, visible
+from compute.services.instance_body import name_check
+from compute.states import Role
+
+_LIMITS = ("max_instances", "max_cpu_cores", "max_memory_bytes", "max_storage_bytes")
+
+
+def project_dict(project: Project) -> dict[str, Any]:
+    return {
+        "id": str(project.pk),
+        "name": project.name,
+        "description": project.description,
+        "is_default": project.is_default,
+        "limits": limits_dict(project),
+    }
+
+
+def limits_dict(project: Project) -> dict[str, Any]:
+    return {name: getattr(project, name) for name in _LIMITS}
+
+
+def projects_list(actor: Actor) -> list[dict[str, Any]]:
+    return [project_dict(row) for row in visible(actor, Project.objects.all(), "pk")]
+
+
+def project_get(actor: Actor, id_or_name: str | uuid.UUID) -> Project:
+    """Raises ``NotFound`` for what the actor is no member of."""
+    rows = visible(actor, Project.objects.all(), "pk")
+    try:
+        found = rows.filter(pk=uuid.UUID(str(id_or_name))).first()
+    except ValueError:
+        found = rows.filter(name=str(id_or_name)).first()
+    if found is None:
+        raise NotFound("There is no such project.")
+    return found
+
+
+def project_create(actor: Actor, given: Mapping[str, Any]) -> Project:
+    admin_require(actor)
+    name = name_check(given.get("name"))
+    try:
+        with transaction.atomic():
+            project = Project.objects.create(name=name, description=given.get("description", ""))
+            audit(actor, "project.create", name, target_uid=project.pk)
+    except IntegrityError as error:
+        raise NameConflict(f"There is already a project “{name}”.") from error
+    return project
+
+
+def project_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str, Any]) -> Project:
+    """Merge ``name``, ``description`` and limits (null: no limit)."""
+    admin_require(actor)
+    try:
+        with transaction.atomic():
+            project = project_get(actor, id_or_name)
+            if "name" in given:
+                project.name = name_check(given["name"])
+            for column in ("description", *_LIMITS):
+                if column in given:
+                    setattr(project, column, given[column])
+            project.save()
+            audit(actor, "project.update", project.name, target_uid=project.pk)
+    except IntegrityError as error:
+        raise NameConflict("Another project has this name.") from error
+    return project
+
+
+def project_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
+    """Only an empty project that is not the default one."""
+    admin_require(actor)
+    with transaction.atomic():
+        project = project_get(actor, id_or_name)
+        if project.is_default:
+            raise InvalidState("The default project stays.", state="default")
+        if project.instances.exists():
+            raise InvalidState("The project still has instances; delete them first.", state="in_use")
+        audit(actor, "project.delete", project.name, target_uid=project.pk)
+        project.delete()
+
+
+def members_list(actor: Actor, id_or_name: str | uuid.UUID) -> list[dict[str, Any]]:
+    project = project_get(actor, id_or_name)
+    rows = Membership.objects.filter(project=project).select_related("user").order_by("user__username")
+    return [_member(row) for row in rows]
+
+
+def member_set(actor: Actor, id_or_name: str | uuid.UUID, user: str, role: str) -> dict[str, Any]:
+    """Add a member or change the role. ``user`` is an id or a user name."""
+    admin_require(actor)
+    project, account = project_get(actor, id_or_name), _user(user)
+    if role not in {word.value for word in Role}:
+        raise InvalidInput.field("role", f"must be one of {', '.join(word.value for word in Role)}.")
+    with transaction.atomic():
+        row, _ = Membership.objects.update_or_create(project=project, user=account, defaults={"role": role})
+        audit(actor, "project.member", project.name, details={"user": account.username, "role": role})
+    return _member(row)
+
+
+def member_remove(actor: Actor, id_or_name: str | uuid.UUID, user: str) -> None:
+    admin_require(actor)
+    project, account = project_get(actor, id_or_name), _user(user)
+    with transaction.atomic():
+        removed, _ = Membership.objects.filter(project=project, user=account).delete()
+        if not removed:
+            raise NotFound("The user is not a member of this project.")
+        audit(actor, "project.member_removed", project.name, details={"user": account.username})
+
+
+def _member(row: Membership) -> dict[str, Any]:
+    return {"user": {"id": str(row.user_id), "username": row.user.username}, "role": row.role}
+
+
+def _user(id_or_name: str) -> User:
+    try:
+        found = User.objects.filter(pk=uuid.UUID(id_or_name)).first()
+    except ValueError:
+        found = User.objects.filter(username=id_or_name).first()
+    if found is None:
+        raise NotFound("There is no such user.")
+    return found

@@ -1,0 +1,208 @@
+"""Who gets in, who may change things, and what the others are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.urls import URLPattern
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.tokens import AccessToken
+
+from compute.actor import Actor
+from compute.api.urls import urlpatterns
+from compute.live import rate_limit_clear
+from compute.models import Instance, Membership, Node, Operation, User
+from compute.states import Role
+
+BASE = "/api/v1"
+PASSWORD = "correct horse battery"
+pytestmark = pytest.mark.django_db
+_CHANGING = ("post", "put", "patch", "delete")
+# Routes that change nothing but the caller's own session or profile.
+_OWN = ("auth/", "profile")
+
+
+@pytest.fixture(autouse=True)
+def _no_old_counts() -> None:
+    for key in ("user:ada", "user:vera", "address:127.0.0.1"):
+        rate_limit_clear(f"login:{key}")
+
+
+def _log_in(client: APIClient, username: str = "ada", password: str = PASSWORD) -> Any:
+    return client.post(f"{BASE}/auth/login", {"username": username, "password": password}, format="json")
+
+
+def _with(client: APIClient, access: str) -> APIClient:
+    client.credentials(HTTP_AUTHORIZATION=f"Bearer {access}")
+    return client
+
+
+def _refused(answer: Any, status: int, code: str) -> None:
+    assert answer.status_code == status, answer.content
+    error = answer.json()["error"]
+    assert error["code"] == code and error["message"] and isinstance(error["details"], dict)
+
+
+def test_a_login_gives_tokens_and_says_who_one_is(admin: Actor, anonymous: APIClient) -> None:
+    answer = _log_in(anonymous).json()
+    assert set(answer) == {"access", "refresh", "expires_at", "user"}
+    assert answer["user"]["roles"] == ["admin"]
+    assert _with(anonymous, answer["access"]).get(f"{BASE}/profile").json()["username"] == "ada"
+
+
+def test_a_wrong_password_is_401_and_too_many_are_429(admin: Actor, anonymous: APIClient) -> None:
+    _refused(_log_in(anonymous, password="wrong"), 401, "UNAUTHENTICATED")
+    for _ in range(10):
+        last = _log_in(anonymous, password="wrong")
+    _refused(last, 429, "RATE_LIMITED")
+    assert int(last["Retry-After"]) > 0
+
+
+def test_no_token_a_garbled_one_and_an_expired_one_are_401(admin: Actor, anonymous: APIClient) -> None:
+    _refused(anonymous.get(f"{BASE}/compute/instances"), 401, "UNAUTHENTICATED")
+    _refused(_with(anonymous, "garbage").get(f"{BASE}/compute/instances"), 401, "UNAUTHENTICATED")
+    token = AccessToken()
+    token["user_id"], token["ver"], token["fam"] = str(admin.user_id), 0, str(admin.user_id)
+    token.set_exp(lifetime=timedelta(seconds=-1))
+    _refused(_with(anonymous, str(token)).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+
+
+def test_a_refresh_token_works_once_and_its_reuse_ends_the_whole_family(
+    admin: Actor, anonymous: APIClient
+) -> None:
+    first = _log_in(anonymous).json()
+    again = {"refresh": first["refresh"]}
+    second = anonymous.post(f"{BASE}/auth/refresh", again, format="json").json()
+    _refused(anonymous.post(f"{BASE}/auth/refresh", again, format="json"), 401, "UNAUTHENTICATED")
+    third = anonymous.post(f"{BASE}/auth/refresh", {"refresh": second["refresh"]}, format="json")
+    _refused(third, 401, "UNAUTHENTICATED")
+    _refused(_with(anonymous, second["access"]).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+
+
+def test_logging_out_ends_the_access_token_at_once(admin: Actor, anonymous: APIClient) -> None:
+    pair = _log_in(anonymous).json()
+    client = _with(anonymous, pair["access"])
+    ended = client.post(f"{BASE}/auth/logout", {"refresh": pair["refresh"]}, format="json")
+    assert ended.status_code == 204
+    _refused(client.get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+
+
+def test_a_switched_off_account_is_out_at_once(admin: Actor, as_viewer: APIClient) -> None:
+    User.objects.filter(username="vera").update(is_active=False)
+    _refused(as_viewer.get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+
+
+def test_a_session_without_its_csrf_token_changes_nothing(admin: Actor) -> None:
+    client = APIClient(enforce_csrf_checks=True)
+    assert client.login(username="ada", password=PASSWORD)
+    _refused(client.post(f"{BASE}/compute/instances", {}, format="json"), 403, "PERMISSION_DENIED")
+
+
+def test_a_ticket_is_made_for_oneself(as_viewer: APIClient) -> None:
+    answer = as_viewer.post(f"{BASE}/auth/ws-ticket").json()
+    assert answer["ticket"] and answer["expires_at"]
+
+
+def _routes() -> Iterator[tuple[str, str]]:
+    for pattern in urlpatterns:
+        view = getattr(pattern.callback, "cls", None) if isinstance(pattern, URLPattern) else None
+        route = str(pattern.pattern)
+        if view is None or route.startswith(_OWN) or route.startswith("^"):
+            continue
+        for method in _CHANGING:
+            if hasattr(view, method) and method in view.http_method_names:
+                yield method, route
+
+
+@pytest.mark.parametrize(("method", "route"), sorted(set(_routes())))
+def test_a_viewer_changes_nothing_on_any_route(
+    method: str, route: str, as_viewer: APIClient, make: Callable[..., Instance], fake_node: Node
+) -> None:
+    """Every changing route of the URL table, so a new one cannot be forgotten."""
+    row = make("web")
+    ids = {
+        "<str:instance_id>": str(row.pk),
+        "<str:operation_id>": str(Operation.objects.get(instance=row).pk),
+        "<str:node_id>": str(fake_node.pk),
+        "<str:project_id>": str(row.project_id),
+        "<str:user_id>": str(User.objects.get(username="ada").pk),
+        "<str:user>": "ada",
+    }
+    path = route
+    for word, value in ids.items():
+        path = path.replace(word, value)
+    body = {
+        "compute/instances": {"name": "x", "backend": "fake", "config": {"image": "demo"}},
+        "users": {"username": "x", "password": PASSWORD},
+        "projects": {"name": "x"},
+        "nodes": {"name": "x", "backend": "fake", "url": "fake://"},
+    }.get(path, {})
+    if path.endswith("/members"):
+        body = {"user": "vera", "role": "admin"}
+    before = (Operation.objects.count(), User.objects.count(), Node.objects.get().is_draining)
+    answer = getattr(as_viewer, method)(f"{BASE}/{path}", body, format="json")
+    _refused(answer, 403, "PERMISSION_DENIED")
+    assert before == (Operation.objects.count(), User.objects.count(), Node.objects.get().is_draining)
+    assert Instance.objects.get().state == "running"
+
+
+def test_what_one_may_not_see_is_404(as_stranger: APIClient, make: Callable[..., Instance]) -> None:
+    row = make("web")
+    _refused(as_stranger.get(f"{BASE}/compute/instances/{row.pk}"), 404, "INSTANCE_NOT_FOUND")
+    assert as_stranger.get(f"{BASE}/compute/instances").json()["instances"] == []
+    assert as_stranger.get(f"{BASE}/operations").json()["total"] == 0
+    assert as_stranger.get(f"{BASE}/events").json()["items"] == []
+
+
+def test_a_viewer_does_not_read_logs_an_operator_does(
+    as_viewer: APIClient, as_operator: APIClient, make: Callable[..., Instance]
+) -> None:
+    path = f"{BASE}/compute/instances/{make('web').pk}/logs"
+    _refused(as_viewer.get(path), 403, "PERMISSION_DENIED")
+    assert as_operator.get(f"{path}?tail=1").json()["text"] == "web line 5"
+
+
+def test_an_operator_is_refused_what_is_as_good_as_root(as_operator: APIClient, fake_node: Node) -> None:
+    body = {"name": "x", "backend": "fake", "config": {"image": "demo", "privileged": True}}
+    answer = as_operator.post(f"{BASE}/compute/instances", body, format="json")
+    _refused(answer, 403, "POLICY_DENIED")
+    assert answer.json()["error"]["details"]["rule"] == "privileged"
+
+
+def test_users_are_made_by_admins_and_the_last_admin_stays(as_admin: APIClient, admin: Actor) -> None:
+    made = as_admin.post(
+        f"{BASE}/users", {"username": "nina", "password": PASSWORD, "role": "viewer"}, format="json"
+    )
+    assert made.status_code == 201 and made.json()["roles"] == ["viewer"]
+    again = as_admin.post(f"{BASE}/users", {"username": "nina", "password": PASSWORD}, format="json")
+    _refused(again, 409, "NAME_CONFLICT")
+    _refused(as_admin.delete(f"{BASE}/users/{admin.user_id}"), 409, "INVALID_STATE")
+    assert as_admin.delete(f"{BASE}/users/{made.json()['id']}").status_code == 204
+
+
+def test_a_weak_password_names_its_field(as_admin: APIClient) -> None:
+    answer = as_admin.post(f"{BASE}/users", {"username": "nina", "password": "12345"}, format="json")
+    _refused(answer, 400, "INVALID_INPUT")
+    assert "password" in answer.json()["error"]["details"]["fields"]
+
+
+def test_rights_are_read_at_every_use(
+    as_viewer: APIClient, viewer: Actor, make: Callable[..., Instance]
+) -> None:
+    path = f"{BASE}/compute/instances/{make('web').pk}/stop"
+    _refused(as_viewer.put(path), 403, "PERMISSION_DENIED")
+    Membership.objects.filter(user_id=viewer.user_id).update(role=Role.OPERATOR.value)
+    assert as_viewer.put(path).status_code == 202
+
+
+def test_the_password_may_be_changed_and_other_sessions_end(admin: Actor, anonymous: APIClient) -> None:
+    pair = _log_in(anonymous).json()
+    client = _with(anonymous, pair["access"])
+    body = {"old_password": PASSWORD, "new_password": "another long sentence"}
+    assert client.put(f"{BASE}/profile/password", body, format="json").status_code == 204
+    _refused(client.get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+    anonymous.credentials()
+    assert _log_in(anonymous, password="another long sentence").status_code == 200
