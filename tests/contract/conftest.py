@@ -17,6 +17,9 @@ from compute.backends.types import InstanceInfo, InstanceSpec, NodeConfig, Resou
 from compute.errors import ComputeError
 from compute.states import InstanceType
 from dockerapp.backend import DockerBackend
+from kvm.backend import KvmBackend
+from kvm.engine.domain_xml import volume_xml
+from kvm.engine.storage import volume_or_none
 from tests.reporter import MemoryReporter
 
 
@@ -72,7 +75,31 @@ def _fake(run_id: str) -> Subject:
     return Subject(backend, InstanceType.CONTAINER, {"image": "demo"}, run_id)
 
 
-_SUBJECTS = {"fake": _fake, "docker": _docker}
+def _kvm(run_id: str) -> Subject:
+    """Real QEMU, without acceleration: the same on every machine."""
+    options = {"virt_type": "qemu", "pool_name": "default", "network_name": "default"}
+    node = NodeConfig(id="contract-kvm", name="kvm", backend="kvm", url="qemu:///system", options=options)
+    backend = KvmBackend(node)
+    image = backend.demo_image_make(MemoryReporter())
+    return Subject(backend, InstanceType.VM, {"image": image, "network": "none"}, run_id)
+
+
+def _libvirt_test(run_id: str) -> Subject:
+    """libvirt's own test driver: no guests, but the whole life cycle of domains."""
+    options = {"pool_name": "default-pool", "network_name": "default"}
+    node = NodeConfig(id="contract-test", name="test", backend="kvm", url="test:///default", options=options)
+    backend = KvmBackend(node)
+    backend._connection.call(_test_image_make)
+    return Subject(backend, InstanceType.VM, {"image": "template", "network": "none"}, run_id)
+
+
+def _test_image_make(conn: Any) -> None:
+    pool = conn.storagePoolLookupByName("default-pool")
+    if volume_or_none(pool, "template") is None:
+        pool.createXML(volume_xml("template", 1024**2, "raw"), 0)
+
+
+_SUBJECTS = {"fake": _fake, "docker": _docker, "libvirt-test": _libvirt_test, "kvm": _kvm}
 
 
 @pytest.fixture(params=list(_SUBJECTS))

@@ -1,0 +1,137 @@
+"""libvirt behind LibGo's contract: short methods over ``engine/``."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
+from compute.backends.types import (
+    ByteStream,
+    EngineEvent,
+    HostNetwork,
+    ImageInfo,
+    InstanceInfo,
+    InstanceSpec,
+    LogLine,
+    LogQuery,
+    NodeConfig,
+    NodeInfo,
+    Reporter,
+    Resources,
+    UndoStep,
+    Usage,
+)
+from compute.states import InstanceType
+from kvm.engine import console, demo, domains, events, host, logs, spec, stats
+from kvm.engine.connection import Connection
+
+
+class KvmBackend(Backend):
+    name = "kvm"
+    title = "KVM"
+    supported_types = frozenset({InstanceType.VM})
+    capabilities = frozenset(
+        {
+            Capability.PAUSE,
+            Capability.RESET,
+            Capability.RESIZE,
+            Capability.CONSOLE,
+            Capability.LOGS,
+            Capability.STATS,
+            Capability.EVENTS,
+            Capability.IMAGE,
+            Capability.NETWORK,
+        }
+    )
+
+    def __init__(self, node: NodeConfig) -> None:
+        super().__init__(node)
+        self._connection = Connection(node)
+        self._usage = stats.UsageReader(self._connection)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @classmethod
+    def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
+        return spec.config_check(config, allow_root_equivalent=allow_root_equivalent)
+
+    def probe(self) -> NodeInfo:
+        return host.node_info(self._connection, self.capabilities)
+
+    def instance_list(self) -> list[InstanceInfo]:
+        return domains.domain_list(self._connection)
+
+    def instance_get(self, engine_id: str) -> InstanceInfo:
+        return domains.domain_get(self._connection, engine_id)
+
+    def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
+        return domains.domain_create(self._connection, spec, report)
+
+    def instance_update(self, engine_id: str, resources: Resources, report: Reporter) -> InstanceInfo:
+        report.progress(30, "Changing the limits")
+        return domains.domain_update(self._connection, engine_id, resources)
+
+    def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
+        return domains.resize_waits(self._connection, engine_id, resources)
+
+    def instance_delete(self, engine_id: str, *, keep_storage: bool, report: Reporter) -> None:
+        report.progress(30, "Removing the VM")
+        domains.domain_delete(self._connection, engine_id, keep_storage=keep_storage)
+
+    def instance_start(self, engine_id: str, report: Reporter) -> None:
+        report.progress(30, "Starting the VM")
+        domains.domain_start(self._connection, engine_id)
+
+    def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
+        report.progress(30, "Forcing it off" if force else f"Pressing power, for up to {timeout_s:g} s")
+        domains.domain_stop(self._connection, engine_id, timeout_s, force, report)
+
+    def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
+        report.progress(30, f"Pressing power, for up to {timeout_s:g} s")
+        domains.domain_stop(self._connection, engine_id, timeout_s, False, report)
+        report.progress(85, "Starting the VM")
+        domains.domain_start(self._connection, engine_id)
+
+    def instance_pause(self, engine_id: str, report: Reporter) -> None:
+        domains.domain_pause(self._connection, engine_id, paused=True)
+
+    def instance_unpause(self, engine_id: str, report: Reporter) -> None:
+        domains.domain_pause(self._connection, engine_id, paused=False)
+
+    def instance_reset(self, engine_id: str, report: Reporter) -> None:
+        domains.domain_reset(self._connection, engine_id)
+
+    def usage(self, engine_id: str) -> Usage:
+        return self._usage.one(engine_id)
+
+    def usage_all(self) -> dict[str, Usage]:
+        return self._usage.all()
+
+    def undo(self, step: UndoStep) -> None:
+        domains.domain_undo(self._connection, step)
+
+    def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
+        return events.events_follow(self._connection, stop, ready)
+
+    def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
+        return logs.logs_read(self._connection, engine_id, query)
+
+    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+        async for line in logs.logs_follow(self._connection, engine_id, query):
+            yield line
+
+    async def console_open(self, engine_id: str) -> ByteStream:
+        return await console.console_open(self._connection, engine_id)
+
+    def image_list(self) -> list[ImageInfo]:
+        return host.image_list(self._connection)
+
+    def demo_image_make(self, report: Reporter) -> str:
+        return demo.demo_image_make(self._connection, report)
+
+    def network_list(self) -> list[HostNetwork]:
+        return host.network_list(self._connection)

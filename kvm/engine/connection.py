@@ -1,0 +1,158 @@
+"""One libvirt connection per node and process, with deadlines that libvirt itself does not have.
+
+Calls run on a small pool of threads of the node, so a daemon that hangs keeps only its own callers
+waiting, and them only until their deadline. A lost connection is dropped and opened anew by the
+next call.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from typing import Any, TypeVar
+
+import libvirt
+
+from compute.backends.types import NodeConfig
+from compute.errors import BackendTimeout, BackendUnavailable
+from kvm.engine.errors import is_connection_lost, libvirt_error, open_error
+
+T = TypeVar("T")
+_THREADS = 12
+# A silent daemon is given up after (count + 1) * interval seconds.
+_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 1, 2
+
+_loop_lock = threading.Lock()
+_loop_started = False
+
+
+def event_loop_ensure() -> None:
+    """libvirt's event loop: registered before the first connection, run by one thread."""
+    global _loop_started
+    with _loop_lock:
+        if _loop_started:
+            return
+        libvirt.registerErrorHandler(lambda context, error: None, None)
+        libvirt.virEventRegisterDefaultImpl()
+
+        def run() -> None:
+            while True:
+                libvirt.virEventRunDefaultImpl()
+
+        threading.Thread(target=run, name="libvirt-events", daemon=True).start()
+        _loop_started = True
+
+
+class Connection:
+    """The pooled connection of one node."""
+
+    def __init__(self, node: NodeConfig) -> None:
+        self.node = node
+        self._lock = threading.Lock()
+        self._conn: libvirt.virConnect | None = None
+        # Calls whose deadline passed and that may still have their effect.
+        self._late: set[Future[Any]] = set()
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"libvirt-{node.name}")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the hypervisor shares this machine's file system."""
+        return self.node.url.partition("?")[0].endswith((":///system", ":///session"))
+
+    @property
+    def is_test_driver(self) -> bool:
+        return self.node.url.startswith("test:")
+
+    def call(self, method: Callable[[libvirt.virConnect], T], timeout_s: float | None = None) -> T:
+        """Run ``method`` with the connection. Raises only ``ComputeError``: ``BackendTimeout`` when
+        the deadline passes (the outcome is then unknown), ``BackendUnavailable`` when it is lost."""
+        deadline_s = timeout_s or self.node.request_timeout_s
+        conn = self.open()
+        future: Future[T] = self._threads.submit(method, conn)
+        try:
+            return future.result(deadline_s)
+        except FutureTimeoutError as error:
+            if not future.cancel():
+                with self._lock:
+                    self._late.add(future)
+                future.add_done_callback(self._late.discard)
+            raise BackendTimeout(
+                f"libvirt on {self.node.name} did not answer within {deadline_s:g} s.", node=self.node.name
+            ) from error
+        except libvirt.libvirtError as error:
+            if is_connection_lost(error) or not _alive(conn):
+                self._drop(conn)
+                raise BackendUnavailable(
+                    f"libvirt on {self.node.name} was lost: the daemon stopped or hangs.", node=self.node.name
+                ) from error
+            raise libvirt_error(error, self.node.name) from error
+
+    def settle(self) -> None:
+        """Wait for calls that are past their deadline but not over: undoing what they may yet do
+        would come too early. Raises ``BackendTimeout`` when they do not end."""
+        with self._lock:
+            late = set(self._late)
+        if late and wait(late, timeout=self.node.request_timeout_s).not_done:
+            raise BackendTimeout(
+                f"libvirt on {self.node.name} still works on an earlier request.", node=self.node.name
+            )
+
+    def open(self) -> libvirt.virConnect:
+        """The live connection, opened now if need be, within ``connect_timeout_s``."""
+        with self._lock:
+            if self._conn is not None and _alive(self._conn):
+                return self._conn
+            event_loop_ensure()
+            future = self._threads.submit(self._open)
+            try:
+                self._conn = future.result(min(self.node.connect_timeout_s, 2.0))
+            except FutureTimeoutError as error:
+                future.add_done_callback(_close_late)
+                raise BackendUnavailable(
+                    f"libvirt on {self.node.name} does not answer its socket.", node=self.node.name
+                ) from error
+            except libvirt.libvirtError as error:
+                raise open_error(error, self.node.name) from error
+            return self._conn
+
+    def close(self) -> None:
+        with self._lock:
+            conn, self._conn = self._conn, None
+        if conn is not None:
+            _close(conn)
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self) -> libvirt.virConnect:
+        conn = libvirt.open(self.node.url)
+        if not self.is_test_driver:
+            conn.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+        return conn
+
+    def _drop(self, conn: libvirt.virConnect) -> None:
+        with self._lock:
+            if self._conn is conn:
+                self._conn = None
+        _close(conn)
+
+
+def _alive(conn: libvirt.virConnect) -> bool:
+    try:
+        return bool(conn.isAlive())
+    except libvirt.libvirtError:
+        return False
+
+
+def _close(conn: libvirt.virConnect) -> None:
+    try:
+        conn.close()
+    except libvirt.libvirtError:
+        # It was lost already; there is nothing left to give back.
+        return
+
+
+def _close_late(future: Future[libvirt.virConnect]) -> None:
+    """An open that came too late must not leave its connection behind."""
+    if not future.cancelled() and future.exception() is None:
+        _close(future.result())

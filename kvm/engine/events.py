@@ -1,0 +1,78 @@
+"""libvirt's domain events, as hints which domain to read again."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libvirt
+
+from compute.backends.types import EngineEvent
+from compute.errors import BackendUnavailable
+from kvm.engine.connection import Connection
+
+_KINDS = (
+    libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+    libvirt.VIR_DOMAIN_EVENT_ID_REBOOT,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
+    libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
+    libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+)
+_ACTIONS = {
+    libvirt.VIR_DOMAIN_EVENT_DEFINED: "define",
+    libvirt.VIR_DOMAIN_EVENT_UNDEFINED: "undefine",
+    libvirt.VIR_DOMAIN_EVENT_STARTED: "start",
+    libvirt.VIR_DOMAIN_EVENT_SUSPENDED: "suspend",
+    libvirt.VIR_DOMAIN_EVENT_RESUMED: "resume",
+    libvirt.VIR_DOMAIN_EVENT_STOPPED: "stop",
+    libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "shutdown",
+    libvirt.VIR_DOMAIN_EVENT_CRASHED: "crash",
+}
+# No event tells that a guest got an address, so a started one is looked at again after these.
+_LOOK_AGAIN_S = (5.0, 10.0, 15.0, 25.0, 45.0)
+
+
+def events_follow(
+    connection: Connection, stop: threading.Event, ready: Callable[[], None]
+) -> Iterator[EngineEvent]:
+    """Until ``stop`` or the loss of the daemon, which raises ``BackendUnavailable``."""
+    inbox: queue.Queue[EngineEvent] = queue.Queue()
+    later: list[tuple[float, str]] = []
+    conn = connection.open()
+
+    def heard(conn: Any, domain: Any, *details: Any) -> None:
+        action = _ACTIONS.get(details[0], "") if len(details) == 3 else "change"
+        inbox.put(EngineEvent(domain.UUIDString(), action))
+
+    ids = connection.call(lambda c: [c.domainEventRegisterAny(None, kind, heard, None) for kind in _KINDS])
+    try:
+        ready()
+        while not stop.is_set():
+            if not conn.isAlive():
+                raise BackendUnavailable(
+                    f"libvirt on {connection.node.name} was lost: the daemon stopped or hangs."
+                )
+            yield from _next(inbox, later)
+    finally:
+        for number in ids:
+            with contextlib.suppress(libvirt.libvirtError):
+                conn.domainEventDeregisterAny(number)
+
+
+def _next(inbox: queue.Queue[EngineEvent], later: list[tuple[float, str]]) -> Iterator[EngineEvent]:
+    now = time.monotonic()
+    while later and later[0][0] <= now:
+        yield EngineEvent(heapq.heappop(later)[1], "look again")
+    try:
+        event = inbox.get(timeout=0.3)
+    except queue.Empty:
+        return
+    if event.action == "start":
+        for seconds in _LOOK_AGAIN_S:
+            heapq.heappush(later, (now + seconds, event.engine_id))
+    yield event

@@ -1,0 +1,76 @@
+"""What a libvirt host says of itself."""
+
+from __future__ import annotations
+
+import libvirt
+
+from compute.backends.capabilities import Capability
+from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
+from kvm.engine import storage
+from kvm.engine.connection import Connection
+from kvm.engine.domain_xml import parse
+
+# libvirt's test driver has no consoles and no usage; serial logs are files of the host itself.
+_NOT_ON_TEST = frozenset({Capability.CONSOLE, Capability.LOGS, Capability.STATS})
+_NOT_REMOTE = frozenset({Capability.LOGS})
+
+
+def node_info(connection: Connection, capabilities: frozenset[Capability]) -> NodeInfo:
+    """Within the connection deadline."""
+    pool_name = str(connection.node.options.get("pool_name", "default"))
+
+    def method(conn: libvirt.virConnect) -> NodeInfo:
+        _, memory_mib, cpus, *_ = conn.getInfo()
+        total, used = _pool_size(conn, pool_name)
+        missing = (
+            _NOT_ON_TEST if connection.is_test_driver else frozenset() if connection.is_local else _NOT_REMOTE
+        )
+        return NodeInfo(
+            version=_dotted(conn.getVersion()),
+            api_version=_dotted(conn.getLibVersion()),
+            hostname=conn.getHostname(),
+            capabilities=capabilities - missing,
+            cpu_cores=float(cpus),
+            memory_bytes=int(memory_mib) * 1024**2,
+            storage_total_bytes=total,
+            storage_used_bytes=used,
+            details={"hypervisor": conn.getType(), "pool": pool_name, "uri": conn.getURI()},
+        )
+
+    return connection.call(method, connection.node.connect_timeout_s + 2)
+
+
+def image_list(connection: Connection) -> list[ImageInfo]:
+    pool_name = str(connection.node.options.get("pool_name", "default"))
+    return connection.call(lambda conn: storage.image_infos(storage.pool_ensure(conn, pool_name)))
+
+
+def network_list(connection: Connection) -> list[HostNetwork]:
+    return connection.call(
+        lambda conn: sorted(
+            (_network(item) for item in conn.listAllNetworks(0)), key=lambda network: network.name
+        )
+    )
+
+
+def _network(item: libvirt.virNetwork) -> HostNetwork:
+    root = parse(item.XMLDesc(0))
+    forward, address = root.find("./forward"), root.find("./ip")
+    mode = str(forward.get("mode", "nat")) if forward is not None else "isolated"
+    subnet = ""
+    if address is not None:
+        subnet = f"{address.get('address', '')}/{address.get('netmask') or address.get('prefix') or ''}"
+    return HostNetwork(item.name(), mode, bool(item.isActive()), subnet)
+
+
+def _pool_size(conn: libvirt.virConnect, name: str) -> tuple[int | None, int | None]:
+    try:
+        _, capacity, allocation, _ = conn.storagePoolLookupByName(name).info()
+    except libvirt.libvirtError:
+        # The pool is made with the first VM.
+        return None, None
+    return (int(capacity), int(allocation)) if capacity else (None, None)
+
+
+def _dotted(number: int) -> str:
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"

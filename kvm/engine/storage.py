@@ -1,0 +1,141 @@
+"""Pools and volumes: find images, make thin copies, upload, remove."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import libvirt
+
+from compute.backends.types import ImageInfo
+from compute.errors import BackendError, ImageNotFound
+from kvm.engine.domain_xml import parse, pool_xml, volume_xml
+
+POOL_FOLDER = "/var/lib/libvirt/images"
+# Names of what belongs to one instance: never offered as an image, removed with the instance.
+OWN_PREFIX = "libgo-vm-"
+_CHUNK = 1024 * 1024
+_SUFFIXES = ("", ".qcow2", ".img", ".raw", ".iso")
+
+
+def pool_ensure(conn: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
+    """The pool, started; the default one is made when the host has none of that name."""
+    try:
+        pool = conn.storagePoolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_POOL:
+            raise
+        pool = conn.storagePoolDefineXML(pool_xml(name, POOL_FOLDER), 0)
+        pool.build(0)
+        pool.setAutostart(1)
+    if not pool.isActive():
+        pool.create(0)
+    return pool
+
+
+def image_find(pool: libvirt.virStoragePool, image: str) -> libvirt.virStorageVol:
+    """A template or ISO by its name, with or without its suffix. Raises ``ImageNotFound``."""
+    names = [f"{image}{suffix}" for suffix in _SUFFIXES]
+    for attempt in range(2):
+        for name in names:
+            volume = volume_or_none(pool, name)
+            if volume is not None and not name.startswith(OWN_PREFIX):
+                return volume
+        if attempt == 0:
+            # Files that were copied into the folder by hand show only after a refresh.
+            pool.refresh(0)
+    raise ImageNotFound(
+        f"There is no image “{image}” in the pool {pool.name()}. Upload one, or make the demo image with "
+        "“libgo manage demo_image”.",
+        image=image,
+    )
+
+
+def volume_or_none(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+    try:
+        return pool.storageVolLookupByName(name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+        return None
+
+
+def volume_format(volume: libvirt.virStorageVol) -> str:
+    """``qcow2``, ``raw``, ``iso`` ..., as libvirt found it."""
+    element = parse(volume.XMLDesc(0)).find("./target/format")
+    return str(element.get("type")) if element is not None else "raw"
+
+
+def volume_delete(pool: libvirt.virStoragePool, name: str) -> None:
+    """Gone afterwards; absent is fine."""
+    volume = volume_or_none(pool, name)
+    if volume is not None:
+        volume.delete(0)
+
+
+def disk_clone(
+    pool: libvirt.virStoragePool,
+    image: libvirt.virStorageVol,
+    name: str,
+    capacity_bytes: int,
+    disk_format: str,
+) -> libvirt.virStorageVol:
+    """A disk that starts as the image: a thin copy for qcow2, a full one for raw."""
+    if disk_format == "raw":
+        volume = pool.createXMLFrom(volume_xml(name, capacity_bytes, "raw"), image, 0)
+        if volume.info()[1] < capacity_bytes:
+            volume.resize(capacity_bytes, 0)
+        return volume
+    backing = (image.path(), volume_format(image))
+    return pool.createXML(volume_xml(name, capacity_bytes, "qcow2", backing), 0)
+
+
+def disk_blank(
+    pool: libvirt.virStoragePool, name: str, capacity_bytes: int, disk_format: str
+) -> libvirt.virStorageVol:
+    return pool.createXML(volume_xml(name, capacity_bytes, disk_format), 0)
+
+
+@dataclass(frozen=True)
+class NewVolume:
+    """A volume to be made: ``kind`` is its format."""
+
+    name: str
+    kind: str
+    capacity_bytes: int
+
+
+def upload(
+    conn: libvirt.virConnect, pool: libvirt.virStoragePool, wanted: NewVolume, data: bytes
+) -> libvirt.virStorageVol:
+    """A new volume with this content; nothing is left when the upload fails."""
+    volume = pool.createXML(volume_xml(wanted.name, wanted.capacity_bytes, wanted.kind), 0)
+    stream = conn.newStream(0)
+    try:
+        volume.upload(stream, 0, len(data), 0)
+        for start in range(0, len(data), _CHUNK):
+            _send(stream, data[start : start + _CHUNK])
+        stream.finish()
+    except (libvirt.libvirtError, BackendError):
+        volume.delete(0)
+        raise
+    pool.refresh(0)
+    return pool.storageVolLookupByName(wanted.name)
+
+
+def image_infos(pool: libvirt.virStoragePool) -> list[ImageInfo]:
+    """Everything in the pool that is not the disk of an instance."""
+    found = []
+    for volume in pool.listAllVolumes(0):
+        name = volume.name()
+        if not name.startswith(OWN_PREFIX):
+            kind = "iso" if name.lower().endswith(".iso") else "template"
+            found.append(ImageInfo(name, int(volume.info()[1]), None, kind))
+    return sorted(found, key=lambda image: image.name)
+
+
+def _send(stream: libvirt.virStream, data: bytes) -> None:
+    while data:
+        sent = stream.send(data)
+        if sent <= 0:
+            raise BackendError("libvirt took no more of the upload.")
+        data = data[sent:]
