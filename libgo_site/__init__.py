@@ -1,5 +1,4 @@
-"""Wiring: settings, processes, launcher. Nothing else imports it."""
+"""Wiring: settings, processes, launcher. Nothing else imports it.
 
-from libgo_site.celery import app as celery_app
-
-__all__ = ["celery_app"]
+It imports nothing itself: the launcher runs before any package is installed.
+"""

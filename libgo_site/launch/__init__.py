@@ -1,0 +1,1 @@
+"""The launcher: plain Python without packages, because it is what installs them."""

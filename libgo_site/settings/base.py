@@ -12,6 +12,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from libgo_site.celery import app as celery_app  # noqa: F401  tasks of every process belong to this app
 from libgo_site.config import ConfigError, config_load, config_path
 from libgo_site.logs import logging_config
 

@@ -88,7 +88,7 @@ def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def worker_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that hears every bell at once."""
-    monkeypatch.setattr(operations, "_ring", lambda operation_id: operation_run(operation_id))
+    monkeypatch.setattr(operations, "_ring", operation_run)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_a_lost_engine_is_marked_with_its_reason_and_comes_back(
     watching: None, engine: FakeEngine, fake_node: Node
 ) -> None:
     engine.put(_out("e1"))
-    _until(lambda: Instance.objects.exists(), "appears")
+    _until(Instance.objects.exists, "appears")
     engine.fail_with = BackendUnavailable("The plug was pulled.")
     _until(lambda: not Node.objects.get(pk=fake_node.pk).is_reachable, "unreachable", 2)
     _until(lambda: "plug" in Node.objects.get(pk=fake_node.pk).error, "the reason")

@@ -1,0 +1,17 @@
+"""``manage.py prepare``: everything a start needs from the database, in one process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import BaseCommand
+
+
+class Command(BaseCommand):
+    help = "Migrate, make the administrator, register the local engines."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        call_command("migrate", interactive=False, verbosity=0)
+        call_command("admin_ensure", stdout=self.stdout)
+        call_command("nodes_ensure", stdout=self.stdout)

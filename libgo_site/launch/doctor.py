@@ -1,0 +1,60 @@
+"""What is wrong with this machine, and how to mend it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from libgo_site.launch import engines, packages, state, supervisor
+
+
+def report(*, docker: bool, kvm: bool) -> bool:
+    """Print one line a finding; True when nothing is wrong."""
+    findings: list[tuple[bool, str]] = []
+    for need in packages.needs(docker=docker, kvm=kvm):
+        findings.append((False, f"missing for {need.why}: apt install {' '.join(need.packages)}"))
+    ready = Path(state.python()).exists()
+    findings.append((ready, "Python environment" if ready else "no .venv: ./libgo up makes it"))
+    assets = (state.ROOT / "node_modules" / ".libgo").exists()
+    findings.append(
+        (assets, "front-end assets" if assets else "no front-end assets: ./libgo up fetches them")
+    )
+    if docker:
+        runs = engines.docker_runs()
+        findings.append((runs, "Docker engine answers" if runs else _docker_advice()))
+    if kvm:
+        runs = engines.libvirt_runs()
+        findings.append(
+            (runs, "libvirt answers" if runs else "libvirt does not answer: ./libgo up starts it")
+        )
+        if ready:
+            findings.append(_binding())
+        findings.append(_acceleration())
+    free = shutil.disk_usage(state.ROOT).free // 1024**2
+    findings.append((free > 1000, f"{free} MB free on the disk"))
+    running = supervisor.running_pid()
+    findings.append((True, f"LibGo runs at {state.url()}" if running else "LibGo does not run: ./libgo up"))
+    for is_well, text in findings:
+        print(f"  {'ok  ' if is_well else 'FIX '} {text}")
+    return all(is_well for is_well, _ in findings)
+
+
+def _docker_advice() -> str:
+    socket = engines.DOCKER_SOCKET
+    if socket.exists() and not os.access(socket, os.W_OK):
+        return "you may not use Docker's socket: add your user to the group docker and log in again"
+    return "the Docker engine does not answer: ./libgo up starts it"
+
+
+def _binding() -> tuple[bool, str]:
+    code = "import libvirt"
+    is_there = subprocess.run([state.python(), "-c", code], capture_output=True).returncode == 0
+    advice = "no libvirt binding: .venv/bin/pip install -r requirements-kvm.txt (needs libvirt-dev, gcc)"
+    return is_there, "libvirt binding" if is_there else advice
+
+
+def _acceleration() -> tuple[bool, str]:
+    usable = os.access("/dev/kvm", os.R_OK | os.W_OK)
+    return True, "KVM acceleration may be available" if usable else "no KVM acceleration: guests run, slower"

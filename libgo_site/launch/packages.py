@@ -1,0 +1,205 @@
+"""What must be installed, why, and how: system packages, the Python environment, front-end assets."""
+
+from __future__ import annotations
+
+import ctypes.util
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from libgo_site.launch import state
+from libgo_site.launch.state import ROOT, VENV, LaunchError
+
+
+@dataclass(frozen=True)
+class Need:
+    """System packages for one purpose; ``is_met`` looks whether they are needed at all."""
+
+    why: str
+    packages: tuple[str, ...]
+    is_met: Callable[[], bool]
+
+
+def _has(*commands: str) -> Callable[[], bool]:
+    return lambda: all(shutil.which(command, path=_path()) for command in commands)
+
+
+def _path() -> str:
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/local/sbin"])
+
+
+def _has_venv() -> bool:
+    return subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True).returncode == 0
+
+
+def _has_libvirt_headers() -> bool:
+    ready = (
+        subprocess.run(["pkg-config", "--exists", "libvirt"], capture_output=True)
+        if _has("pkg-config")()
+        else None
+    )
+    return ready is not None and ready.returncode == 0 and _has("gcc")() and _has_python_headers()
+
+
+def _has_python_headers() -> bool:
+    code = "import sysconfig, pathlib, sys; sys.exit(not (pathlib.Path(sysconfig.get_paths()['include']) / 'Python.h').exists())"
+    return subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+BASE = (
+    Need("the Python environment", ("python3-venv",), _has_venv),
+    Need("the front-end assets (npm)", ("nodejs", "npm"), _has("node", "npm")),
+    Need("the demo images", ("busybox-static",), _has("busybox")),
+)
+DOCKER = (Need("containers: the Docker engine", ("docker.io", "iptables"), _has("dockerd", "iptables")),)
+KVM = (
+    Need(
+        "virtual machines: libvirt and QEMU",
+        (
+            "libvirt-daemon-system",
+            "libvirt-clients",
+            "qemu-system-x86",
+            "qemu-utils",
+            "dnsmasq-base",
+            "iptables",
+            "ovmf",
+        ),
+        _has("libvirtd", "virtlogd", "virsh", "qemu-system-x86_64", "qemu-img", "dnsmasq"),
+    ),
+    Need(
+        "building the libvirt binding",
+        ("libvirt-dev", "pkg-config", "gcc", "python3-dev"),
+        _has_libvirt_headers,
+    ),
+    Need(
+        "building the demo guest",
+        ("syslinux", "syslinux-common", "mtools", "dosfstools", "fdisk", "e2fsprogs", "xz-utils"),
+        _has("syslinux", "mcopy", "mkfs.vfat", "sfdisk", "mke2fs"),
+    ),
+)
+TESTS = (
+    Need("browser tests", ("chromium",), _has("chromium")),
+    Need("pull tests: a local registry", ("docker-registry",), _has("docker-registry")),
+    Need("network name spaces of tests", ("iproute2",), _has("ip")),
+)
+
+
+def needs(*, docker: bool, kvm: bool, tests: bool = False) -> list[Need]:
+    """What is missing on this machine."""
+    wanted = [*BASE, *(DOCKER if docker else ()), *(KVM if kvm else ()), *(TESTS if tests else ())]
+    return [need for need in wanted if not need.is_met()]
+
+
+def system_install(missing: list[Need], *, yes: bool) -> None:
+    """Say what and why, ask unless ``yes``, install. Raises ``LaunchError`` with the exact line to
+    run when that cannot be done from here."""
+    if not missing:
+        return
+    names = sorted({name for need in missing for name in need.packages})
+    print("LibGo needs these system packages:")
+    for need in missing:
+        print(f"  {' '.join(need.packages):<60} for {need.why}")
+    line = f"apt-get install -y --no-install-recommends {' '.join(names)}"
+    if shutil.which("apt-get") is None:
+        raise LaunchError(
+            f"This machine has no apt-get. Install by hand what these provide: {' '.join(names)}"
+        )
+    prefix = [] if os.geteuid() == 0 else ["sudo"]
+    if prefix and shutil.which("sudo") is None:
+        raise LaunchError(f"Run this as root, then start again: {line}")
+    if not yes and not _agreed("Install them now? [Y/n] "):
+        raise LaunchError(f"Nothing was installed. The line is: {line}")
+    environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    keep = ["env", "DEBIAN_FRONTEND=noninteractive"] if prefix else []
+    _run([*prefix, *keep, "apt-get", "update", "-q"], environ, "the package lists could not be fetched")
+    _run(
+        [*prefix, *keep, *line.split()], environ, f"the packages could not be installed. The line was: {line}"
+    )
+
+
+def python_install(*, kvm: bool, tests: bool = False) -> None:
+    """The virtual environment with the pinned packages; nothing to do when its stamp fits."""
+    files = [ROOT / ("requirements-dev.txt" if tests else "requirements.txt"), ROOT / "requirements.txt"]
+    if kvm:
+        files.append(ROOT / "requirements-kvm.txt")
+    stamp = VENV / f".libgo-{'test' if tests else 'run'}{'-kvm' if kvm else ''}"
+    wanted = _digest(files)
+    if _read(stamp) == wanted and Path(state.python()).exists():
+        return
+    if not Path(state.python()).exists():
+        print("Making the Python environment (.venv)")
+        _run([sys.executable, "-m", "venv", str(VENV)], None, "the Python environment could not be made")
+    print("Installing the pinned Python packages")
+    arguments = [word for file in dict.fromkeys(files) for word in ("-r", str(file))]
+    _run(
+        [state.python(), "-m", "pip", "install", "-q", "--disable-pip-version-check", *arguments],
+        None,
+        "the Python packages could not be installed",
+    )
+    stamp.write_text(wanted)
+
+
+def assets_install() -> None:
+    """The packages of package.json, by their lock."""
+    stamp, wanted = ROOT / "node_modules" / ".libgo", _digest([ROOT / "package-lock.json"])
+    if _read(stamp) == wanted:
+        return
+    print("Installing the front-end assets")
+    npm = str(shutil.which("npm", path=_path()))
+    _run(
+        [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+        None,
+        "npm could not fetch the assets",
+        ROOT,
+    )
+    stamp.write_text(wanted)
+
+
+def kernel_keep() -> None:
+    """Keep a kernel for the demo guest, so that making it later needs no network."""
+    cache = state.var() / "cache"
+    if list(cache.glob("linux-image-*.deb")) or shutil.which("apt-cache") is None:
+        return
+    said = subprocess.run(
+        ["apt-cache", "depends", "linux-image-cloud-amd64"], capture_output=True, text=True
+    ).stdout
+    names = [line.split()[1] for line in said.splitlines() if "Depends: linux-image-" in line]
+    if names:
+        print("Keeping a small kernel for the demo guest")
+        subprocess.run(["apt-get", "download", "-q", names[0]], cwd=cache, capture_output=True)
+
+
+def libvirt_library_present() -> bool:
+    return ctypes.util.find_library("virt") is not None
+
+
+def _agreed(question: str) -> bool:
+    if not sys.stdin or not sys.stdin.isatty():
+        return False
+    return input(question).strip().lower() in ("", "y", "yes")
+
+
+def _digest(files: list[Path]) -> str:
+    digest = hashlib.sha256(sys.version.encode())
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
+
+
+def _run(
+    command: list[str], environ: dict[str, str] | None, failure: str, folder: Path | None = None
+) -> None:
+    done = subprocess.run(command, env=environ, cwd=folder, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise LaunchError(
+            f"{failure[0].upper()}{failure[1:]} (exit code {done.returncode}); the lines above say why."
+        )
