@@ -114,40 +114,40 @@ def domain_undo(connection: Connection, step: UndoStep) -> None:
             connection.call(lambda conn: _volume_gone(conn, step.ref["pool"], step.ref["name"]))
         return
 
-    def method(conn: libvirt.virConnect) -> None:
-        try:
+    def method(conn: libvirt.virConnect) -> str:
+        with _vanished_is_fine():
             domain = lookup(conn, step.ref["uuid"])
-        except libvirt.libvirtError as error:
-            if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
-                return
-            raise
-        if metadata_read(parse(domain.XMLDesc(0))).get("operation") == step.ref["operation_id"]:
-            _remove(domain)
+            if metadata_read(parse(domain.XMLDesc(0))).get("operation") == step.ref["operation_id"]:
+                _remove(domain)
+                return str(domain.name())
+        return ""
 
-    connection.call(method)
-    _logs_remove(step.ref["uuid"])
+    own_name = connection.call(method)
+    _logs_remove(step.ref["uuid"], own_name)
 
 
 def domain_delete(connection: Connection, engine_id: str, *, keep_storage: bool) -> None:
     """Off, undefined, and the volumes made for it alone gone; absent is fine."""
     pool_name = str(connection.node.options.get("pool_name", "default"))
 
-    def method(conn: libvirt.virConnect) -> None:
-        ours = ""
+    def method(conn: libvirt.virConnect) -> str:
+        ours, name = "", ""
         with _vanished_is_fine():
             domain = lookup(conn, engine_id)
+            name = domain.name()
             ours = str(metadata_read(parse(domain.XMLDesc(0))).get("instance", ""))
             _remove(domain)
         if ours and ours == str(uuid.UUID(engine_id)):
             names = _names(ours)
             for key in ("seed",) if keep_storage else ("seed", "disk"):
                 _volume_gone(conn, pool_name, names[key])
+        return name if ours else ""
 
     try:
-        connection.call(method, _CREATE_TIMEOUT_S)
+        own_name = connection.call(method, _CREATE_TIMEOUT_S)
     except InstanceNotFound:
         return
-    _logs_remove(engine_id)
+    _logs_remove(engine_id, own_name)
 
 
 def domain_start(connection: Connection, engine_id: str) -> None:
@@ -381,12 +381,15 @@ def _volume_gone(conn: libvirt.virConnect, pool_name: str, name: str) -> None:
     storage.volume_delete(pool, name)
 
 
-def _logs_remove(engine_id: str) -> None:
-    """The serial log and what virtlogd rotated out of it."""
+def _logs_remove(engine_id: str, own_name: str) -> None:
+    """The serial log and what virtlogd rotated out of it; with the name of a domain that was ours
+    also what QEMU said about it."""
     path = serial_log_path(engine_id)
     with contextlib.suppress(OSError):
         for found in path.parent.glob(f"{path.name}*"):
             found.unlink(missing_ok=True)
+        if own_name:
+            (SERIAL_LOGS / f"{own_name}.log").unlink(missing_ok=True)
 
 
 def _networks_of(domain: libvirt.virDomain) -> list[str]:

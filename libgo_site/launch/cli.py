@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import json
 import os
 import secrets
@@ -115,6 +116,9 @@ def _port_check() -> None:
 def _prepare() -> None:
     """Database, administrator, local nodes: one short Django process."""
     environ = state.environment()
+    stamp, wanted = state.var() / "prepared", _prepared_digest(environ)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
     first = not (state.var() / "admin_made").exists()
     if first and not environ.get("LIBGO_ADMIN_PASSWORD"):
         environ["LIBGO_ADMIN_PASSWORD"] = secrets.token_urlsafe(12)
@@ -123,6 +127,22 @@ def _prepare() -> None:
     if done.returncode != 0:
         raise LaunchError("LibGo could not be prepared; the lines above say why.")
     (state.var() / "admin_made").touch(mode=0o600)
+    stamp.write_text(_prepared_digest(environ))
+
+
+def _prepared_digest(environ: dict[str, str]) -> str:
+    """Changes with the migrations, the configuration and the database: then prepare runs again."""
+    digest = hashlib.sha256()
+    for path in sorted(ROOT.glob("*/migrations/*.py")):
+        digest.update(path.read_bytes())
+    config = Path(environ.get("LIBGO_CONFIG") or ROOT / "libgo.yaml")
+    digest.update(config.read_bytes() if config.exists() else b"")
+    for name in sorted(environ):
+        if name.startswith(("LIBGO_", "DATABASE_", "DOCKER_")) and "PASSWORD" not in name:
+            digest.update(f"{name}={environ[name]};".encode())
+    database = state.var() / "libgo.sqlite3"
+    digest.update(str(database.stat().st_ino).encode() if database.exists() else b"none")
+    return digest.hexdigest()
 
 
 def _start_detached() -> int:

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from compute.backends.capabilities import Capability
-from compute.backends.registry import backend_class, backend_for
+from compute.backends.registry import backend_class, backend_for, backend_forget
 from compute.backends.types import UndoStep
 from compute.errors import ComputeError
 from compute.models import Node
@@ -46,5 +46,7 @@ class Command(BaseCommand):
                     backend_for(node_config(node)).demo_image_make(_Printer(self, node))
             except ComputeError as error:
                 failed.append(f"{node.name}: {error.message}")
+            finally:
+                backend_forget(str(node.pk))
         if failed:
             raise CommandError("\n".join(failed))

@@ -1,0 +1,1 @@
+"""The pages. They only translate: forms into service calls, selectors into templates."""

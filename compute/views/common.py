@@ -1,0 +1,57 @@
+"""What all pages share: who is asking, errors as toasts, fragments for live regions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from compute.actor import Actor
+from compute.api.exception_handler import HTTP_STATUS
+from compute.errors import ComputeError
+from compute.models import User
+from compute.selectors.access import actor_for
+
+View = Callable[..., HttpResponse]
+
+
+def actor_of(request: HttpRequest) -> Actor:
+    assert isinstance(request.user, User)
+    return actor_for(
+        request.user,
+        remote_address=request.META.get("REMOTE_ADDR") or "",
+        request_id=getattr(request, "request_id", ""),
+    )
+
+
+def page(view: View) -> View:
+    """A view for people who are logged in; a ``ComputeError`` becomes a toast or a page that says it."""
+
+    @wraps(view)
+    @login_required
+    def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except ComputeError as error:
+            if request.headers.get("HX-Request") and request.method != "GET":
+                return toast(error.message, "danger")
+            status = HTTP_STATUS.get(error.code, 500)
+            return render(request, "error.html", {"message": error.message, "status": status}, status=status)
+
+    return wrapped
+
+
+def toast(text: str, kind: str = "success") -> HttpResponse:
+    """No content, but a word to the person who clicked."""
+    response = HttpResponse(status=204)
+    response["HX-Trigger"] = json.dumps({"toast": {"text": text, "kind": kind}}, ensure_ascii=True)
+    return response
+
+
+def number(value: str | None, default: int) -> int:
+    return int(value) if value and value.isascii() and value.isdigit() and len(value) < 7 else default

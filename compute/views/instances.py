@@ -1,0 +1,179 @@
+"""The list, the form and the page of instances."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from compute.actor import Actor
+from compute.backends.registry import backend_names, backend_problem
+from compute.errors import ComputeError, InvalidInput
+from compute.forms import CreateForm
+from compute.live import usage_latest
+from compute.models import Node
+from compute.selectors.access import permissions_in
+from compute.selectors.events import events_page
+from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
+from compute.selectors.operations import OperationFilter, operations_page
+from compute.services import catalogue
+from compute.services.instances import instance_act, instance_create, instance_delete
+from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceState, Permission
+from compute.views.common import actor_of, number, page, toast
+
+_BUTTONS = (Action.START, Action.STOP, Action.RESTART, Action.PAUSE, Action.UNPAUSE, Action.RESET)
+_NEEDS = {Action.PAUSE: "pause", Action.UNPAUSE: "pause", Action.KILL: "kill", Action.RESET: "reset"}
+# A button that would change nothing is not shown.
+_POINTLESS = {
+    Action.START: {InstanceState.RUNNING, InstanceState.PAUSED},
+    Action.STOP: {InstanceState.STOPPED, InstanceState.CREATED, InstanceState.ERROR},
+    Action.RESTART: {InstanceState.STOPPED, InstanceState.CREATED, InstanceState.PAUSED, InstanceState.ERROR},
+    Action.PAUSE: {InstanceState.PAUSED},
+    Action.UNPAUSE: {InstanceState.RUNNING},
+}
+_TABS = ("overview", "logs", "terminal", "events", "configuration")
+
+
+def row_for_page(actor: Actor, row: dict[str, Any], capabilities: list[str]) -> dict[str, Any]:
+    """An instance with what this person may press on it."""
+    allowed = permissions_in(actor, uuid.UUID(row["project"]["id"]))
+    state, free = InstanceState(row["state"]), not row["active_operation"] and not row["stale"]
+    row["actions"] = [
+        str(action)
+        for action in _BUTTONS
+        if free
+        and ACTION_PERMISSIONS[action] in allowed
+        and state in ALLOWED_FROM[action]
+        and state not in _POINTLESS.get(action, set())
+        and _NEEDS.get(action, "") in ("", *capabilities)
+    ]
+    row["may_delete"] = free and Permission.DELETE in allowed
+    row["may_console"] = Permission.CONSOLE in allowed
+    row["colour"] = "orange" if row["stale"] else state.colour
+    row["can"] = capabilities
+    return row
+
+
+def _listing(request: HttpRequest) -> dict[str, Any]:
+    actor, given = actor_of(request), request.GET
+    wanted = InstanceFilter(
+        backend=given.get("backend", ""),
+        state=given.get("state", ""),
+        node=given.get("node", ""),
+        q=given.get("q", "").replace("\x00", "")[:100],
+        sort=[given["sort"]] if given.get("sort") else [],
+        page=max(1, number(given.get("page"), 1)),
+        page_size=25,
+    )
+    found = instances_page(actor, wanted)
+    capabilities = {str(pk): words for pk, words in Node.objects.values_list("pk", "capabilities")}
+    rows = [row_for_page(actor, row, capabilities.get(row["node"]["id"], [])) for row in found.items]
+    usage = usage_latest([row["id"] for row in rows if row["state"] == "running"])
+    for row in rows:
+        row["usage"] = usage.get(row["id"])
+    query = given.copy()
+    query.pop("page", None)
+    sort_query = query.copy()
+    sort_query.pop("sort", None)
+    return {
+        "rows": rows,
+        "found": found,
+        "wanted": wanted,
+        "sort": given.get("sort", "name"),
+        "query": query.urlencode(),
+        "sort_query": sort_query.urlencode(),
+        "full_query": given.urlencode(),
+        "backends": backend_names(),
+        "states": [state.value for state in InstanceState],
+        "nodes": [node.name for node in Node.objects.all()],
+        "filtered": bool(wanted.backend or wanted.state or wanted.node or wanted.q),
+    }
+
+
+@require_GET
+@page
+def instance_list(request: HttpRequest) -> HttpResponse:
+    is_fragment = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    template = "compute/_instance_table.html" if is_fragment else "compute/instance_list.html"
+    return render(request, template, _listing(request))
+
+
+@require_http_methods(["GET", "POST"])
+@page
+def instance_new(request: HttpRequest) -> HttpResponse:
+    actor = actor_of(request)
+    backend = request.POST.get("backend") or request.GET.get("backend") or _default_backend()
+    form = CreateForm(backend, request.POST if request.method == "POST" else None)
+    message = ""
+    if request.method == "POST" and form.is_valid():
+        try:
+            operation = instance_create(actor, form.body())
+            return redirect("instance", instance_id=operation.instance_uid)
+        except ComputeError as error:
+            message = form.complain(error)
+    context = {
+        "form": form,
+        "backend": backend,
+        "message": message,
+        "backends": [{"name": name, "problem": backend_problem(name)} for name in backend_names()],
+        "choices": catalogue.choices(actor, backend),
+    }
+    return render(
+        request, "compute/instance_new.html", context, status=400 if form.errors or message else 200
+    )
+
+
+def _default_backend() -> str:
+    usable = [name for name in backend_names() if not backend_problem(name)]
+    return "docker" if "docker" in usable or not usable else usable[0]
+
+
+@require_GET
+@page
+def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview") -> HttpResponse:
+    actor = actor_of(request)
+    instance = instance_get(actor, instance_id)
+    row = row_for_page(actor, instance_dict(instance), instance.node.capabilities)
+    context: dict[str, Any] = {"row": row, "tab": tab if tab in _TABS else "overview"}
+    if request.GET.get("part") == "head":
+        return render(request, "compute/_instance_head.html", context)
+    if context["tab"] == "events":
+        context["events"] = events_page(actor, instance=instance.pk, limit=100, newest_first=True)
+    if context["tab"] == "overview":
+        context["operations"] = operations_page(
+            actor, OperationFilter(instance=str(instance.pk), page_size=6)
+        ).items
+    if request.headers.get("HX-Request") and request.GET.get("part") == "tab":
+        return render(request, f"compute/_tab_{context['tab']}.html", context)
+    return render(request, "compute/instance_detail.html", context)
+
+
+@require_POST
+@page
+def instance_action(request: HttpRequest, instance_id: str, action: str) -> HttpResponse:
+    """One button. The row changes by itself when the fact arrives."""
+    try:
+        wanted = Action(action)
+    except ValueError as error:
+        raise InvalidInput.field("action", "is not known.") from error
+    options = {"force": True} if wanted is Action.STOP and request.POST.get("force") else {}
+    operation = instance_act(actor_of(request), instance_id, wanted, options)
+    if operation is None:
+        return toast("It already is so; nothing was changed.", "info")
+    return toast(f"{operation.instance_name}: {wanted.progressive} …", "info")
+
+
+@require_POST
+@page
+def instance_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
+    actor = actor_of(request)
+    keep = bool(request.POST.get("keep_storage"))
+    operation = instance_delete(actor, instance_id, force=True, keep_storage=keep)
+    response = toast(f"{operation.instance_name}: deleting …", "info")
+    if request.POST.get("leave"):
+        response["HX-Redirect"] = reverse("instances")
+    return response
