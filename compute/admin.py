@@ -1,0 +1,145 @@
+"""Django admin: everything can be looked at; only what has no service behind it can be changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+from django.http import HttpRequest
+
+from compute.models import (
+    AuditEvent,
+    Event,
+    IdempotencyKey,
+    Instance,
+    Membership,
+    Node,
+    Operation,
+    OperationLog,
+    Project,
+    RefreshToken,
+    User,
+)
+
+
+class ReadOnly(admin.ModelAdmin):
+    """Written by LibGo itself: changing it by hand would make it untrue."""
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+class MembershipInline(admin.TabularInline):
+    model = Membership
+    extra = 0
+
+
+@admin.register(User)
+class LibGoUserAdmin(UserAdmin):
+    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
+    list_filter = ("is_active", "is_superuser")
+    inlines = (MembershipInline,)
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):
+    list_display = ("name", "is_default", "max_instances", "max_cpu_cores", "max_memory_bytes", "created_at")
+    search_fields = ("name", "description")
+    inlines = (MembershipInline,)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return obj is None or not obj.is_default
+
+
+@admin.register(Membership)
+class MembershipAdmin(admin.ModelAdmin):
+    list_display = ("user", "project", "role")
+    list_filter = ("role", "project")
+    search_fields = ("user__username", "project__name")
+
+
+@admin.register(Node)
+class NodeAdmin(admin.ModelAdmin):
+    list_display = (
+        "name",
+        "backend",
+        "url",
+        "status",
+        "version",
+        "is_enabled",
+        "is_draining",
+        "last_seen",
+        "error",
+    )
+    list_filter = ("backend", "is_enabled", "is_reachable")
+    search_fields = ("name", "url", "hostname")
+    fields = ("name", "backend", "url", "is_enabled", "is_draining")
+
+
+@admin.register(Instance)
+class InstanceAdmin(ReadOnly):
+    list_display = ("name", "type", "state", "node", "project", "image", "managed", "updated_at")
+    list_filter = ("backend", "state", "type", "managed", "node", "project")
+    search_fields = ("name", "image", "engine_id")
+    exclude = ("config",)
+
+
+@admin.register(Operation)
+class OperationAdmin(ReadOnly):
+    list_display = (
+        "action",
+        "instance_name",
+        "state",
+        "progress",
+        "user",
+        "created_at",
+        "finished_at",
+        "error_code",
+    )
+    list_filter = ("state", "action", "node")
+    search_fields = ("instance_name", "error_message", "request_id")
+    date_hierarchy = "created_at"
+    # Parameters may hold what only the engine should see.
+    exclude = ("params", "undo_steps")
+
+
+@admin.register(OperationLog)
+class OperationLogAdmin(ReadOnly):
+    list_display = ("operation", "timestamp", "line")
+    search_fields = ("line",)
+
+
+@admin.register(Event)
+class EventAdmin(ReadOnly):
+    list_display = ("seq", "timestamp", "type", "instance_name", "username", "message")
+    list_filter = ("type",)
+    search_fields = ("instance_name", "message", "username")
+    date_hierarchy = "timestamp"
+
+
+@admin.register(AuditEvent)
+class AuditEventAdmin(ReadOnly):
+    list_display = ("timestamp", "username", "action", "target", "result", "remote_address", "request_id")
+    list_filter = ("action", "result")
+    search_fields = ("username", "target", "request_id")
+    date_hierarchy = "timestamp"
+
+
+@admin.register(RefreshToken)
+class RefreshTokenAdmin(ReadOnly):
+    list_display = ("user", "created_at", "expires_at", "spent_at", "revoked_at")
+    list_filter = ("user",)
+    exclude = ("id",)
+
+
+@admin.register(IdempotencyKey)
+class IdempotencyKeyAdmin(ReadOnly):
+    list_display = ("user", "key", "operation", "created_at")
+    search_fields = ("key",)

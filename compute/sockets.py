@@ -1,0 +1,210 @@
+"""What all sockets share: who is there, a bounded way out, rights that are asked again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter, OrderedDict
+from collections.abc import Coroutine, Mapping
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+import structlog
+from asgiref.sync import sync_to_async
+from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.utils import timezone
+
+from compute.actor import Actor
+from compute.errors import ComputeError, Unauthenticated
+from compute.live import ticket_spend
+from compute.models import User
+from compute.selectors.access import actor_for
+from compute.selectors.page import time_text
+from compute.services.accounts import user_from_access_token
+
+log = structlog.get_logger(__name__)
+
+SUB_PROTOCOL = "libgo.v1"
+CLOSE_CODES = {
+    "INVALID_INPUT": 4400,
+    "UNAUTHENTICATED": 4401,
+    "PERMISSION_DENIED": 4403,
+    "POLICY_DENIED": 4403,
+    "OPERATION_NOT_SUPPORTED": 4400,
+    "INVALID_STATE": 4409,
+    "INSTANCE_BUSY": 4409,
+    "RATE_LIMITED": 4429,
+    "BACKEND_ERROR": 4503,
+    "BACKEND_UNAVAILABLE": 4503,
+    "BACKEND_TIMEOUT": 4503,
+}
+_NOT_VISIBLE, _TOO_SLOW, _TOO_MANY = 4404, 4408, 4429
+_PENDING_MAX = 512
+_SOCKETS_PER_USER = 100
+_RECHECK_EVERY_S = 5.0
+
+_open_sockets: Counter[Any] = Counter()
+
+
+class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """Authenticates, then runs ``start``. Sub-classes send with ``push`` and ``push_bytes``."""
+
+    actor: Actor
+
+    async def connect(self) -> None:
+        self._pending: OrderedDict[Any, str | bytes] = OrderedDict()
+        self._wake = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closing, self._counted, self._number = False, False, 0
+        offered = self.scope.get("subprotocols", [])
+        await self.accept(SUB_PROTOCOL if SUB_PROTOCOL in offered else None)
+        try:
+            self.actor = await self._authenticate(offered)
+            if _open_sockets[self.actor.user_id] >= _SOCKETS_PER_USER:
+                await self.end(_TOO_MANY, "You have too many sockets open.")
+                return
+            _open_sockets[self.actor.user_id] += 1
+            self._counted = True
+            self.run(self._write_out())
+            self.run(self._recheck())
+            await self.start()
+        except ComputeError as error:
+            await self.fail(error)
+
+    async def start(self) -> None:
+        """Subscribe, open streams. Raises ``ComputeError``."""
+        raise AssertionError("every socket says what it does")
+
+    async def still_allowed(self) -> None:
+        """Asked every few seconds. Raises ``ComputeError`` when the right was taken away."""
+
+    async def finish(self) -> None:
+        """Give back what ``start`` opened."""
+
+    async def disconnect(self, code: int) -> None:
+        self._closing = True
+        if self._counted:
+            _open_sockets[self.actor.user_id] -= 1
+            self._counted = False
+        for task in self._tasks:
+            task.cancel()
+        await self.finish()
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run it beside the socket; it ends with the socket."""
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
+
+    def push(self, kind: str, data: Mapping[str, Any], *, key: Any = None) -> None:
+        """Queue one envelope. A newer one with the same ``key`` replaces one that still waits."""
+        self.push_envelope({"type": kind, "timestamp": time_text(timezone.now()), "data": data}, key=key)
+
+    def push_envelope(self, envelope: Mapping[str, Any], *, key: Any = None) -> None:
+        self._queue(key, orjson.dumps(envelope, default=str).decode())
+
+    def push_bytes(self, data: bytes) -> None:
+        self._queue(None, data)
+
+    async def fail(self, error: ComputeError) -> None:
+        """Say why, then close with the code for it."""
+        with contextlib.suppress(RuntimeError):
+            envelope = {
+                "type": "error",
+                "timestamp": time_text(timezone.now()),
+                "data": {"code": error.code, "message": error.message, "details": error.details},
+            }
+            await self.send(text_data=orjson.dumps(envelope, default=str).decode())
+        code = _NOT_VISIBLE if error.code.endswith("NOT_FOUND") else CLOSE_CODES.get(error.code, 4503)
+        await self.end(code, error.message)
+
+    async def end(self, code: int, reason: str = "") -> None:
+        if not self._closing:
+            self._closing = True
+            # The protocol allows 123 bytes of reason (RFC 6455, 5.5).
+            await self.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
+
+    def query(self, name: str) -> str | None:
+        values = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get(name)
+        return values[0] if values else None
+
+    def _queue(self, key: Any, item: str | bytes) -> None:
+        if self._closing:
+            return
+        self._number += 1
+        if key is not None:
+            self._pending.pop(key, None)
+        self._pending[key if key is not None else self._number] = item
+        if len(self._pending) > _PENDING_MAX:
+            self._pending.clear()
+            self.run(self.end(_TOO_SLOW, "You read too slowly; connect again."))
+        self._wake.set()
+
+    async def _write_out(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                _, item = self._pending.popitem(last=False)
+                if isinstance(item, bytes):
+                    await self.send(bytes_data=item)
+                else:
+                    await self.send(text_data=item)
+
+    async def _recheck(self) -> None:
+        while True:
+            await asyncio.sleep(_RECHECK_EVERY_S)
+            try:
+                self.actor = await sync_to_async(_actor_again, thread_sensitive=False)(self.actor)
+                await self.still_allowed()
+            except ComputeError as error:
+                await self.fail(error)
+                return
+
+    async def _authenticate(self, offered: list[str]) -> Actor:
+        ticket = self.query("ticket")
+        bearer = next((word[7:] for word in offered if word.startswith("bearer.")), None)
+        self._origin_check(has_token=bool(ticket or bearer))
+        if bearer:
+            user = await sync_to_async(user_from_access_token, thread_sensitive=False)(bearer)
+        elif ticket:
+            user = await sync_to_async(_ticket_user, thread_sensitive=False)(ticket)
+        else:
+            user = self.scope.get("user")
+            if user is None or not user.is_authenticated:
+                raise Unauthenticated("Log in first, or bring a ticket or a token.")
+        client = self.scope.get("client") or ("", 0)
+        return await sync_to_async(_actor_of, thread_sensitive=False)(user.pk, str(client[0]))
+
+    def _origin_check(self, *, has_token: bool) -> None:
+        """A page of another site must not use our cookies; programs have no Origin but a token."""
+        headers = dict(self.scope.get("headers", []))
+        origin, host = (
+            headers.get(b"origin", b"").decode("latin-1"),
+            headers.get(b"host", b"").decode("latin-1"),
+        )
+        if not origin:
+            if not has_token:
+                raise Unauthenticated("Without an Origin only tickets and tokens are accepted.")
+            return
+        if urlsplit(origin).netloc != host and origin not in settings.CSRF_TRUSTED_ORIGINS:
+            raise Unauthenticated("This page may not open sockets here.")
+
+
+def _ticket_user(ticket: str) -> User:
+    data = ticket_spend(ticket)
+    user = User.objects.filter(pk=data["user"], is_active=True).first() if data else None
+    if user is None:
+        raise Unauthenticated("The ticket is unknown, used, or too old.")
+    return user
+
+
+def _actor_of(user_id: Any, address: str) -> Actor:
+    user = User.objects.filter(pk=user_id, is_active=True).first()
+    if user is None:
+        raise Unauthenticated("The account is switched off.")
+    return actor_for(user, remote_address=address)
+
+
+def _actor_again(actor: Actor) -> Actor:
+    return _actor_of(actor.user_id, actor.remote_address)

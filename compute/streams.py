@@ -1,0 +1,78 @@
+"""Open read and console streams of engines, after asking whether this person may. For sockets only."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from compute.actor import Actor
+from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
+from compute.backends.registry import backend_for
+from compute.backends.types import ByteStream, LogLine, LogQuery
+from compute.errors import InvalidState, OperationNotSupported
+from compute.models import Instance
+from compute.selectors.access import permission_require
+from compute.selectors.instances import instance_get
+from compute.selectors.nodes import node_config
+from compute.services.nodes import node_require
+from compute.states import InstanceState, Permission
+
+# A shell that most images have; bash where it is there.
+_SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
+
+
+async def logs_open(actor: Actor, instance_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+    """Lines as they come. Raises ``ComputeError``."""
+    instance, backend = await _target(actor, instance_id, Capability.LOGS)
+    lines: Any = backend.logs_follow(instance.engine_id, query)
+    async with aclosing(lines):
+        async for line in lines:
+            yield line
+
+
+async def exec_open(actor: Actor, instance_id: str, *, rows: int, cols: int) -> ByteStream:
+    """A shell inside a running container."""
+    instance, backend = await _target(actor, instance_id, Capability.EXEC)
+    _running_require(instance)
+    return await backend.exec_open(instance.engine_id, _SHELL, rows=rows, cols=cols)
+
+
+async def console_open(actor: Actor, instance_id: str) -> ByteStream:
+    """The serial console of a running VM."""
+    instance, backend = await _target(actor, instance_id, Capability.CONSOLE)
+    _running_require(instance)
+    return await backend.console_open(instance.engine_id)
+
+
+async def content_allowed(actor: Actor, instance_id: str) -> None:
+    """Raises ``ComputeError`` unless the actor may (still) read the content of this instance."""
+    await sync_to_async(_checked, thread_sensitive=False)(actor, instance_id)
+
+
+async def _target(actor: Actor, instance_id: str, capability: Capability) -> tuple[Instance, Backend]:
+    return await sync_to_async(_resolved, thread_sensitive=False)(actor, instance_id, capability)
+
+
+def _checked(actor: Actor, instance_id: str) -> Instance:
+    instance = instance_get(actor, instance_id)
+    permission_require(actor, Permission.CONSOLE, instance.project_id)
+    return instance
+
+
+def _resolved(actor: Actor, instance_id: str, capability: Capability) -> tuple[Instance, Backend]:
+    instance = _checked(actor, instance_id)
+    if str(capability) not in instance.node.capabilities:
+        raise OperationNotSupported(
+            f"The node {instance.node.name} cannot do this ({capability}).", capability=str(capability)
+        )
+    node_require(instance.node)
+    return instance, backend_for(node_config(instance.node))
+
+
+def _running_require(instance: Instance) -> None:
+    if instance.state != InstanceState.RUNNING:
+        raise InvalidState(f"{instance.name} is {instance.state}; start it first.", state=instance.state)

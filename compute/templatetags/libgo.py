@@ -1,0 +1,49 @@
+"""Numbers and words for people."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils.dateparse import parse_datetime
+from django.utils.timesince import timesince
+
+register = template.Library()
+
+
+@register.filter
+def bytes_text(value: Any) -> str:
+    """1536 as “1.5 KiB”."""
+    if value in (None, ""):
+        return "–"
+    size = float(value)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
+        if size < 1024 or unit == "TiB":
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1024
+    return "–"
+
+
+@register.filter
+def ago(value: Any) -> str:
+    """A time, or its RFC 3339 text, as “3 minutes ago”."""
+    at = parse_datetime(value) if isinstance(value, str) else value
+    return f"{timesince(at).split(',')[0]} ago" if isinstance(at, datetime) else "–"
+
+
+@register.filter
+def percent_of(part: Any, whole: Any) -> int:
+    return min(100, round(100 * float(part or 0) / float(whole))) if whole else 0
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+
+
+@register.filter
+def words(value: str) -> str:
+    """``instance.create`` as “create”."""
+    return str(value).removeprefix("instance.").replace("_", " ")

@@ -1,0 +1,37 @@
+// CPU and memory of one instance, as the sampler sees them.
+(() => {
+  "use strict";
+  const MIB = 1024 * 1024;
+  const KEPT = 180;
+  document.addEventListener("DOMContentLoaded", () => {
+    const place = document.getElementById("chart");
+    if (!place) return;
+    const times = [], cpu = [], memory = [];
+    const colour = () => getComputedStyle(document.body).color;
+    const options = {
+      width: place.clientWidth, height: 220, legend: { show: true },
+      scales: { percent: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] }, mib: { range: (_, low, high) => [0, Math.max(16, high * 1.2)] } },
+      axes: [{ stroke: colour }, { scale: "percent", stroke: colour, size: 60, values: (_, all) => all.map((v) => `${v} %`) },
+        { scale: "mib", side: 1, stroke: colour, size: 80, grid: { show: false }, values: (_, all) => all.map((v) => `${v} MiB`) }],
+      series: [{}, { label: "CPU %", scale: "percent", stroke: "#4299e1", width: 2, fill: "rgba(66,153,225,.12)" },
+        { label: "Memory MiB", scale: "mib", stroke: "#2fb344", width: 2 }],
+    };
+    const plot = new uPlot(options, [times, cpu, memory], place);
+    new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 220 })).observe(place);
+    function add(sample) {
+      times.push(Date.parse(sample.timestamp) / 1000);
+      cpu.push(sample.cpu_percent);
+      memory.push(sample.memory_bytes === null ? null : Math.round(sample.memory_bytes / MIB * 10) / 10);
+      [times, cpu, memory].forEach((list) => { if (list.length > KEPT) list.shift(); });
+      plot.setData([times, cpu, memory]);
+      const share = sample.cpu_percent === null ? "–" : `${sample.cpu_percent.toFixed(1)} %`;
+      document.getElementById("now").textContent = `${share} · ${memory[memory.length - 1] ?? "–"} MiB`;
+    }
+    function connect() {
+      const socket = window.libgo.socket(place.dataset.path);
+      socket.onmessage = (message) => { const fact = JSON.parse(message.data); if (fact.type === "stats") add(fact.data); };
+      socket.onclose = (event) => { if (event.code < 4400) setTimeout(connect, 3000); };
+    }
+    connect();
+  });
+})();

@@ -1,0 +1,90 @@
+// One socket for facts: whatever a page shows of them is fetched again, at most a few times a second.
+(() => {
+  "use strict";
+  const DEBOUNCE_MS = 120;
+  const FIRST_RETRY_MS = 500;
+  const MAX_RETRY_MS = 8000;
+  let retryMs = FIRST_RETRY_MS;
+  let wasOpen = false;
+  const due = new Map();
+
+  window.libgo = {
+    socket(path) {
+      const scheme = location.protocol === "https:" ? "wss" : "ws";
+      return new WebSocket(`${scheme}://${location.host}${path}`, ["libgo.v1"]);
+    },
+  };
+
+  function refresh(element) {
+    if (due.has(element)) return;
+    due.set(element, setTimeout(() => {
+      due.delete(element);
+      if (element.isConnected) htmx.trigger(element, "live");
+    }, DEBOUNCE_MS));
+  }
+
+  function concerns(element, noun, data) {
+    if (!element.dataset.live.split(" ").includes(noun)) return false;
+    const id = element.dataset.liveId;
+    return !id || noun === "node" || data.instance === id || data.operation === id;
+  }
+
+  function show(fact) {
+    const noun = fact.type.split(".")[0];
+    document.querySelectorAll("[data-live]").forEach((element) => {
+      if (concerns(element, noun, fact.data)) refresh(element);
+    });
+    if (fact.type === "operation.failed" && fact.data.user === document.body.dataset.user) {
+      toast(`${fact.data.instance_name || "Operation"}: ${fact.data.message}`, "danger");
+    }
+  }
+
+  function link(colour, text) {
+    const mark = document.getElementById("link");
+    if (!mark) return;
+    mark.className = `status status-${colour} me-2`;
+    mark.title = text;
+    document.getElementById("link-text").textContent = text;
+  }
+
+  function connect() {
+    const socket = window.libgo.socket("/ws/v1/events");
+    socket.onopen = () => {
+      retryMs = FIRST_RETRY_MS;
+      link("green", "live");
+      // What happened while the line was down was missed: look at everything again.
+      if (wasOpen) document.querySelectorAll("[data-live]").forEach(refresh);
+      wasOpen = true;
+    };
+    socket.onmessage = (message) => show(JSON.parse(message.data));
+    socket.onclose = (event) => {
+      if (event.code === 4401) { location.reload(); return; }
+      link("orange", "reconnecting");
+      setTimeout(connect, retryMs);
+      retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+    };
+  }
+
+  function toast(text, kind) {
+    const box = document.createElement("div");
+    box.className = `toast show align-items-center border-0 text-bg-${kind === "info" ? "primary" : kind}`;
+    box.setAttribute("role", "status");
+    const body = document.createElement("div");
+    body.className = "toast-body";
+    body.textContent = text;
+    box.append(body);
+    document.getElementById("toasts").append(box);
+    setTimeout(() => box.remove(), kind === "danger" ? 9000 : 4000);
+  }
+
+  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
+  document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
+  document.addEventListener("DOMContentLoaded", () => {
+    document.getElementById("theme").addEventListener("click", () => {
+      const next = document.documentElement.getAttribute("data-bs-theme") === "dark" ? "light" : "dark";
+      localStorage.setItem("theme", next);
+      document.documentElement.setAttribute("data-bs-theme", next);
+    });
+    connect();
+  });
+})();
