@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 
+from compute.backends.types import NodeConfig
+from dockerapp.backend import DockerBackend
+from kvm.backend import KvmBackend
+from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
+from tests.live import LiveConsole
+from tests.reporter import MemoryReporter
 
 _ORDER = (
     "test_architecture",
@@ -53,3 +60,44 @@ def broker() -> Iterator[Path]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def engines() -> Iterator[None]:
+    """The real engines, with the demo images; what was not there before is removed again."""
+    cache = os.environ.get("LIBGO_TEST_CACHE")
+    if cache and not (Path(settings.VAR_DIR) / "cache").exists():
+        (Path(settings.VAR_DIR) / "cache").symlink_to(cache)
+    os.environ["LIBGO_VAR"] = str(settings.VAR_DIR)
+    docker = DockerBackend(NodeConfig("engines-docker", "docker", "docker", "unix:///var/run/docker.sock"))
+    kvm = KvmBackend(NodeConfig("engines-kvm", "kvm", "kvm", "qemu:///system", {"virt_type": "qemu"}))
+    had_container_image = "libgo/demo:latest" in [image.name for image in docker.image_list()]
+    had_guest_image = "libgo-demo" in [image.name for image in kvm.image_list()]
+    docker.demo_image_make(MemoryReporter())
+    kvm.demo_image_make(MemoryReporter())
+    yield
+    if not had_container_image:
+        docker._client.call(lambda api: api.remove_image("libgo/demo:latest", force=True))
+    if not had_guest_image:
+        kvm._connection.call(lambda conn: volume_delete(pool_ensure(conn, "default"), "libgo-demo"))
+    docker.close()
+    kvm.close()
+
+
+@pytest.fixture(scope="session")
+def live(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveConsole]:
+    """One running console for all tests that need a whole one."""
+    console = LiveConsole(tmp_path_factory.mktemp("console"))
+    try:
+        yield console.start()
+    finally:
+        console.stop()
+
+
+@pytest.fixture
+def name(live: LiveConsole) -> Iterator[str]:
+    """A name for one instance, which is gone afterwards from engine and console."""
+    wanted = f"libgo-t-{uuid.uuid4().hex[:8]}"
+    yield wanted
+    if live.shown(wanted):
+        live.api("DELETE", f"/compute/instances/{wanted}?force=true&wait=30")

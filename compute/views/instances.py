@@ -55,6 +55,10 @@ def row_for_page(actor: Actor, row: dict[str, Any], capabilities: list[str]) -> 
     row["may_console"] = Permission.CONSOLE in allowed
     row["colour"] = "orange" if row["stale"] else state.colour
     row["can"] = capabilities
+    # An engine tells a port once for each of its addresses.
+    row["published"] = sorted(
+        {(port["host_port"], port["port"]) for port in row["ports"] if port["host_port"]}
+    )
     return row
 
 

@@ -38,8 +38,9 @@ _DISK_BYTES = 40 * 1024**2
 _BOOT_START, _BOOT_SECTORS, _DATA_START, _DATA_SECTORS = 2048, 57344, 59392, 20480
 # In the order of their dependencies.
 _MODULES = (
-    "virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk failover "
-    "net_failover virtio_net scsi_common scsi_mod cdrom sr_mod sd_mod virtio_scsi isofs virtio_balloon button evdev "
+    "virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk "
+    "failover net_failover virtio_net scsi_common scsi_mod cdrom sr_mod sd_mod virtio_scsi isofs "
+    "virtio_balloon button evdev "
     "virtio_console virtio-rng rng-core libata ata_piix crc16 mbcache jbd2 crc32c_generic ext4"
 ).split()
 _FOLDERS = "bin sbin dev proc sys tmp run etc/acpi/PWRF mnt data lib/modules var/run".split()

@@ -103,7 +103,7 @@ _SUBJECTS = {"fake": _fake, "docker": _docker, "libvirt-test": _libvirt_test, "k
 
 
 @pytest.fixture(params=list(_SUBJECTS))
-def subject(request: pytest.FixtureRequest, run_id: str) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest, run_id: str, engines: None) -> Iterator[Subject]:
     made = _SUBJECTS[request.param](run_id)
     yield made
     made.clean()

@@ -1,0 +1,140 @@
+"""A whole private console: all its processes under the supervisor, over the real engines."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+ROOT = Path(__file__).resolve().parent.parent
+PASSWORD = "a password for tests 1"
+
+
+class LiveConsole:
+    """``api`` speaks to it as its administrator; ``kill`` ends one of its processes hard."""
+
+    def __init__(self, folder: Path, **environ: str) -> None:
+        self.var = folder
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environ = {
+            **os.environ,
+            "LIBGO_VAR": str(folder),
+            "LIBGO_PORT": str(self.port),
+            "LIBGO_ADMIN_PASSWORD": PASSWORD,
+            "LIBGO_VIRT_TYPE": "qemu",
+            "DJANGO_SETTINGS_MODULE": "libgo_site.settings.prod",
+            **environ,
+        }
+        self.environ.pop("LIBGO_SECRET_KEY", None)
+        self._token = ""
+        self._http = requests.Session()
+        self._http.trust_env = False
+
+    def start(self) -> LiveConsole:
+        self.launch("up", "-d", "--no-install")
+        until(
+            lambda: all(node["status"] == "online" for node in self.get("/nodes")["items"]),
+            "nodes online",
+            20,
+        )
+        return self
+
+    def launch(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run ``./libgo`` for this console; fails the test when it fails."""
+        done = self.try_launch(*words)
+        assert done.returncode == 0, f"libgo {' '.join(words)}: {done.stdout}\n{done.stderr}\n{self.logs()}"
+        return done
+
+    def try_launch(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [str(ROOT / "libgo"), *words],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+
+    def stop(self) -> None:
+        self.try_launch("down")
+
+    def pid(self, name: str) -> int:
+        known = json.loads((self.var / "run" / "processes.json").read_text())
+        return int(next(row["pid"] for row in known["processes"] if row["name"] == name) or 0)
+
+    def kill(self, name: str) -> None:
+        os.kill(self.pid(name), signal.SIGKILL)
+
+    def logs(self) -> str:
+        files = sorted((self.var / "logs").glob("*.log"))
+        return "\n".join(f"--- {file.name}\n{file.read_text()[-1500:]}" for file in files)
+
+    def api(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+        if not self._token:
+            self._token = self.log_in()
+        sent = {"Authorization": f"Bearer {self._token}", **headers}
+        return self._http.request(method, f"{self.url}/api/v1{path}", json=body, headers=sent, timeout=90)
+
+    def get(self, path: str) -> Any:
+        answer = self.api("GET", path)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def log_in(self, username: str = "admin", password: str = PASSWORD) -> str:
+        body = {"username": username, "password": password}
+        answer = self._http.post(f"{self.url}/api/v1/auth/login", json=body, timeout=20)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access"])
+
+    def create(self, name: str, backend: str, wait: int = 60, **changes: Any) -> dict[str, Any]:
+        """Make an instance of the demo image and wait for its end."""
+        images = {"docker": "libgo/demo:latest", "kvm": "libgo-demo"}
+        body: dict[str, Any] = {
+            "name": name,
+            "backend": backend,
+            "config": {"image": images[backend]},
+            "labels": {"libgo.test": "live"},
+            **changes,
+        }
+        if backend == "kvm":
+            body["resources"] = {"memory": {"limit": 192 * 1024**2}}
+        answer = self.api("POST", f"/compute/instances?wait={wait}", body)
+        assert answer.status_code in (201, 202), answer.text
+        return dict(answer.json()["instance"])
+
+    def names(self) -> set[str]:
+        return {row["name"] for row in self.get("/compute/instances?page_size=500")["instances"]}
+
+    def shown(self, name: str) -> dict[str, Any] | None:
+        found = [r for r in self.get("/compute/instances?page_size=500")["instances"] if r["name"] == name]
+        return found[0] if found else None
+
+
+def until(true: Callable[[], Any], what: str, within_s: float) -> float:
+    """Wait for it; the seconds it took. The failure says what did not come true."""
+    began = time.monotonic()
+    while True:
+        try:
+            if true():
+                return time.monotonic() - began
+        except (requests.RequestException, AssertionError):
+            if time.monotonic() - began > within_s:
+                raise
+        assert time.monotonic() - began < within_s, f"not within {within_s} s: {what}"
+        time.sleep(0.05)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
