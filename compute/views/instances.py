@@ -51,7 +51,8 @@ def row_for_page(actor: Actor, row: dict[str, Any], capabilities: list[str]) -> 
         and state not in _POINTLESS.get(action, set())
         and _NEEDS.get(action, "") in ("", *capabilities)
     ]
-    row["may_delete"] = free and Permission.DELETE in allowed
+    row["delete_allowed"] = Permission.DELETE in allowed
+    row["may_delete"] = free and row["delete_allowed"]
     row["may_console"] = Permission.CONSOLE in allowed
     row["colour"] = "orange" if row["stale"] else state.colour
     row["can"] = capabilities

@@ -1,0 +1,166 @@
+"""What an operator does in a browser, in real Chromium over the real engines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import log_in
+from tests.live import PASSWORD, LiveConsole, until
+
+PAGES = ("/", "/instances", "/instances/new", "/instances/new?backend=kvm", "/operations", "/nodes")
+
+
+def test_a_wrong_password_says_so(chromium: Browser, live: LiveConsole) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto(f"{live.url}/instances")
+    page.fill("#username", "admin")
+    page.fill("#password", "wrong")
+    page.click("button[type=submit]")
+    expect(page.locator(".alert-danger")).to_contain_text("wrong")
+    context.close()
+
+
+def test_a_container_made_by_the_form_runs_stops_and_goes_without_a_reload(
+    page: Page, live: LiveConsole, name: str
+) -> None:
+    page.goto(f"{live.url}/instances/new?backend=docker")
+    page.fill("#id_name", name)
+    page.fill("#id_image", "libgo/demo:latest")
+    page.click("button:has-text('Create')")
+    expect(page.locator("#state")).to_have_text("running", timeout=15000)
+    page.click("button:has-text('Stop')")
+    expect(page.locator("#state")).to_have_text("stopped", timeout=15000)
+    page.click("button:has-text('Delete') >> nth=0")
+    page.click(".modal.show button.btn-danger")
+    page.wait_for_url(f"{live.url}/instances")
+    expect(page.locator(f"tr[data-name='{name}']")).to_have_count(0, timeout=10000)
+
+
+def test_a_field_error_stands_beside_its_field_and_the_input_stays(page: Page, live: LiveConsole) -> None:
+    page.goto(f"{live.url}/instances/new?backend=docker")
+    page.fill("#id_name", "kept-name")
+    page.fill("#id_image", "NOT AN IMAGE")
+    page.click("button:has-text('Create')")
+    expect(page.locator("[data-field=image]")).to_contain_text("not an image name")
+    expect(page.locator("#id_name")).to_have_value("kept-name")
+
+
+def test_an_outside_change_is_on_the_open_page_within_a_second(page: Page, live: LiveConsole) -> None:
+    name = f"libgo-t-b{os.getpid()}"
+    page.goto(f"{live.url}/instances")
+    expect(page.locator("#link-text")).to_have_text("live")
+    row = page.locator(f"tr[data-name='{name}']")
+    command = ["docker", "run", "-d", "--name", name, "--network", "none", "--label", "libgo.test=browser"]
+    subprocess.run([*command, "libgo/demo:latest"], check=True, capture_output=True)
+    began = time.monotonic()
+    try:
+        expect(row).to_be_visible(timeout=2000)
+        came = time.monotonic() - began
+    finally:
+        subprocess.run(["docker", "rm", "-f", name], check=True, capture_output=True)
+    began = time.monotonic()
+    expect(row).to_have_count(0, timeout=2000)
+    print(f"appeared after {came:.2f} s, vanished after {time.monotonic() - began:.2f} s")
+
+
+def test_a_shell_in_a_container_and_its_log(page: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(name, "docker")
+    page.goto(f"{live.url}/instances/{made['id']}/terminal")
+    expect(page.locator("#terminal-state")).to_have_text("Connected", timeout=10000)
+    page.keyboard.type("echo sum-$((40+2))\n")
+    until(lambda: "sum-42" in _screen(page), "the shell answers", 10)
+    page.goto(f"{live.url}/instances/{made['id']}/logs")
+    expect(page.locator("#log")).to_contain_text("LIBGO CONTAINER UP", timeout=10000)
+    until(lambda: _shells(name) == 0, "the shell ends with its page", 10)
+
+
+def test_the_serial_console_of_a_guest(page: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(name, "kvm")
+    page.goto(f"{live.url}/instances/{made['id']}/terminal")
+    until(lambda: "LIBGO GUEST UP" in _screen(page), "the guest is up", 60)
+    page.keyboard.type("\necho sum-$((40+2))\n")
+    until(lambda: "sum-42" in _screen(page), "the guest answers", 15)
+    page.goto(f"{live.url}/instances/{made['id']}")
+    expect(page.locator("#now")).to_contain_text("MiB", timeout=10000)
+
+
+def test_a_viewer_sees_everything_and_no_button(chromium: Browser, live: LiveConsole, name: str) -> None:
+    live.api("POST", "/users", {"username": "vera", "password": PASSWORD, "role": "viewer"})
+    made = live.create(name, "docker")
+    context = chromium.new_context()
+    page = context.new_page()
+    log_in(page, live, "vera")
+    page.goto(f"{live.url}/instances/{made['id']}")
+    expect(page.locator("#state")).to_have_text("running")
+    assert page.locator("button[hx-post]").count() == 0
+    assert page.locator("a:has-text('Shell')").count() == 0
+    for path in (f"/instances/{made['id']}/do/stop", f"/instances/{made['id']}/delete"):
+        status = page.evaluate(
+            """path => fetch(path, {method: "POST", headers: JSON.parse(document.body.getAttribute("hx-headers"))})
+            .then(answer => answer.status)""",
+            path,
+        )
+        assert status == 403
+    context.close()
+    assert live.get(f"/compute/instances/{name}")["state"] == "running"
+
+
+@pytest.mark.parametrize(
+    ("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
+)
+def test_every_page_fits_and_breaks_no_content_policy(
+    chromium: Browser, live: LiveConsole, scheme: str, width: int, tmp_path: Path
+) -> None:
+    context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    log_in(page, live)
+    for path in PAGES:
+        page.goto(f"{live.url}{path}")
+        expect(page.locator("h1")).to_be_visible()
+        page.screenshot(path=str(tmp_path / f"{path.strip('/').replace('/', '-') or 'dashboard'}.png"))
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, f"{path} is {wide} px wider than a window of {width}"
+    page.goto(f"{live.url}/")
+    if os.environ.get("LIBGO_SCREENSHOTS") == "1" and (scheme, width) == ("light", 1440):
+        page.wait_for_timeout(800)
+        page.screenshot(path="docs/images/dashboard.png")
+    context.close()
+    assert complaints == []
+
+
+def test_the_api_documentation_is_browsable(page: Page, live: LiveConsole) -> None:
+    page.goto(f"{live.url}/api/docs")
+    expect(page.locator(".opblock").first).to_be_visible(timeout=15000)
+
+
+def test_the_admin_lists_every_model(page: Page, live: LiveConsole) -> None:
+    page.goto(f"{live.url}/admin/")
+    links = [a.get_attribute("href") for a in page.query_selector_all("#content-main th a")]
+    assert len(links) >= 11
+    for link in links:
+        answer = page.goto(f"{live.url}{link}")
+        assert answer is not None and answer.status == 200, link
+
+
+def _screen(page: Page) -> str:
+    return str(
+        page.evaluate(
+            """() => { const b = window.libgo.terminal.buffer.active; const lines = [];
+            for (let i = 0; i < b.length; i++) lines.push(b.getLine(i).translateToString(true));
+            return lines.join("\\n"); }"""
+        )
+    )
+
+
+def _shells(name: str) -> int:
+    done = subprocess.run(["docker", "top", name, "-o", "pid,args"], capture_output=True, text=True, check=True)
+    return sum(1 for line in done.stdout.splitlines()[1:] if line.split()[-1] in ("sh", "bash"))
