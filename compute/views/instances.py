@@ -127,9 +127,7 @@ def instance_new(request: HttpRequest) -> HttpResponse:
         "backends": [{"name": name, "problem": backend_problem(name)} for name in backend_names()],
         "choices": catalogue.choices(actor, backend),
     }
-    return render(
-        request, "compute/instance_new.html", context, status=400 if form.errors or message else 200
-    )
+    return render(request, "compute/instance_new.html", context)
 
 
 def _default_backend() -> str:

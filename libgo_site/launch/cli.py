@@ -108,8 +108,8 @@ def _port_check() -> None:
             probe.bind((state.host(), state.port()))
         except OSError as error:
             raise LaunchError(
-                f"Port {state.port()} on {state.host()} cannot be used ({error.strerror}). Stop what holds it, "
-                "or choose another with LIBGO_PORT."
+                f"Port {state.port()} on {state.host()} cannot be used ({error.strerror}). Stop what "
+                "holds it, or choose another with LIBGO_PORT."
             ) from error
 
 

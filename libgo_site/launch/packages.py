@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +48,7 @@ def _has_libvirt_headers() -> bool:
 
 
 def _has_python_headers() -> bool:
-    code = "import sysconfig, pathlib, sys; sys.exit(not (pathlib.Path(sysconfig.get_paths()['include']) / 'Python.h').exists())"
-    return subprocess.run([sys.executable, "-c", code]).returncode == 0
+    return (Path(sysconfig.get_paths()["include"]) / "Python.h").exists()
 
 
 BASE = (

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +162,7 @@ class Supervisor:
                 stderr=log,
                 # Its own group: Ctrl-C reaches only the supervisor, which stops them in order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509  the supervisor has one thread
             )
         child.started_at = time.monotonic()
 
@@ -217,4 +216,4 @@ def _log_open(name: str):  # type: ignore[no-untyped-def]
 
 def _die_with_parent() -> None:
     """Even if the supervisor is killed hard, its children go (Linux: prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL if sys.platform == "linux" else 0)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -103,8 +103,9 @@ def test_a_viewer_sees_everything_and_no_button(chromium: Browser, live: LiveCon
     assert page.locator("a:has-text('Shell')").count() == 0
     for path in (f"/instances/{made['id']}/do/stop", f"/instances/{made['id']}/delete"):
         status = page.evaluate(
-            """path => fetch(path, {method: "POST", headers: JSON.parse(document.body.getAttribute("hx-headers"))})
-            .then(answer => answer.status)""",
+            """path => {
+                const headers = JSON.parse(document.body.getAttribute("hx-headers"));
+                return fetch(path, {method: "POST", headers}).then(answer => answer.status); }""",
             path,
         )
         assert status == 403
@@ -162,5 +163,7 @@ def _screen(page: Page) -> str:
 
 
 def _shells(name: str) -> int:
-    done = subprocess.run(["docker", "top", name, "-o", "pid,args"], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        ["docker", "top", name, "-o", "pid,args"], capture_output=True, text=True, check=True
+    )
     return sum(1 for line in done.stdout.splitlines()[1:] if line.split()[-1] in ("sh", "bash"))
