@@ -1,0 +1,147 @@
+"""``./libgo bench``: LibGo's answers beside the engine's own, in the same run, interleaved.
+
+./libgo bench [--json FILE] [NAME...]     names: list, create
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from compute.backends.types import NodeConfig
+from dockerapp.backend import DockerBackend
+from tests.live import LiveConsole, until
+from tests.reporter import MemoryReporter
+
+_COUNT = 300
+_ROUNDS = 30
+_IMAGE = "libgo/demo:latest"
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="libgo bench")
+    parser.add_argument("--json", type=Path, help="also write the figures there")
+    parser.add_argument("names", nargs="*", help=f"which: {', '.join(_BENCHES)}")
+    asked = parser.parse_args(arguments)
+    unknown = set(asked.names) - set(_BENCHES)
+    if unknown:
+        parser.error(f"no such bench: {', '.join(sorted(unknown))}")
+    node = NodeConfig("bench", "bench", "docker", "unix:///var/run/docker.sock")
+    backend = DockerBackend(node)
+    backend.demo_image_make(MemoryReporter())
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="libgo-bench-") as folder:
+        console = LiveConsole(Path(folder) / "var")
+        try:
+            console.start()
+            for name in asked.names or _BENCHES:
+                results[name] = _BENCHES[name](console, backend)
+        finally:
+            console.stop()
+            backend.close()
+    for rows in results.values():
+        for row in rows:
+            print(
+                f"{row['what']:<58} p50 {row['p50_ms']:7.1f} ms   p95 {row['p95_ms']:7.1f} ms   n {row['n']}"
+            )
+    if asked.json:
+        asked.json.write_text(json.dumps(results, indent=2))
+    return 0
+
+
+def bench_list(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
+    """A list of 300 containers: from LibGo over HTTP, and from the engine over its socket."""
+    mark = uuid.uuid4().hex[:8]
+    api = backend._client.api
+    made = []
+    try:
+        for number in range(_COUNT):
+            body = {"Image": _IMAGE, "Labels": {"libgo.test": mark}, "HostConfig": {"NetworkMode": "none"}}
+            answer = api._post_json(
+                api._url("/containers/create"), data=body, params={"name": f"libgo-t-{mark}-{number}"}
+            )
+            made.append(answer.json()["Id"])
+        path = f"/compute/instances?page_size=500&label=libgo.test={mark}"
+        until(lambda: console.get(path)["total"] == _COUNT, "the mirror has them all", 60)
+        token = {"Authorization": f"Bearer {console.log_in()}"}
+        http = requests.Session()
+        http.trust_env = False
+
+        def ask(query: str) -> Callable[[], Any]:
+            return lambda: (
+                http.get(f"{console.url}/api/v1/compute/instances?{query}", headers=token, timeout=10).content
+            )
+
+        engine_url = api._url("/containers/json")
+        return _interleaved(
+            {
+                f"LibGo: list of {_COUNT} instances, all fields": ask("page_size=500"),
+                f"LibGo: list of {_COUNT}, fields=id,name,state": ask("page_size=500&fields=id,name,state"),
+                "LibGo: first page of 50": ask("page_size=50"),
+                f"Docker engine: list of {_COUNT} containers": lambda: (
+                    api.get(engine_url, params={"all": 1}).content
+                ),
+            }
+        )
+    finally:
+        for engine_id in made:
+            api.remove_container(engine_id, force=True)
+
+
+def bench_create(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
+    """One container created, started and removed: through LibGo, and by the engine alone."""
+    api = backend._client.api
+
+    def through_libgo() -> None:
+        name = f"libgo-t-{uuid.uuid4().hex[:8]}"
+        console.create(name, "docker", config={"image": _IMAGE, "network_mode": "none"})
+        console.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+
+    def by_the_engine() -> None:
+        made = api.create_container(_IMAGE, host_config=api.create_host_config(network_mode="none"))
+        api.start(made["Id"])
+        api.remove_container(made["Id"], force=True)
+
+    return _interleaved(
+        {
+            "LibGo: create, start, remove a container (with wait)": through_libgo,
+            "Docker engine: create, start, remove": by_the_engine,
+        },
+        rounds=8,
+    )
+
+
+def _interleaved(cases: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> list[dict[str, Any]]:
+    """Each case once a round, so that the machine's moods hit all alike; the first round warms up."""
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for number in range(rounds + 1):
+        for name, case in cases.items():
+            began = time.perf_counter()
+            case()
+            if number:
+                times[name].append((time.perf_counter() - began) * 1000)
+    return [
+        {
+            "what": name,
+            "p50_ms": round(statistics.median(values), 2),
+            "p95_ms": round(sorted(values)[int(len(values) * 0.95) - 1], 2),
+            "n": len(values),
+        }
+        for name, values in times.items()
+    ]
+
+
+_BENCHES = {"list": bench_list, "create": bench_create}
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
