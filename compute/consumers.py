@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 
 from compute import streams
 from compute.backends.types import ByteStream, LogQuery
-from compute.errors import BackendUnavailable, ComputeError, InvalidInput
+from compute.errors import BackendUnavailable, ComputeError, InvalidInput, NotFound
 from compute.events import GROUP_ALL, GROUP_SITE, group_of_project
 from compute.live import usage_recent
 from compute.models import Instance, Operation
@@ -257,4 +257,4 @@ class Nowhere(Socket):
     """Any other path: 4404 instead of a bare refusal."""
 
     async def start(self) -> None:
-        await self.end(4404, "There is no such socket.")
+        raise NotFound("There is no such socket.")

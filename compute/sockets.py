@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.errors import ComputeError, Unauthenticated
+from compute.errors import ComputeError, RateLimited, Unauthenticated
 from compute.live import ticket_spend
 from compute.models import User
 from compute.selectors.access import actor_for
@@ -40,7 +40,7 @@ CLOSE_CODES = {
     "BACKEND_UNAVAILABLE": 4503,
     "BACKEND_TIMEOUT": 4503,
 }
-_NOT_VISIBLE, _TOO_SLOW, _TOO_MANY = 4404, 4408, 4429
+_NOT_VISIBLE, _TOO_SLOW = 4404, 4408
 _PENDING_MAX = 512
 _SOCKETS_PER_USER = 100
 _RECHECK_EVERY_S = 5.0
@@ -58,20 +58,23 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self._wake = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing, self._counted, self._number = False, False, 0
+        self._accepted = asyncio.Event()
         offered = self.scope.get("subprotocols", [])
-        await self.accept(SUB_PROTOCOL if SUB_PROTOCOL in offered else None)
+        problem: ComputeError | None = None
         try:
             self.actor = await self._authenticate(offered)
-            if _open_sockets[self.actor.user_id] >= _SOCKETS_PER_USER:
-                await self.end(_TOO_MANY, "You have too many sockets open.")
-                return
-            _open_sockets[self.actor.user_id] += 1
-            self._counted = True
-            self.run(self._write_out())
-            self.run(self._recheck())
+            self._count()
             await self.start()
         except ComputeError as error:
-            await self.fail(error)
+            problem = error
+        # Accepted only now: a client that is let in is subscribed already and misses nothing.
+        await self.accept(SUB_PROTOCOL if SUB_PROTOCOL in offered else None)
+        self._accepted.set()
+        if problem is not None:
+            await self.fail(problem)
+            return
+        self.run(self._write_out())
+        self.run(self._recheck())
 
     async def start(self) -> None:
         """Subscribe, open streams. Raises ``ComputeError``."""
@@ -108,6 +111,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def fail(self, error: ComputeError) -> None:
         """Say why, then close with the code for it."""
+        await self._accepted.wait()
         with contextlib.suppress(RuntimeError):
             envelope = {
                 "type": "error",
@@ -119,6 +123,7 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.end(code, error.message)
 
     async def end(self, code: int, reason: str = "") -> None:
+        await self._accepted.wait()
         if not self._closing:
             self._closing = True
             # The protocol allows 123 bytes of reason (RFC 6455, 5.5).
@@ -127,6 +132,12 @@ class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
     def query(self, name: str) -> str | None:
         values = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get(name)
         return values[0] if values else None
+
+    def _count(self) -> None:
+        if _open_sockets[self.actor.user_id] >= _SOCKETS_PER_USER:
+            raise RateLimited("You have too many sockets open; close some.", retry_after=5)
+        _open_sockets[self.actor.user_id] += 1
+        self._counted = True
 
     def _queue(self, key: Any, item: str | bytes) -> None:
         if self._closing:

@@ -6,6 +6,7 @@
   const MAX_RETRY_MS = 8000;
   let retryMs = FIRST_RETRY_MS;
   let wasOpen = false;
+  let leaving = false;
   const due = new Map();
 
   window.libgo = {
@@ -19,7 +20,7 @@
     if (due.has(element)) return;
     due.set(element, setTimeout(() => {
       due.delete(element);
-      if (element.isConnected) htmx.trigger(element, "live");
+      if (element.isConnected && !leaving) htmx.trigger(element, "live");
     }, DEBOUNCE_MS));
   }
 
@@ -31,6 +32,13 @@
 
   function show(fact) {
     const noun = fact.type.split(".")[0];
+    if (leaving) return;
+    if (fact.type === "instance.deleted" && document.querySelector(`[data-live-id="${fact.data.instance}"]`)) {
+      // The page is about something that is no more.
+      leaving = true;
+      location.assign("/instances");
+      return;
+    }
     document.querySelectorAll("[data-live]").forEach((element) => {
       if (concerns(element, noun, fact.data)) refresh(element);
     });

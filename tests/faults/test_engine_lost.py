@@ -54,6 +54,11 @@ class PrivateEngine:
             self.process.terminate()
             self.process.wait(30)
 
+    def close(self) -> None:
+        """Stop it, and take away the mount that a daemon leaves on its data folder."""
+        self.stop()
+        subprocess.run(["umount", "--lazy", str(self.folder / "root")], check=False, capture_output=True)
+
     def _answers(self) -> bool:
         done = subprocess.run(
             ["curl", "-s", "--max-time", "2", "--unix-socket", str(self.socket), "http://d/_ping"],
@@ -73,7 +78,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     for info in backend.instance_list():
         backend.instance_delete(info.engine_id, keep_storage=False, report=MemoryReporter())
     backend.close()
-    private.stop()
+    private.close()
 
 
 @pytest.fixture(scope="module")
