@@ -55,7 +55,12 @@ def event_publish(fact: Fact) -> Event:
 def events_publish(facts: list[Fact]) -> list[Event]:
     """Record many facts with one insert."""
     rows = Event.objects.bulk_create([_row(fact) for fact in facts])
-    transaction.on_commit(lambda: [_send(row) for row in rows] and None)
+
+    def tell() -> None:
+        for row in rows:
+            _send(row)
+
+    transaction.on_commit(tell)
     return rows
 
 
@@ -114,7 +119,11 @@ def _groups(project_id: str | None) -> list[str]:
 
 
 def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
-    envelope = {"type": kind, "timestamp": at.isoformat().replace("+00:00", "Z"), "data": dict(data)}
+    envelope: dict[str, Any] = {
+        "type": kind,
+        "timestamp": at.isoformat().replace("+00:00", "Z"),
+        "data": dict(data),
+    }
     if seq is not None:
         envelope["seq"] = seq
     return {"type": "fact", "envelope": envelope}

@@ -143,7 +143,7 @@ def _vm_config(given: dict[str, Any]) -> dict[str, Any]:
         config["network"] = given["network"]
     if "disk_gib" in given:
         config["disk"] = {"size": int(given["disk_gib"] * _GIB)}
-    seed = {key: given[key] for key in ("hostname", "user_data") if key in given}
+    seed: dict[str, Any] = {key: given[key] for key in ("hostname", "user_data") if key in given}
     if "ssh_key" in given:
         seed["ssh_keys"] = [given["ssh_key"].strip()]
     if seed:

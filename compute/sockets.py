@@ -48,7 +48,7 @@ _RECHECK_EVERY_S = 5.0
 _open_sockets: Counter[Any] = Counter()
 
 
-class Socket(AsyncWebsocketConsumer):  # type: ignore[misc]
+class Socket(AsyncWebsocketConsumer):
     """Authenticates, then runs ``start``. Sub-classes send with ``push`` and ``push_bytes``."""
 
     actor: Actor

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -167,6 +169,21 @@ def test_broad_excepts_are_counted() -> None:
             ):
                 broad.append(f"{path.name}:{node.lineno}")
     assert len(broad) <= 4, broad
+
+
+def test_types_hold() -> None:
+    """mypy, strict, over the sources."""
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", *APPS, "libgo_site"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
+
+
+def test_the_code_is_clean() -> None:
+    """ruff, rules and format."""
+    for words in (["check", "."], ["format", "--check", "."]):
+        command = [sys.executable, "-m", "ruff", *words]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-3000:]
 
 
 def test_no_test_is_skipped() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http.response import HttpResponseBase
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,7 +16,7 @@ from compute.selectors.page import Page, page_bounds, time_text
 from compute.services import accounts, projects
 
 
-def _listing(view: ApiView, rows: list[dict[str, Any]]) -> Response:
+def _listing(view: ApiView, rows: list[dict[str, Any]]) -> HttpResponseBase:
     """A short list as one page."""
     asked = view.query({key: PAGING[key] for key in ("page", "page_size")})
     page, size = asked.get("page", 1), asked.get("page_size", 50)
@@ -38,7 +39,7 @@ class Login(ApiView):
     permission_classes = (AllowAny,)
 
     @api("auth", "Log in", request=s.LoginRequest, response=s.TokenPairShape, errors=(429,), public=True)
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         given = self.body(s.LoginRequest)
         address = request.META.get("REMOTE_ADDR") or ""
         return _pair(accounts.login(given["username"], given["password"], address))
@@ -49,32 +50,32 @@ class Refresh(ApiView):
     permission_classes = (AllowAny,)
 
     @api("auth", "Spend a refresh token", request=s.RefreshRequest, response=s.TokenPairShape, public=True)
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         return _pair(accounts.refresh(self.body(s.RefreshRequest)["refresh"]))
 
 
 class Logout(ApiView):
     @api("auth", "End this session, or all without a refresh token", request=s.LogoutRequest, status=204)
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         accounts.logout(self.actor, self.body(s.LogoutRequest).get("refresh"))
         return Response(status=204)
 
 
 class WsTicket(ApiView):
     @api("auth", "A ticket that opens one socket", response=s.TicketShape, errors=(503,))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         self.body()
         return Response(accounts.ws_ticket(self.actor), headers={"Cache-Control": "no-store"})
 
 
 class Profile(ApiView):
     @api("profile", "Oneself", response=s.UserShape)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         self.query({})
         return self.answer(accounts.user_dict(accounts.user_get(self.actor, self.actor.user_id)))
 
     @api("profile", "Change oneself", request=s.ProfileRequest, response=s.UserShape)
-    def put(self, request: Request) -> Response:
+    def put(self, request: Request) -> HttpResponseBase:
         return self.answer(
             accounts.user_dict(accounts.profile_update(self.actor, self.body(s.ProfileRequest)))
         )
@@ -82,7 +83,7 @@ class Profile(ApiView):
 
 class ProfilePassword(ApiView):
     @api("profile", "Change one's password", request=s.PasswordRequest, status=204)
-    def put(self, request: Request) -> Response:
+    def put(self, request: Request) -> HttpResponseBase:
         given = self.body(s.PasswordRequest)
         accounts.password_change(self.actor, given["old_password"], given["new_password"])
         return Response(status=204)
@@ -90,75 +91,75 @@ class ProfilePassword(ApiView):
 
 class Users(ApiView):
     @api("users", "All accounts", response=s.UserPage, query=("page", "page_size"))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         return _listing(self, accounts.users_list(self.actor))
 
     @api("users", "Add one", request=s.UserCreateRequest, response=s.UserShape, status=201, errors=(409,))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         user = accounts.user_create(self.actor, self.body(s.UserCreateRequest))
         return Response(accounts.user_dict(user), status=201)
 
 
 class UserDetail(ApiView):
     @api("users", "One account", response=s.UserShape, operation_id="users_retrieve_one")
-    def get(self, request: Request, user_id: str) -> Response:
+    def get(self, request: Request, user_id: str) -> HttpResponseBase:
         self.query({})
         return self.answer(accounts.user_dict(accounts.user_get(self.actor, user_id)))
 
     @api("users", "Change it", request=s.UserUpdateRequest, response=s.UserShape, errors=(409,))
-    def put(self, request: Request, user_id: str) -> Response:
+    def put(self, request: Request, user_id: str) -> HttpResponseBase:
         user = accounts.user_update(self.actor, user_id, self.body(s.UserUpdateRequest))
         return self.answer(accounts.user_dict(user))
 
     @api("users", "Remove it", status=204, errors=(409,))
-    def delete(self, request: Request, user_id: str) -> Response:
+    def delete(self, request: Request, user_id: str) -> HttpResponseBase:
         accounts.user_delete(self.actor, user_id)
         return Response(status=204)
 
 
 class Projects(ApiView):
     @api("projects", "One's projects", response=s.ProjectPage, query=("page", "page_size"))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         return _listing(self, projects.projects_list(self.actor))
 
     @api("projects", "Add one", request=s.ProjectRequest, response=s.ProjectShape, status=201, errors=(409,))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         project = projects.project_create(self.actor, self.body(s.ProjectRequest))
         return Response(projects.project_dict(project), status=201)
 
 
 class ProjectDetail(ApiView):
     @api("projects", "One project", response=s.ProjectShape, operation_id="projects_retrieve_one")
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: str) -> HttpResponseBase:
         self.query({})
         return self.answer(projects.project_dict(projects.project_get(self.actor, project_id)))
 
     @api("projects", "Change it", request=s.ProjectUpdateRequest, response=s.ProjectShape, errors=(409,))
-    def put(self, request: Request, project_id: str) -> Response:
+    def put(self, request: Request, project_id: str) -> HttpResponseBase:
         given = self.body(s.ProjectUpdateRequest)
         return self.answer(projects.project_dict(projects.project_update(self.actor, project_id, given)))
 
     @api("projects", "Remove it", status=204, errors=(409,))
-    def delete(self, request: Request, project_id: str) -> Response:
+    def delete(self, request: Request, project_id: str) -> HttpResponseBase:
         projects.project_delete(self.actor, project_id)
         return Response(status=204)
 
 
 class ProjectLimits(ApiView):
     @api("projects", "Its limits", response=s.LimitsShape)
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: str) -> HttpResponseBase:
         self.query({})
         return self.answer(projects.limits_dict(projects.project_get(self.actor, project_id)))
 
     @api("projects", "Set its limits", request=s.LimitsShape, response=s.LimitsShape)
-    def put(self, request: Request, project_id: str) -> Response:
+    def put(self, request: Request, project_id: str) -> HttpResponseBase:
         given = self.body(s.LimitsShape)
         return self.answer(projects.limits_dict(projects.project_update(self.actor, project_id, given)))
 
 
 class Members(ApiView):
     @api("projects", "Its members", response=s.MemberPage, query=("page", "page_size"))
-    def get(self, request: Request, project_id: str) -> Response:
+    def get(self, request: Request, project_id: str) -> HttpResponseBase:
         return _listing(self, projects.members_list(self.actor, project_id))
 
     @api(
@@ -168,13 +169,13 @@ class Members(ApiView):
         response=s.MemberShape,
         status=201,
     )
-    def post(self, request: Request, project_id: str) -> Response:
+    def post(self, request: Request, project_id: str) -> HttpResponseBase:
         given = self.body(s.MemberRequest)
         return Response(projects.member_set(self.actor, project_id, given["user"], given["role"]), status=201)
 
 
 class MemberDetail(ApiView):
     @api("projects", "Remove a member", status=204)
-    def delete(self, request: Request, project_id: str, user: str) -> Response:
+    def delete(self, request: Request, project_id: str, user: str) -> HttpResponseBase:
         projects.member_remove(self.actor, project_id, user)
         return Response(status=204)

@@ -6,14 +6,15 @@ import hashlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import orjson
 from django.core.exceptions import RequestDataTooBig
+from django.http import HttpResponse
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from compute.actor import Actor
 from compute.api.authentication import request_actor
+from compute.api.renderers import dumps
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.models import Operation
 from compute.selectors.operations import operation_dict
@@ -109,16 +110,17 @@ class ApiView(APIView):
             raise InvalidInput("The body must be a JSON object.")
         return dict(given)
 
-    def answer(self, data: Mapping[str, Any]) -> Response:
+    def answer(self, data: Mapping[str, Any]) -> HttpResponse:
         """200 with a weak ETag; 304 when the client has it; ``fields=a,b`` narrows."""
-        shown = self._narrowed(data)
-        tag = etag_of(shown)
+        raw = dumps(self._narrowed(data))
+        tag = _tag(raw)
         known = [word.strip() for word in self.request.headers.get("If-None-Match", "").split(",")]
         if tag in known or "*" in known:
-            return Response(status=304, headers={"ETag": tag})
-        return Response(shown, headers={"ETag": tag, "Cache-Control": "private, no-cache"})
+            return HttpResponse(status=304, headers={"ETag": tag})
+        headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+        return HttpResponse(raw, content_type="application/json", headers=headers)
 
-    def answer_page(self, page: Page, key: str = "items") -> Response:
+    def answer_page(self, page: Page, key: str = "items") -> HttpResponse:
         data = {key: page.items, "total": page.total, "page": page.page, "page_size": page.page_size}
         return self.answer(data)
 
@@ -171,4 +173,8 @@ class ApiView(APIView):
 
 def etag_of(data: Mapping[str, Any]) -> str:
     """A weak ETag (RFC 9110, 8.8.3) of what would be sent."""
-    return f'W/"{hashlib.sha1(orjson.dumps(data, default=str), usedforsecurity=False).hexdigest()[:20]}"'
+    return _tag(dumps(data))
+
+
+def _tag(raw: bytes) -> str:
+    return f'W/"{hashlib.sha1(raw, usedforsecurity=False).hexdigest()[:20]}"'

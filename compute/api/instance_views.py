@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from django.http.response import HttpResponseBase
 from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,7 +32,7 @@ _TAIL_MAX = 10_000
 
 class Instances(ApiView):
     @api("instances", "VMs and containers in one list", response=s.InstancePage, query=_FILTERS)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         known: dict[str, Parse] = {name: text for name in _FILTERS} | PAGING
         asked = self.query(known, frozenset({"label"}))
         labels = dict(_label(value) for value in asked.pop("label", []))
@@ -47,7 +48,7 @@ class Instances(ApiView):
         status=202,
         errors=(409, 422, 502, 503, 504),
     )
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         self.wait_seconds()
         body = instances.InstanceCreate(**self.body(s.InstanceCreateRequest))
         operation = instances.instance_create(self.actor, body, idempotency=_idempotency(request))
@@ -63,7 +64,7 @@ class InstanceDetail(ApiView):
         query=("live",),
         operation_id="compute_instances_retrieve_one",
     )
-    def get(self, request: Request, instance_id: str) -> Response:
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         live = self.query({"live": boolean}).get("live", False)
         read = instances.instance_refresh if live else instance_get
         return self.answer(instance_dict(read(self.actor, instance_id)))
@@ -76,7 +77,7 @@ class InstanceDetail(ApiView):
         status=202,
         errors=(412, *_IN_USE),
     )
-    def put(self, request: Request, instance_id: str) -> Response:
+    def put(self, request: Request, instance_id: str) -> HttpResponseBase:
         return self._change(instance_id, self.body(s.InstanceUpdateRequest))
 
     @api(
@@ -87,7 +88,7 @@ class InstanceDetail(ApiView):
         status=202,
         errors=(412, *_IN_USE),
     )
-    def patch(self, request: Request, instance_id: str) -> Response:
+    def patch(self, request: Request, instance_id: str) -> HttpResponseBase:
         return self._change(instance_id, self.body(s.InstanceUpdateRequest))
 
     @api(
@@ -98,7 +99,7 @@ class InstanceDetail(ApiView):
         query=("force", "keep_storage"),
         errors=_IN_USE,
     )
-    def delete(self, request: Request, instance_id: str) -> Response:
+    def delete(self, request: Request, instance_id: str) -> HttpResponseBase:
         asked = self.query({"force": boolean, "keep_storage": boolean})
         self.wait_seconds()
         return self.answer_operation(instances.instance_delete(self.actor, instance_id, **asked))
@@ -125,13 +126,13 @@ class InstanceResources(InstanceDetail):
         status=202,
         errors=_IN_USE,
     )
-    def put(self, request: Request, instance_id: str) -> Response:
+    def put(self, request: Request, instance_id: str) -> HttpResponseBase:
         return self._change(instance_id, {"resources": self.body(s.ResourcesShape)})
 
 
 class InstanceByName(ApiView):
     @api("instances", "One instance by its unique name", response=s.InstanceShape)
-    def get(self, request: Request, name: str) -> Response:
+    def get(self, request: Request, name: str) -> HttpResponseBase:
         self.query({})
         return self.answer(instance_dict(instance_get(self.actor, name)))
 
@@ -172,11 +173,11 @@ def act_view(action: Action) -> type[ApiView]:
 
     class Act(_Act):
         @described
-        def put(self, request: Request, instance_id: str) -> Response:
+        def put(self, request: Request, instance_id: str) -> HttpResponseBase:
             return self.act(instance_id)
 
         @described
-        def post(self, request: Request, instance_id: str) -> Response:
+        def post(self, request: Request, instance_id: str) -> HttpResponseBase:
             return self.act(instance_id)
 
     Act.action, Act.request_shape = action, shape
@@ -186,14 +187,14 @@ def act_view(action: Action) -> type[ApiView]:
 
 class InstanceUsage(ApiView):
     @api("instances", "What it uses now", response=s.UsageShape, errors=(409, 503))
-    def get(self, request: Request, instance_id: str) -> Response:
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         self.query({})
         return Response(instances.instance_usage(self.actor, instance_id))
 
 
 class InstanceEvents(ApiView):
     @api("instances", "What happened to it, newest first", response=s.EventList, query=("limit", "after"))
-    def get(self, request: Request, instance_id: str) -> Response:
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         asked = self.query({"limit": whole, "after": whole})
         row = instance_get(self.actor, instance_id)
         rows = events_page(
@@ -214,7 +215,7 @@ class InstanceLogs(ApiView):
         query=("tail", "since", "until", "timestamps"),
         errors=(409, 422, 503),
     )
-    def get(self, request: Request, instance_id: str) -> Response:
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         asked = self.query({"tail": _tail, "since": _time, "until": _time, "timestamps": boolean})
         query = LogQuery(**asked)
         lines = instances.instance_logs(self.actor, instance_id, query)
@@ -224,27 +225,27 @@ class InstanceLogs(ApiView):
 
 class ClusterStatus(ApiView):
     @api("cluster", "The whole site at a glance", response=s.ClusterShape)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         self.query({})
         return Response(cluster.cluster_status(self.actor))
 
 
 class Backends(ApiView):
     @api("cluster", "All backends", response=s.BackendPage, query=("page", "page_size"))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         return _listing(self, cluster.backends_list())
 
 
 class BackendInfo(ApiView):
     @api("cluster", "One backend", response=s.BackendShape)
-    def get(self, request: Request, backend: str) -> Response:
+    def get(self, request: Request, backend: str) -> HttpResponseBase:
         self.query({})
         return self.answer(cluster.backend_info(backend))
 
 
 class ComputeHealth(ApiView):
     @api("cluster", "Health of each backend", response=s.HealthShape)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         self.query({})
         return Response(cluster.health())
 

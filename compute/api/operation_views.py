@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -36,33 +37,33 @@ _TLS = {
 
 class Operations(ApiView):
     @api("operations", "All operations, newest first", response=s.OperationPage, query=_FILTERS)
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         known: dict[str, Parse] = {name: text for name in _FILTERS} | PAGING
         return self.answer_page(operations_page(self.actor, OperationFilter(**self.query(known))))
 
 
 class OperationDetail(ApiView):
     @api("operations", "One operation", response=s.OperationShape, operation_id="operations_retrieve_one")
-    def get(self, request: Request, operation_id: str) -> Response:
+    def get(self, request: Request, operation_id: str) -> HttpResponseBase:
         self.query({})
         return self.answer(operation_dict(operation_get(self.actor, operation_id)))
 
     @api("operations", "Cancel it", response=s.OperationShape, errors=(409,))
-    def delete(self, request: Request, operation_id: str) -> Response:
+    def delete(self, request: Request, operation_id: str) -> HttpResponseBase:
         self.query({})
         return Response(operation_dict(operation_cancel(self.actor, operation_id)))
 
 
 class OperationLog(ApiView):
     @api("operations", "Its log", response=s.OperationLogShape, query=("after", "limit"))
-    def get(self, request: Request, operation_id: str) -> Response:
+    def get(self, request: Request, operation_id: str) -> HttpResponseBase:
         asked = self.query({"after": whole, "limit": whole})
         return self.answer({"items": operation_log(self.actor, operation_id, **asked)})
 
 
 class OperationWait(ApiView):
     @api("operations", "Wait for its end", response=s.OperationShape, query=("timeout",))
-    def get(self, request: Request, operation_id: str) -> Response:
+    def get(self, request: Request, operation_id: str) -> HttpResponseBase:
         seconds = self.query({"timeout": whole}).get("timeout", 30)
         if seconds > WAIT_MAX_S:
             raise InvalidInput.field("timeout", f"must be seconds between 0 and {WAIT_MAX_S}.")
@@ -73,7 +74,7 @@ class OperationWait(ApiView):
 
 class Events(ApiView):
     @api("events", "Facts, oldest first", response=s.EventList, query=("after", "type", "instance", "limit"))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         asked = self.query({"after": whole, "type": text, "instance": text, "limit": whole})
         instance = asked.pop("instance", None)
         if instance:
@@ -83,11 +84,11 @@ class Events(ApiView):
 
 class Nodes(ApiView):
     @api("nodes", "All nodes", response=s.NodePage, query=("page", "page_size"))
-    def get(self, request: Request) -> Response:
+    def get(self, request: Request) -> HttpResponseBase:
         return _listing(self, nodes_read.nodes_list(self.actor))
 
     @api("nodes", "Add one", request=s.NodeCreateRequest, response=s.NodeShape, status=201, errors=(409, 503))
-    def post(self, request: Request) -> Response:
+    def post(self, request: Request) -> HttpResponseBase:
         given = self.body(s.NodeCreateRequest)
         node = nodes.node_create(
             self.actor,
@@ -101,40 +102,40 @@ class Nodes(ApiView):
 
 class NodeDetail(ApiView):
     @api("nodes", "One node", response=s.NodeShape, operation_id="nodes_retrieve_one")
-    def get(self, request: Request, node_id: str) -> Response:
+    def get(self, request: Request, node_id: str) -> HttpResponseBase:
         self.query({})
         return self.answer(nodes_read.node_dict(nodes_read.node_get(self.actor, node_id)))
 
     @api("nodes", "Change it", request=s.NodeUpdateRequest, response=s.NodeShape, errors=(409,))
-    def put(self, request: Request, node_id: str) -> Response:
+    def put(self, request: Request, node_id: str) -> HttpResponseBase:
         given = self.body(s.NodeUpdateRequest)
         if "tls" in given:
             given["options"] = _options(given.pop("tls"))
         return self.answer(nodes_read.node_dict(nodes.node_update(self.actor, node_id, given)))
 
     @api("nodes", "Forget it; nothing happens on the engine", status=204, errors=(409,))
-    def delete(self, request: Request, node_id: str) -> Response:
+    def delete(self, request: Request, node_id: str) -> HttpResponseBase:
         nodes.node_delete(self.actor, node_id)
         return Response(status=204)
 
 
 class NodeTest(ApiView):
     @api("nodes", "Ask its engine now", response=s.NodeTest)
-    def post(self, request: Request, node_id: str) -> Response:
+    def post(self, request: Request, node_id: str) -> HttpResponseBase:
         self.body()
         return Response(nodes.node_test(self.actor, node_id))
 
 
 class NodeDrain(ApiView):
     @api("nodes", "Take no new instances", response=s.NodeShape)
-    def put(self, request: Request, node_id: str) -> Response:
+    def put(self, request: Request, node_id: str) -> HttpResponseBase:
         self.body()
         return self.answer(nodes_read.node_dict(nodes.node_drain(self.actor, node_id, draining=True)))
 
 
 class NodeResume(ApiView):
     @api("nodes", "Take new instances again", response=s.NodeShape)
-    def put(self, request: Request, node_id: str) -> Response:
+    def put(self, request: Request, node_id: str) -> HttpResponseBase:
         self.body()
         return self.answer(nodes_read.node_dict(nodes.node_drain(self.actor, node_id, draining=False)))
 

@@ -9,6 +9,11 @@ import orjson
 from rest_framework.renderers import BaseRenderer
 
 
+def dumps(data: Any) -> bytes:
+    """The JSON of every answer."""
+    return orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+
+
 class OrjsonRenderer(BaseRenderer):
     media_type = "application/json"
     format = "json"
@@ -22,4 +27,4 @@ class OrjsonRenderer(BaseRenderer):
     ) -> bytes:
         if data is None:
             return b""
-        return orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+        return dumps(data)

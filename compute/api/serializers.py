@@ -136,7 +136,7 @@ class OperationShape(Base[Any]):
     started_at = s.DateTimeField(allow_null=True)
     finished_at = s.DateTimeField(allow_null=True)
     may_cancel = s.BooleanField()
-    parent = s.UUIDField(allow_null=True)
+    parent = s.UUIDField(allow_null=True)  # type: ignore[assignment]
 
 
 class Accepted(Base[Any]):

@@ -1,9 +1,11 @@
 """Every site has one project from the start, so that small sites never see projects at all."""
 
+from typing import Any
+
 from django.db import migrations
 
 
-def forwards(apps, schema_editor):
+def forwards(apps: Any, schema_editor: Any) -> None:
     apps.get_model("compute", "Project").objects.get_or_create(is_default=True, defaults={"name": "default"})
 
 

@@ -79,7 +79,7 @@ def health() -> dict[str, Any]:
     by_name: dict[str, list[Node]] = {name: [] for name in backend_names()}
     for node in Node.objects.all():
         by_name.setdefault(node.backend, []).append(node)
-    backends = {}
+    backends: dict[str, dict[str, Any]] = {}
     for name, nodes in by_name.items():
         status, message, seen = _health_of(name, nodes)
         backends[name] = {"status": status, "message": message, "last_check": time_text(seen)}

@@ -228,7 +228,7 @@ def password_change(actor: Actor, old: str, new: str) -> None:
 
 
 def _pair(user: User, family: uuid.UUID) -> TokenPair:
-    lifetime: timedelta = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]
+    lifetimes: dict[str, Any] = settings.SIMPLE_JWT
     now = timezone.now()
     access = AccessToken()
     access["user_id"], access["ver"], access["fam"] = str(user.pk), user.token_version, str(family)
@@ -237,9 +237,9 @@ def _pair(user: User, family: uuid.UUID) -> TokenPair:
         pk=_token_id(word),
         family=family,
         user=user,
-        expires_at=now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"],
+        expires_at=now + lifetimes["REFRESH_TOKEN_LIFETIME"],
     )
-    return TokenPair(str(access), word, now + lifetime, user)
+    return TokenPair(str(access), word, now + lifetimes["ACCESS_TOKEN_LIFETIME"], user)
 
 
 def _token_id(token: str) -> uuid.UUID:

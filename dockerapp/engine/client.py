@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 import threading
 import time
@@ -13,12 +14,33 @@ import aiohttp
 import requests
 from docker import APIClient
 from docker.tls import TLSConfig
+from requests.adapters import HTTPAdapter
 
 from compute.backends.types import NodeConfig
+from compute.errors import BackendUnavailable
 from dockerapp.engine.errors import engine_errors
 
 T = TypeVar("T")
 _POOL_SIZE = 32
+_NEWEST = "1.45"
+_VERSION = re.compile(r"\d{1,3}\.\d{1,3}")
+# The longest wait for the very first answer: whoever meets a hung engine must learn it soon.
+_FIRST_ANSWER_S = 1.5
+
+
+class _Adapter(HTTPAdapter):
+    """Over TCP: a deadline of its own for connecting, and a pool as large as that of a socket."""
+
+    def __init__(self, connect_timeout_s: float) -> None:
+        self._connect_timeout_s = connect_timeout_s
+        super().__init__(pool_maxsize=_POOL_SIZE)
+
+    def send(
+        self, request: requests.PreparedRequest, *args: Any, timeout: Any = None, **kwargs: Any
+    ) -> requests.Response:
+        if not isinstance(timeout, tuple):
+            timeout = (min(self._connect_timeout_s, timeout or self._connect_timeout_s), timeout)
+        return super().send(request, *args, timeout=timeout, **kwargs)
 
 
 class EngineClient:
@@ -42,36 +64,45 @@ class EngineClient:
     @property
     def api(self) -> APIClient:
         """The client for commands; connects on first use to negotiate the version."""
+        # Outside the lock: a hung engine must not make callers wait one after another.
+        version = self.negotiated()
         with self._lock:
             if self._api is None:
-                self._api = self._client(self.node.request_timeout_s, self.negotiated())
+                self._api = self._client(self.node.request_timeout_s, version)
             return self._api
 
     @property
     def quick(self) -> APIClient:
         """The client whose every call ends within ``connect_timeout_s``."""
+        version = self.negotiated()
         with self._lock:
             if self._quick is None:
-                self._quick = self._client(self.node.connect_timeout_s, self.negotiated())
+                self._quick = self._client(self.node.connect_timeout_s, version)
             return self._quick
 
     def negotiated(self) -> str:
         """The API version both sides speak; asked for once."""
         if not self.version:
-            with engine_errors(self.node.name):
-                client = self._client(min(self.node.connect_timeout_s, 2.0), "1.24")
-                answer = client.get(f"{client.base_url}/version", timeout=client.timeout)
-                answer.raise_for_status()
-                theirs = str(answer.json()["ApiVersion"])
+            client = self._client(min(self.node.connect_timeout_s, _FIRST_ANSWER_S), "1.24")
+            try:
+                with engine_errors(self.node.name, asks_only=True):
+                    answer = client.get(f"{client.base_url}/version", timeout=client.timeout)
+                    answer.raise_for_status()
+                    theirs = _version_of(answer.json())
+            finally:
                 client.close()
-            self.version = min(theirs, "1.45", key=lambda text: tuple(map(int, text.split("."))))
+            if theirs is None:
+                raise BackendUnavailable(
+                    f"What answers on {self.node.name} is not a Docker engine.", node=self.node.name
+                )
+            self.version = ".".join(map(str, min(theirs, _parts(_NEWEST))))
         return self.version
 
     def call(self, method: Callable[[APIClient], T], *, quick: bool = False) -> T:
         """Run ``method`` on the client. Tries again, with growing pauses, only while the engine
         could not even be connected to, so nothing is ever done twice."""
         for attempt in range(self._retries + 1):
-            with engine_errors(self.node.name):
+            with engine_errors(self.node.name, asks_only=quick):
                 try:
                     return method(self.quick if quick else self.api)
                 except requests.exceptions.ConnectionError as error:
@@ -109,6 +140,8 @@ class EngineClient:
         )
         # REQUESTS_CA_BUNDLE of the environment would replace the node's own CA.
         client.trust_env = False
+        for scheme in ("http://", "https://"):
+            client.mount(scheme, _Adapter(min(timeout_s, self.node.connect_timeout_s)))
         return client
 
     def _tls(self) -> TLSConfig | None:
@@ -133,6 +166,16 @@ class EngineClient:
         if not options.get("tls_verify", True):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context
+
+
+def _parts(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def _version_of(answer: Any) -> tuple[int, ...] | None:
+    """The API version in the answer to ``/version``; None when something else answered."""
+    text = answer.get("ApiVersion") if isinstance(answer, dict) else None
+    return _parts(text) if isinstance(text, str) and _VERSION.fullmatch(text) else None
 
 
 def _never_sent(error: Exception) -> bool:

@@ -36,10 +36,7 @@ def container_get(client: EngineClient, engine_id: str) -> InstanceInfo:
 
 def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
     """Pull if asked and needed, create, start; the caller undoes on any error."""
-    if spec.resources.storage_bytes is not None:
-        raise InvalidInput.field(
-            "resources.storage.total_space", "cannot be limited on Docker; leave it out or use a volume."
-        )
+    _storage_refuse(spec.resources)
     image_ensure(client, spec.config["image"], spec.config.get("pull", "missing"), report, (5, 75))
     report.progress(78, "Creating the container")
     if _by_name(client, spec.name) is not None:
@@ -93,7 +90,10 @@ def container_stop(client: EngineClient, engine_id: str, timeout_s: float, force
         if response.status_code != _NOT_MODIFIED:
             api._raise_for_status(response)
 
-    client.call(stop)
+    try:
+        client.call(stop)
+    except BackendTimeout:
+        _look_again(client, engine_id, lambda info: info is None or info.state != "running")
 
 
 def container_restart(client: EngineClient, engine_id: str, timeout_s: float) -> None:
@@ -127,6 +127,7 @@ def container_pause(client: EngineClient, engine_id: str, *, paused: bool) -> No
 
 def container_update(client: EngineClient, engine_id: str, resources: Resources) -> InstanceInfo:
     """New limits, applied live."""
+    _storage_refuse(resources)
     body = resources_body(resources)
 
     def update(api: APIClient) -> Any:
@@ -135,6 +136,13 @@ def container_update(client: EngineClient, engine_id: str, resources: Resources)
 
     client.call(update)
     return container_get(client, engine_id)
+
+
+def _storage_refuse(resources: Resources) -> None:
+    if resources.storage_bytes is not None:
+        raise InvalidInput.field(
+            "resources.storage.total_space", "cannot be limited on Docker; leave it out or use a volume."
+        )
 
 
 def _create(client: EngineClient, spec: InstanceSpec) -> str:

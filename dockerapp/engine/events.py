@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
+
+from docker.types import CancellableStream
 
 from compute.backends.types import EngineEvent
 from compute.errors import BackendUnavailable
@@ -22,20 +25,33 @@ def events_follow(
     """Until ``stop`` or the loss of the engine, which raises ``BackendUnavailable``."""
     with engine_errors(client.node.name):
         stream = client.api.events(decode=True, filters={"type": ["container", "network"]})
-        # The stream has no time-out of its own; closing it from beside ends the wait.
-        closer = threading.Thread(target=lambda: (stop.wait(), stream.close()), daemon=True)
+        over = threading.Event()
+        closer = threading.Thread(target=_close_when, args=(stream, stop, over), daemon=True)
         closer.start()
-        ready()
-        for raw in stream:
-            event = event_parse(raw)
-            if event is not None:
-                yield event
-            if stop.is_set():
-                return
+        try:
+            ready()
+            for raw in stream:
+                event = event_parse(raw)
+                if event is not None:
+                    yield event
+                if stop.is_set():
+                    return
+        finally:
+            over.set()
     if not stop.is_set():
         raise BackendUnavailable(
             f"Docker on {client.node.name} ended its event stream: the daemon stopped or restarts."
         )
+
+
+def _close_when(stream: CancellableStream, stop: threading.Event, over: threading.Event) -> None:
+    """The stream has no time-out of its own; closing it from beside ends the wait. ``over``: the
+    reader has left, by itself or because the engine went."""
+    while not stop.wait(0.25) and not over.is_set():
+        pass
+    # The other side may have closed it first.
+    with contextlib.suppress(OSError):
+        stream.close()
 
 
 def event_parse(raw: Mapping[str, Any]) -> EngineEvent | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import struct
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import aiodocker
+import aiohttp
 
 from compute.backends.types import LogLine, LogQuery
 from compute.errors import BackendError, BackendUnavailable, InstanceNotFound
@@ -18,6 +20,7 @@ from dockerapp.engine.inspect import time_parse
 _HEADER = struct.Struct(">BxxxL")
 _STREAMS = {0: "stdout", 1: "stdout", 2: "stderr"}
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT[0-9:.]+Z) ?")
+_RAW_STAMP = re.compile(rb"\A\d{4}-\d\d-\d\dT[0-9:.]+Z ")
 _LINE_MAX = 64 * 1024
 _CHUNK = 64 * 1024
 
@@ -55,7 +58,11 @@ class LineDecoder:
         self._partial = {}
 
     def _lines(self, stream: str, piece: bytes) -> Iterator[LogLine]:
-        *whole, rest = (self._partial.get(stream, b"") + piece).split(b"\n")
+        begun = self._partial.get(stream, b"")
+        if begun and self._framed:
+            # The engine cuts long lines into several messages, each with a time of its own.
+            piece = _RAW_STAMP.sub(b"", piece, count=1)
+        *whole, rest = (begun + piece).split(b"\n")
         for raw in whole:
             yield _line(stream, raw)
         if len(rest) > _LINE_MAX:
@@ -99,7 +106,7 @@ async def logs_follow(
             yield line
     except aiodocker.DockerError as error:
         raise stream_error(client.node.name, error) from error
-    except OSError as error:
+    except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
         raise BackendUnavailable(f"Docker on {client.node.name} ended the stream.") from error
     finally:
         await docker.close()

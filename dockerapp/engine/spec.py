@@ -218,7 +218,8 @@ def _port_again(name: str, item: Mapping[str, Any]) -> dict[str, str]:
     """An already checked port: configs are stored as they were checked."""
     if set(item) != {"container", "host_ip", "host_port"}:
         raise InvalidInput.field(name, "must be a list of texts such as “8080:80/tcp”.")
-    return _port(name, f"{item['host_ip'] or '0.0.0.0'}:{item['host_port']}:{item['container']}")
+    address = f"{item['host_ip']}:" if item["host_ip"] else ""
+    return _port(name, f"{address}{item['host_port']}:{item['container']}")
 
 
 def _port(name: str, text: str) -> dict[str, str]:
@@ -245,8 +246,9 @@ def _network_mode(name: str, value: Any) -> str:
 
 def _restart(name: str, value: Any) -> dict[str, Any]:
     given = {"policy": value} if isinstance(value, str) else value
-    if "Name" in given:
-        given = {"policy": given["Name"], "maximum_retry_count": given.get("MaximumRetryCount", 0)}
+    if isinstance(given, Mapping) and set(given) == {"Name", "MaximumRetryCount"}:
+        # An already checked one: configs are stored as they were checked.
+        given = {"policy": given["Name"], "maximum_retry_count": given["MaximumRetryCount"]}
     if not isinstance(given, Mapping) or set(given) - {"policy", "maximum_retry_count"}:
         raise InvalidInput.field(name, "must have “policy” and may have “maximum_retry_count”.")
     count = given.get("maximum_retry_count") or 0
@@ -295,7 +297,7 @@ def _devices(name: str, value: Any) -> list[dict[str, str]]:
 
 def _gpu_count(name: str, value: Any) -> str | int:
     if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 64):
-        return value  # type: ignore[no-any-return]
+        return value
     raise InvalidInput.field(name, "must be “all” or a number of GPUs.")
 
 

@@ -69,14 +69,18 @@ class UsageReader:
     def _sample_or_none(self, engine_id: str) -> _Sample | None:
         try:
             return self._sample(engine_id)
-        except (ComputeError, OSError):
+        except ComputeError:
             return None
 
     def _sample(self, engine_id: str) -> _Sample:
         if self._client.is_local:
             files = _cgroup_of(engine_id)
             if files is not None:
-                return _from_kernel(files)
+                try:
+                    return _from_kernel(files)
+                except OSError as error:
+                    # It ended between the look for its files and reading them.
+                    raise InvalidState("The container does not run.", state="stopped") from error
         doc = self._client.call(lambda api: api.stats(engine_id, stream=False, one_shot=True))
         return _from_engine(doc)
 

@@ -78,6 +78,8 @@ async def exec_open(
     client: EngineClient, engine_id: str, command: Sequence[str], *, rows: int, cols: int
 ) -> ExecStream:
     """Start ``command`` with a terminal. Raises ``ComputeError`` when the container does not run."""
+    # The first contact asks for the version and may take its time: not in the event loop.
+    await asyncio.to_thread(client.negotiated)
     docker = client.stream_client()
     stream = ExecStream(docker, engine_id, uuid.uuid4().hex)
     try:
