@@ -35,12 +35,11 @@ class _Adapter(HTTPAdapter):
         self._connect_timeout_s = connect_timeout_s
         super().__init__(pool_maxsize=_POOL_SIZE)
 
-    def send(
-        self, request: requests.PreparedRequest, *args: Any, timeout: Any = None, **kwargs: Any
-    ) -> requests.Response:
-        if not isinstance(timeout, tuple):
-            timeout = (min(self._connect_timeout_s, timeout or self._connect_timeout_s), timeout)
-        return super().send(request, *args, timeout=timeout, **kwargs)
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        reading = kwargs.get("timeout")
+        if not isinstance(reading, tuple):
+            kwargs["timeout"] = (min(self._connect_timeout_s, reading or self._connect_timeout_s), reading)
+        return super().send(request, *args, **kwargs)
 
 
 class EngineClient:
