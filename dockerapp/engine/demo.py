@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import tarfile
@@ -15,6 +16,8 @@ from dockerapp.engine.errors import engine_errors
 from dockerapp.engine.pull import image_present
 
 DEMO_IMAGE = "libgo/demo:latest"
+# A program that needs a loader names it near its beginning.
+_INTERPRETER = re.compile(rb"/lib[0-9a-z]*/ld-[\w.-]+\.so")
 _START = """#!/bin/sh
 # Says that it is up, counts quietly, and leaves at once when asked to.
 trap 'echo "LIBGO CONTAINER DOWN"; exit 0' TERM INT
@@ -47,16 +50,25 @@ def demo_image_make(client: EngineClient, report: Reporter) -> str:
 
 
 def _archive(busybox: Path) -> bytes:
-    applets = subprocess.run(
-        [str(busybox), "--list"], check=True, capture_output=True, text=True
-    ).stdout.split()
+    program = busybox.read_bytes()
+    if _INTERPRETER.search(program[:8192]):
+        raise BackendError(
+            "The busybox of this machine needs shared libraries, which the demo image has not. "
+            "Install the package busybox-static."
+        )
+    try:
+        applets = subprocess.run(
+            [str(busybox), "--list"], check=True, capture_output=True, text=True, timeout=10
+        ).stdout.split()
+    except (subprocess.SubprocessError, OSError) as error:
+        raise BackendError("The busybox of this machine does not run. Reinstall busybox-static.") from error
     data = io.BytesIO()
     with tarfile.open(fileobj=data, mode="w") as tar:
         for folder in ("bin", "etc", "tmp", "proc", "sys", "dev", "root"):
             entry = tarfile.TarInfo(folder)
             entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755
             tar.addfile(entry)
-        _file(tar, "bin/busybox", busybox.read_bytes(), 0o755)
+        _file(tar, "bin/busybox", program, 0o755)
         for applet in applets:
             if applet != "busybox":
                 link = tarfile.TarInfo(f"bin/{applet}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
+import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.errors import ImageNotFound as EngineImageNotFound
 
@@ -26,6 +27,14 @@ from compute.errors import (
 
 _PATH = re.compile(r"/(?:var|run|etc|proc|sys|tmp|root|home)/\S*")
 _PREFIX = re.compile(r"^(?:Error response from daemon|Conflict|driver failed programming[^:]*):\s*", re.I)
+# Streams are read below requests, which does not wrap what happens to them there.
+_TRANSPORT = (
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    DockerException,
+    OSError,
+)
+
 # How the container runtime wraps the one part of its sentence that tells something.
 _RUNTIME = re.compile(r"^.*(?:unable to start container process|starting container process caused):\s*")
 _RUNTIME_END = re.compile(r": unknown\.?$")
@@ -41,7 +50,7 @@ def engine_errors(node_name: str, *, asks_only: bool = False) -> Iterator[None]:
         raise
     except APIError as error:
         raise api_error(node_name, error) from error
-    except (requests.exceptions.RequestException, DockerException, OSError) as error:
+    except _TRANSPORT as error:
         raise transport_error(node_name, error, asks_only=asks_only) from error
 
 

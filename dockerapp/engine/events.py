@@ -50,7 +50,7 @@ def _close_when(stream: CancellableStream, stop: threading.Event, over: threadin
     while not stop.wait(0.25) and not over.is_set():
         pass
     # The other side may have closed it first.
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, AttributeError):
         stream.close()
 
 

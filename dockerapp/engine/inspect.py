@@ -133,6 +133,15 @@ def _health(state: Mapping[str, Any]) -> str:
     return "" if word == "none" else word
 
 
+def _health_check(check: Mapping[str, Any]) -> dict[str, Any]:
+    """As it is asked for: seconds, not the engine's nanoseconds; what was left to it is left out."""
+    names = (("interval", "Interval"), ("timeout", "Timeout"), ("start_period", "StartPeriod"))
+    shown: dict[str, Any] = {ours: int(check[theirs]) / 1e9 for ours, theirs in names if check.get(theirs)}
+    if check.get("Retries"):
+        shown["retries"] = int(check["Retries"])
+    return {"test": as_list(check["Test"]), **shown} if check.get("Test") else {}
+
+
 def _cpu_cores(host: Mapping[str, Any]) -> float | None:
     if host.get("NanoCpus"):
         return int(host["NanoCpus"]) / 1e9
@@ -217,5 +226,7 @@ def _config(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any
         "tmpfs": sorted(host.get("Tmpfs") or {}),
         "devices": [str(item.get("PathOnHost", "")) for item in as_list(host.get("Devices"))],
         "log_driver": (host.get("LogConfig") or {}).get("Type", ""),
+        "log_options": dict((host.get("LogConfig") or {}).get("Config") or {}),
+        "health_check": _health_check(config.get("Healthcheck") or {}),
     }
     return {key: value for key, value in shown.items() if value not in ("", [], {}, False)}

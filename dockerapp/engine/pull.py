@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from docker.auth import get_config_header, resolve_repository_name
 from docker.errors import APIError, NotFound
+from docker.types import CancellableStream
 
 from compute.backends.types import Reporter
 from compute.errors import BackendError, ComputeError, ImageNotFound
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import engine_errors, reason
+
+_HEARTBEAT_S = 0.5
 
 
 @dataclass
@@ -95,34 +102,100 @@ def image_present(client: EngineClient, image: str) -> bool:
 
 
 def image_pull(client: EngineClient, image: str, show: Callable[[float, str], None]) -> None:
-    """Pull; ``show`` may raise to cancel, which closes the stream and so stops the engine's pull."""
-    repository, tag = reference_split(image)
-    progress = PullProgress()
-    with engine_errors(client.node.name):
-        try:
-            stream = client.api.pull(repository, tag=tag, stream=True, decode=True)
-        except NotFound as error:
-            raise _absent(image) from error
-        except APIError as error:
-            raise _refused(image, str(error.explanation or error)) from error
-        _follow(stream, image, progress, show)
+    """Pull; ``show`` may raise to cancel, which closes the stream and so stops the engine's pull.
 
-
-def _follow(
-    stream: Iterator[Mapping[str, Any]],
-    image: str,
-    progress: PullProgress,
-    show: Callable[[float, str], None],
-) -> None:
+    ``show`` is called at least twice a second, also while a registry says nothing at all: a pull
+    that hangs can still be cancelled.
+    """
+    progress, pull = PullProgress(), _PullStream(client, image)
     try:
-        for event in stream:
-            if event.get("error"):
-                raise _refused(image, str(event["error"]))
-            show(progress.feed(event), f"Pulling {image}")
+        for event in pull.events():
+            show(progress.feed(event) if event else progress.percent, f"Pulling {image}")
     finally:
-        close = getattr(stream, "close", None)
-        if close is not None:
-            close()
+        pull.close()
+    if not image_present(client, image):
+        raise BackendError(f"Pulling “{image}” ended before the image was complete.", image=image)
+
+
+class _PullStream:
+    """Reads the engine's answer in a thread of its own, which may be left behind waiting: what it
+    gets after :meth:`close` it throws away."""
+
+    def __init__(self, client: EngineClient, image: str) -> None:
+        self._client, self._image = client, image
+        self._inbox: queue.Queue[Mapping[str, Any] | ComputeError | None] = queue.Queue(maxsize=1000)
+        self._lock = threading.Lock()
+        self._stream: CancellableStream | None = None
+        self._closed = False
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def events(self) -> Iterator[Mapping[str, Any]]:
+        """The events, and empty ones while nothing comes. Raises what the pull ended with."""
+        while True:
+            try:
+                item = self._inbox.get(timeout=_HEARTBEAT_S)
+            except queue.Empty:
+                item = {}
+            if item is None:
+                return
+            if isinstance(item, ComputeError):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            stream = self._stream
+        if stream is not None:
+            # The other side may have closed it first.
+            with contextlib.suppress(OSError, AttributeError):
+                stream.close()
+
+    def _read(self) -> None:
+        end: ComputeError | None = None
+        try:
+            with engine_errors(self._client.node.name):
+                for event in self._open():
+                    if event.get("error"):
+                        raise _refused(self._image, str(event["error"]))
+                    if not self._put(event):
+                        return
+        except ComputeError as error:
+            end = error
+        self._put(end)
+
+    def _put(self, item: Mapping[str, Any] | ComputeError | None) -> bool:
+        """False when nobody listens any more."""
+        while not self._closed:
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(item, timeout=_HEARTBEAT_S)
+                return True
+        return False
+
+    def _open(self) -> Iterator[Mapping[str, Any]]:
+        repository, tag = reference_split(self._image)
+        api = self._client.api
+        header = get_config_header(api, resolve_repository_name(repository)[0])
+        response = api._post(
+            api._url("/images/create"),
+            params={"fromImage": repository, "tag": tag},
+            headers={"X-Registry-Auth": header} if header else None,
+            stream=True,
+            timeout=None,
+        )
+        events: Iterator[Mapping[str, Any]] = api._stream_helper(response, decode=True)
+        with self._lock:
+            closed, self._stream = self._closed, CancellableStream(events, response)
+        if closed:
+            self.close()
+        try:
+            api._raise_for_status(response)
+        except NotFound as error:
+            raise _absent(self._image) from error
+        except APIError as error:
+            raise _refused(self._image, str(error.explanation or error)) from error
+        # Not the cancellable stream: that one takes a lost engine for the end.
+        return events
 
 
 def reference_split(image: str) -> tuple[str, str]:
