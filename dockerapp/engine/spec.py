@@ -19,7 +19,7 @@ from compute.backends.types import (
 from compute.errors import InvalidInput, PolicyDenied
 
 _REFERENCE = re.compile(
-    r"(?:[a-z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+    r"(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?(?::\d+)?/)?[a-z0-9]+(?:[._/-]+[a-z0-9]+)*(?::[\w][\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 )
 _VOLUME = re.compile(r"([a-zA-Z0-9][a-zA-Z0-9_.-]*):(/[^:]*)(?::(ro|rw))?")
 _BIND = re.compile(r"(/[^:]*):(/[^:]*)(?::(ro|rw))?")

@@ -1,0 +1,109 @@
+"""The configuration of a VM, its seed and its XML."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pycdlib
+import pytest
+import yaml
+
+from compute.backends.types import InstanceSpec, Resources
+from compute.errors import InvalidInput, PolicyDenied
+from compute.states import InstanceType
+from kvm.engine.domain_xml import DomainPlan, domain_xml, metadata_read, parse
+from kvm.engine.logs import _line
+from kvm.engine.seed import seed_iso
+from kvm.engine.spec import config_check, meta_data, user_data
+
+INSTANCE = "6f1c7a52-8a50-4a6e-9d0f-0d6c4b0d7c11"
+
+
+def _xml(**config: Any) -> Any:
+    checked = config_check({"image": "demo", **config}, allow_root_equivalent=False)
+    labels = {"a": "<b>&\"'"}
+    spec = InstanceSpec("web", InstanceType.VM, INSTANCE, "op", "p", checked, Resources(), labels)
+    plan = DomainPlan(spec, "qemu", 2, 4, 256 * 1024**2, "/pool/disk", "qcow2", seed_path="/pool/seed.iso")
+    return parse(domain_xml(plan))
+
+
+def test_marks_survive_hostile_text() -> None:
+    meta = metadata_read(_xml())
+    assert (meta["instance"], meta["operation"]) == (INSTANCE, "op")
+    assert meta["labels"] == {"a": "<b>&\"'"}
+
+
+def test_the_definition_has_a_serial_line_a_seed_and_no_open_port() -> None:
+    root = _xml(networks=["default", "user"], firmware="uefi")
+    assert root.get("type") == "qemu" and root.find("./os").get("firmware") == "efi"
+    assert root.findtext("./memory") == str(256 * 1024**2)
+    assert root.find("./vcpu").get("current") == "2" and root.findtext("./vcpu") == "4"
+    assert root.find("./devices/serial[@type='pty']") is not None
+    assert root.find("./devices/disk[@device='cdrom']/source").get("file") == "/pool/seed.iso"
+    assert root.find("./devices/graphics/listen").get("type") == "none"
+    assert [nic.get("type") for nic in root.iterfind("./devices/interface")] == ["network", "user"]
+
+
+def test_the_seed_is_what_cloud_init_looks_for() -> None:
+    iso = pycdlib.PyCdlib()
+    iso.open_fp(io.BytesIO(seed_iso({"user-data": "#cloud-config\n{}\n", "meta-data": "instance-id: x\n"})))
+    assert iso.pvd.volume_identifier.strip().lower() == b"cidata"
+    out = io.BytesIO()
+    iso.get_file_from_iso_fp(out, rr_path="/meta-data")
+    assert out.getvalue() == b"instance-id: x\n"
+
+
+def test_user_data_is_composed_from_the_single_fields() -> None:
+    text = user_data({"ssh_keys": ["ssh-ed25519 AAAA me"], "packages": ["nginx"], "run_commands": ["true"]})
+    assert text.startswith("#cloud-config\n")
+    assert yaml.safe_load(text) == {
+        "ssh_authorized_keys": ["ssh-ed25519 AAAA me"],
+        "packages": ["nginx"],
+        "runcmd": ["true"],
+    }
+    assert user_data({"user_data": "#!/bin/sh\ntrue\n", "packages": ["x"]}) == "#!/bin/sh\ntrue\n"
+    assert "local-hostname: my-vm-1" in meta_data({}, INSTANCE, "my_vm.1")
+
+
+def test_a_path_of_the_host_is_never_an_image() -> None:
+    with pytest.raises(PolicyDenied) as refused:
+        config_check({"image": "/etc/shadow"}, allow_root_equivalent=True)
+    assert refused.value.details["rule"] == "host_path"
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"image": "a b"},
+        {"disk": {"size": 1}},
+        {"disk": {"size": "big"}},
+        {"disk": {"format": "vmdk"}},
+        {"disk": {"color": "red"}},
+        {"disk": 7},
+        {"network": "../x"},
+        {"networks": ["a"] * 9},
+        {"networks": [{"model": "x"}]},
+        {"cloud_init": {"hostname": "-x-"}},
+        {"cloud_init": {"user_data": 7}},
+        {"cloud_init": {"surprise": 1}},
+        {"firmware": "coreboot"},
+        {"machine": "a'/><x"},
+        {"cpu_topology": {"cores": 0}},
+        {"graphics": "spice"},
+        {"boot": ["floppy"]},
+        {"autostart": "yes"},
+        {"secure_boot": True},
+    ],
+)
+def test_a_bad_value_names_its_field(config: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        config_check({"image": "demo", **config}, allow_root_equivalent=True)
+    key = next(iter(config))
+    assert any(name.startswith(f"config.{key}") for name in refused.value.details["fields"])
+
+
+def test_what_a_guest_says_is_shown_without_its_controls() -> None:
+    assert _line(b"\x1b[2J\x1b[01;32mok\x1b[0m\x07\r").text == "ok"
+    assert _line(b"half\rwhole").text == "whole"
+    assert _line(b"\xff\xfe").text == "��"
