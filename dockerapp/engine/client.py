@@ -42,6 +42,14 @@ class _Adapter(HTTPAdapter):
         return super().send(request, *args, **kwargs)
 
 
+class StreamClient(aiodocker.Docker):
+    """The library leaves a connector that it was given open; this one is ours alone."""
+
+    async def close(self) -> None:
+        await super().close()
+        await self.connector.close()
+
+
 class EngineClient:
     """``api`` for commands, ``quick`` for questions that must be answered at once."""
 
@@ -110,17 +118,17 @@ class EngineClient:
             time.sleep(self._retry_delay_s * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    def stream_client(self) -> aiodocker.Docker:
+    def stream_client(self) -> StreamClient:
         """A client of its own for one stream in the running event loop; the caller closes it."""
         url, version = self.node.url, f"v{self.negotiated()}"
         if self.is_local:
             connector: aiohttp.BaseConnector = aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0)
-            return aiodocker.Docker(url="unix://localhost", connector=connector, api_version=version)
+            return StreamClient(url="unix://localhost", connector=connector, api_version=version)
         tls = self._ssl_context()
         scheme = "https" if tls else "http"
         connector = aiohttp.TCPConnector(limit=0, ssl=tls if tls else True)
         address = url.replace("tcp://", f"{scheme}://", 1)
-        return aiodocker.Docker(url=address, connector=connector, api_version=version)
+        return StreamClient(url=address, connector=connector, api_version=version)
 
     def close(self) -> None:
         with self._lock:

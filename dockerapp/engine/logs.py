@@ -12,9 +12,9 @@ import aiodocker
 import aiohttp
 
 from compute.backends.types import LogLine, LogQuery
-from compute.errors import BackendError, BackendUnavailable, InstanceNotFound
+from compute.errors import BackendError, BackendUnavailable, InstanceNotFound, InvalidState
 from dockerapp.engine.client import EngineClient
-from dockerapp.engine.errors import engine_errors
+from dockerapp.engine.errors import engine_errors, reason
 from dockerapp.engine.inspect import time_parse
 
 _HEADER = struct.Struct(">BxxxL")
@@ -116,8 +116,10 @@ def stream_error(node_name: str, error: aiodocker.DockerError) -> Exception:
     """What a stream was refused with."""
     if error.status == 404:
         return InstanceNotFound("The engine has no such container.")
-    if error.status in (409, 500):
-        return BackendError(f"Docker on {node_name} refused the stream: {str(error.message)[:300]}")
+    if error.status == 409:
+        return InvalidState(f"The engine refused the stream: {reason(str(error.message))}")
+    if error.status == 500:
+        return BackendError(f"Docker on {node_name} refused the stream: {reason(str(error.message))}")
     return BackendUnavailable(f"Docker on {node_name} cannot be reached.")
 
 
