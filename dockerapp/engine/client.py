@@ -167,9 +167,10 @@ class EngineClient:
         options = self.node.options
         if self._tls() is None:
             return None
-        context = ssl.create_default_context(cafile=options.get("tls_ca_path") or None)
-        if options.get("tls_cert_path"):
-            context.load_cert_chain(options["tls_cert_path"], options.get("tls_key_path"))
+        with engine_errors(self.node.name):
+            context = ssl.create_default_context(cafile=options.get("tls_ca_path") or None)
+            if options.get("tls_cert_path"):
+                context.load_cert_chain(options["tls_cert_path"], options.get("tls_key_path"))
         if not options.get("tls_verify", True):
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         return context

@@ -11,7 +11,7 @@ import aiodocker
 import aiohttp
 
 from compute.backends.types import ByteStream
-from compute.errors import BackendUnavailable
+from compute.errors import BackendTimeout, BackendUnavailable
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.logs import stream_error
 
@@ -83,7 +83,10 @@ async def exec_open(
     docker = client.stream_client()
     stream = ExecStream(docker, engine_id, uuid.uuid4().hex)
     try:
-        await stream.start(command, rows, cols)
+        await asyncio.wait_for(stream.start(command, rows, cols), client.node.request_timeout_s)
+    except asyncio.TimeoutError as error:
+        await docker.close()
+        raise BackendTimeout(f"Docker on {client.node.name} did not open a session in time.") from error
     except aiodocker.DockerError as error:
         await docker.close()
         raise stream_error(client.node.name, error) from error

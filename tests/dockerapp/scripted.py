@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
@@ -78,19 +80,30 @@ class Request(BaseHTTPRequestHandler):
     do_GET = do_POST = do_DELETE = _serve
 
 
-class ScriptedEngine(socketserver.ThreadingUnixStreamServer):
-    """``script`` maps ``METHOD /path`` to what to do; ``gone`` is set when a client left a hang."""
+class ScriptedEngine(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """``script`` maps ``METHOD /path`` to what to do; ``gone`` is set when a client left a hang.
+
+    On a Unix socket at ``path``, or with ``tls`` on a port of the loopback.
+    """
 
     daemon_threads = True
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | None, tls: ssl.SSLContext | None = None) -> None:
         self.script: dict[str, Answer] = {}
         self.asked: list[str] = []
         self.over, self.gone = threading.Event(), threading.Event()
-        self.url = f"unix://{path}"
-        super().__init__(str(path), Request)
+        self._tls = tls
+        self.address_family = socket.AF_UNIX if path else socket.AF_INET
+        super().__init__(str(path) if path else ("127.0.0.1", 0), Request)  # type: ignore[arg-type]
+        self.url = f"unix://{path}" if path else f"tcp://127.0.0.1:{self.server_address[1]}"
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        """The handshake belongs to the thread of the request, so a bad one delays nobody."""
+        if self._tls is not None:
+            request = self._tls.wrap_socket(request, server_side=True)
+        super().finish_request(request, client_address)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that leaves in the middle is what these tests are about."""

@@ -233,6 +233,14 @@ def test_lost_events_say_so_and_leave_no_thread_behind(ill: ScriptedEngine) -> N
     assert not [name for name in names if "_close_when" in name], names
 
 
+async def test_a_terminal_on_an_engine_that_hangs_is_given_up(ill: ScriptedEngine) -> None:
+    ill.script["POST /containers/c/exec"] = Request.hang
+    began = time.monotonic()
+    with pytest.raises(BackendTimeout):
+        await DockerBackend(_node(ill.url)).exec_open("c", ["/bin/sh"], rows=24, cols=80)
+    assert time.monotonic() - began < 3
+
+
 async def test_a_log_stream_that_breaks_off_is_unavailable(ill: ScriptedEngine) -> None:
     def script(request: Request) -> None:
         request.begin_stream()

@@ -1,0 +1,149 @@
+"""A remote engine over TLS with certificates on both sides, as Docker documents it."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from compute.backends.types import LogQuery, NodeConfig
+from compute.errors import BackendUnavailable
+from dockerapp.backend import DockerBackend
+from tests.dockerapp.scripted import Request, ScriptedEngine
+
+
+class Authority:
+    """Makes certificates into ``folder``: ``ca.pem``, ``<name>.pem``, ``<name>.key``."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"LibGo test {folder.name}")])
+        self.ca = self._write("ca.pem", self._sign(self._name, self._key, x509.BasicConstraints(True, None)))
+
+    def issue(self, name: str) -> tuple[str, str]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+        certificate = self._write(f"{name}.pem", self._sign(subject, key, address))
+        path = self._folder / f"{name}.key"
+        path.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return certificate, str(path)
+
+    def _sign(self, subject: x509.Name, key: Any, extension: x509.ExtensionType) -> x509.Certificate:
+        now = datetime.now(timezone.utc)
+        authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self._name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(minutes=5))
+            .not_valid_after(now + timedelta(hours=1))
+            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(authority_key, critical=False)
+            .sign(self._key, hashes.SHA256())
+        )
+
+    def _write(self, name: str, certificate: x509.Certificate) -> str:
+        path = self._folder / name
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        return str(path)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ours")
+
+
+@pytest.fixture
+def remote(authority: Authority) -> Iterator[ScriptedEngine]:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("engine"))
+    context.load_verify_locations(authority.ca)
+    context.verify_mode = ssl.CERT_REQUIRED
+    engine = ScriptedEngine(None, context)
+    engine.script["GET /containers/json"] = lambda request: request.answer(200, [])
+    yield engine
+    engine.stop()
+
+
+def _options(authority: Authority) -> dict[str, Any]:
+    certificate, key = authority.issue("libgo")
+    return {
+        "tls_verify": True,
+        "tls_ca_path": authority.ca,
+        "tls_cert_path": certificate,
+        "tls_key_path": key,
+        "max_retries": 0,
+    }
+
+
+def _backend(remote: ScriptedEngine, options: dict[str, Any]) -> DockerBackend:
+    return DockerBackend(NodeConfig("tls", "tls", "docker", remote.url, options, 2, 5))
+
+
+def test_the_right_certificates_are_let_in(remote: ScriptedEngine, authority: Authority) -> None:
+    assert _backend(remote, _options(authority)).instance_list() == []
+
+
+def test_the_environment_cannot_replace_the_node_s_authority(
+    remote: ScriptedEngine, authority: Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", Authority(tmp_path / "other").ca)
+    assert _backend(remote, _options(authority)).instance_list() == []
+
+
+def test_an_engine_of_another_authority_is_refused(
+    remote: ScriptedEngine, authority: Authority, tmp_path: Path
+) -> None:
+    options = {**_options(authority), "tls_ca_path": Authority(tmp_path / "other").ca}
+    with pytest.raises(BackendUnavailable, match="Check the node's certificates"):
+        _backend(remote, options).instance_list()
+
+
+def test_without_our_certificate_the_engine_refuses_us(remote: ScriptedEngine, authority: Authority) -> None:
+    options = {"tls_verify": True, "tls_ca_path": authority.ca, "max_retries": 0}
+    with pytest.raises(BackendUnavailable):
+        _backend(remote, options).instance_list()
+
+
+@pytest.mark.parametrize("option", ["tls_ca_path", "tls_cert_path", "tls_key_path"])
+def test_a_missing_file_is_explained_without_its_path(
+    remote: ScriptedEngine, authority: Authority, option: str
+) -> None:
+    backend = _backend(remote, {**_options(authority), option: "/nowhere/secret.pem"})
+    with pytest.raises(BackendUnavailable, match="Check the node's certificates") as refused:
+        backend.instance_list()
+    assert "/nowhere" not in refused.value.message
+
+
+async def test_streams_use_the_same_certificates(remote: ScriptedEngine, authority: Authority) -> None:
+    def logs(request: Request) -> None:
+        text = b"2026-01-02T03:04:05.000000006Z hello\n"
+        data = b"\x01\x00\x00\x00" + len(text).to_bytes(4, "big") + text
+        request.begin_stream()
+        request.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n0\r\n\r\n")
+
+    remote.script["GET /containers/c/json"] = lambda request: request.answer(200, {"Id": "c", "Config": {}})
+    remote.script["GET /containers/c/logs"] = logs
+    backend = _backend(remote, _options(authority))
+    assert [line.text async for line in backend.logs_follow("c", LogQuery())] == ["hello"]
