@@ -117,9 +117,20 @@ def system_install(missing: list[Need], *, yes: bool) -> None:
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     keep = ["env", "DEBIAN_FRONTEND=noninteractive"] if prefix else []
     _run([*prefix, *keep, "apt-get", "update", "-q"], environ, "the package lists could not be fetched")
+    # Only now the lists are there to tell what can be installed together.
+    line = f"apt-get install -y --no-install-recommends {' '.join(_resolvable(names))}"
     _run(
         [*prefix, *keep, *line.split()], environ, f"the packages could not be installed. The line was: {line}"
     )
+
+
+def _resolvable(names: list[str]) -> list[str]:
+    """Debian has node and npm apart; other sources of node bring npm along, and then the package of
+    that name conflicts with it."""
+    if "npm" not in names or shutil.which("apt-get") is None:
+        return names
+    tried = subprocess.run(["apt-get", "install", "--dry-run", "-y", "nodejs", "npm"], capture_output=True)
+    return names if tried.returncode == 0 else [name for name in names if name != "npm"]
 
 
 def python_install(*, kvm: bool, tests: bool = False) -> None:
