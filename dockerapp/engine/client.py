@@ -28,18 +28,21 @@ _VERSION = re.compile(r"\d{1,3}\.\d{1,3}")
 _FIRST_ANSWER_S = 1.5
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter:
     """Over TCP: a deadline of its own for connecting, and a pool as large as that of a socket."""
 
     def __init__(self, connect_timeout_s: float) -> None:
         self._connect_timeout_s = connect_timeout_s
-        super().__init__(pool_maxsize=_POOL_SIZE)
+        self._adapter = HTTPAdapter(pool_maxsize=_POOL_SIZE)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         reading = kwargs.get("timeout")
         if not isinstance(reading, tuple):
             kwargs["timeout"] = (min(self._connect_timeout_s, reading or self._connect_timeout_s), reading)
-        return super().send(request, *args, **kwargs)
+        return self._adapter.send(request, *args, **kwargs)
+
+    def close(self) -> None:
+        self._adapter.close()
 
 
 class StreamClient(aiodocker.Docker):

@@ -31,6 +31,7 @@ _CAPABILITY = re.compile(r"(?:CAP_)?[A-Z_]{2,40}|ALL")
 _RESTART = ("no", "always", "unless-stopped", "on-failure")
 _PULL = ("missing", "always", "never")
 _LOG_DRIVERS = ("json-file", "local", "journald", "syslog", "none")
+_HEALTH_WORDS = ("CMD", "CMD-SHELL", "NONE")
 _LIST_MAX = 256
 
 Check = Callable[[str, Any], Any]
@@ -296,7 +297,9 @@ def _devices(name: str, value: Any) -> list[dict[str, str]]:
 
 
 def _gpu_count(name: str, value: Any) -> str | int:
-    if value == "all" or (isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 64):
+    if value == "all":
+        return "all"
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= 64:
         return value
     raise InvalidInput.field(name, "must be “all” or a number of GPUs.")
 
@@ -320,6 +323,9 @@ def _health(name: str, value: Any) -> dict[str, Any]:
     checked: dict[str, Any] = {
         "test": ["CMD-SHELL", _text(f"{name}.test", test)] if isinstance(test, str) else _words(name, test)
     }
+    if checked["test"][0] not in _HEALTH_WORDS:
+        # The engine takes it, and then never runs it.
+        raise InvalidInput.field(f"{name}.test", f"a list begins with one of {', '.join(_HEALTH_WORDS)}.")
     for key in known - {"test"}:
         if key in value:
             number = value[key]
