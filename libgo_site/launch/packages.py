@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import hashlib
 import os
 import shutil
@@ -183,10 +182,6 @@ def kernel_keep() -> None:
     if names:
         print("Keeping a small kernel for the demo guest")
         subprocess.run(["apt-get", "download", "-q", names[0]], cwd=cache, capture_output=True)
-
-
-def libvirt_library_present() -> bool:
-    return ctypes.util.find_library("virt") is not None
 
 
 def _agreed(question: str) -> bool:
