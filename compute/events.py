@@ -21,6 +21,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from compute.models import Event, Instance, Node, Operation
+from compute.selectors.page import time_text
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +85,7 @@ def event_data(row: Event) -> dict[str, Any]:
         "user": row.username or None,
         "message": row.message,
         "details": row.details,
-        "timestamp": row.timestamp.isoformat().replace("+00:00", "Z"),
+        "timestamp": time_text(row.timestamp),
     }
 
 
@@ -121,7 +122,7 @@ def _groups(project_id: str | None) -> list[str]:
 def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
     envelope: dict[str, Any] = {
         "type": kind,
-        "timestamp": at.isoformat().replace("+00:00", "Z"),
+        "timestamp": time_text(at),
         "data": dict(data),
     }
     if seq is not None:

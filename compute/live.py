@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, cast
 
@@ -15,7 +16,9 @@ import orjson
 import redis
 from django.conf import settings
 
+from compute.backends.types import Usage
 from compute.errors import BackendUnavailable
+from compute.selectors.page import time_text
 
 _PREFIX = "libgo:"
 USAGE_SAMPLES_KEPT = 180
@@ -28,6 +31,11 @@ def _redis() -> redis.Redis:
     return redis.Redis.from_url(
         settings.REDIS_URL, socket_timeout=2.0, socket_connect_timeout=1.0, health_check_interval=30
     )
+
+
+def usage_dict(usage: Usage) -> dict[str, Any]:
+    """A sample as it is kept, streamed and answered."""
+    return {**asdict(usage), "timestamp": time_text(usage.timestamp)}
 
 
 def usage_write(samples: Mapping[str, Mapping[str, Any]]) -> None:

@@ -11,8 +11,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -27,10 +25,9 @@ from compute.backends.types import InstanceInfo, NodeConfig
 from compute.errors import BackendUnavailable, ComputeError, InstanceNotFound
 from compute.execution.lease import lease_end
 from compute.execution.mirror import instances_gone, instances_observe, instances_observe_complete
-from compute.live import usage_write
+from compute.live import usage_dict, usage_write
 from compute.models import Instance, Node
 from compute.selectors.nodes import node_config
-from compute.selectors.page import time_text
 from compute.services.nodes import node_lost, node_seen
 from compute.states import InstanceState
 
@@ -173,7 +170,7 @@ class NodeWatcher(threading.Thread):
                 if not ids:
                     continue
                 usage = backend.usage_all()
-                usage_write({ids[key]: _sample_dict(value) for key, value in usage.items() if key in ids})
+                usage_write({ids[key]: usage_dict(value) for key, value in usage.items() if key in ids})
             except (ComputeError, DatabaseError) as error:
                 log.info("sample_failed", node=node.name, reason=str(error))
 
@@ -283,11 +280,7 @@ def _detailed(backend: Backend, info: InstanceInfo) -> InstanceInfo | None:
         return None
 
 
-def _sample_dict(usage: Any) -> dict[str, Any]:
-    return {**asdict(usage), "timestamp": time_text(usage.timestamp)}
-
-
-def watch(stopping: threading.Event, wait: Callable[[float], bool] | None = None) -> None:
+def watch(stopping: threading.Event) -> None:
     """Keep one :class:`NodeWatcher` per node that is switched on, until ``stopping``."""
     watchers: dict[Any, NodeWatcher] = {}
     while not stopping.is_set():
@@ -296,7 +289,7 @@ def watch(stopping: threading.Event, wait: Callable[[float], bool] | None = None
             _watchers_match(watchers)
         except DatabaseError as error:
             log.warning("watch_nodes", reason=str(error))
-        (wait or stopping.wait)(1.0)
+        stopping.wait(1.0)
     for watcher in watchers.values():
         watcher.stop()
     for watcher in watchers.values():

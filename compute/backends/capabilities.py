@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compute.states import Word
+from compute.states import Action, Word
 
 
 class Capability(Word):
@@ -40,4 +40,13 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.EVENTS: ("events",),
     Capability.IMAGE: ("image_list", "demo_image_make"),
     Capability.NETWORK: ("network_list",),
+}
+
+# What an action on an instance needs; an action without a row needs only the core of a backend.
+ACTION_CAPABILITIES: dict[Action, Capability] = {
+    Action.PAUSE: Capability.PAUSE,
+    Action.UNPAUSE: Capability.PAUSE,
+    Action.KILL: Capability.KILL,
+    Action.RESET: Capability.RESET,
+    Action.UPDATE: Capability.RESIZE,
 }

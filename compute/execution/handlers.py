@@ -16,7 +16,7 @@ from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
     instance_adopt,
     instance_forget,
-    instances_gone,
+    instance_reread,
     instances_observe,
 )
 from compute.execution.report import OperationReporter
@@ -61,16 +61,6 @@ def handler_for(action: str) -> Handler | None:
     return _handlers.get(action)
 
 
-def instance_reread(work: Work) -> None:
-    """Ask the engine once more and write what it says into the mirror."""
-    try:
-        info = work.backend.instance_get(work.engine_id)
-    except InstanceNotFound:
-        instances_gone(work.node, [work.engine_id])
-        raise
-    instances_observe(work.node, [info])
-
-
 def _create(work: Work) -> dict[str, Any]:
     params = work.operation.params
     spec = InstanceSpec(
@@ -99,16 +89,12 @@ def _delete(work: Work) -> dict[str, Any]:
 def _update(work: Work) -> dict[str, Any]:
     wanted = work.operation.params["resources"]
     resources = Resources(**wanted)
-    waiting = _waiting_for_restart(work, resources)
+    waiting = work.backend.instance_resize(work.engine_id, resources)
     info = work.backend.instance_update(work.engine_id, resources, work.report)
     instances_observe(work.node, [info])
     pending = {name: wanted[name] for name in sorted(waiting) if wanted.get(name) is not None}
     Instance.objects.filter(pk=work.instance.pk).update(pending_changes=pending)
     return {"pending_changes": pending}
-
-
-def _waiting_for_restart(work: Work, resources: Resources) -> frozenset[str]:
-    return work.backend.instance_resize(work.engine_id, resources)
 
 
 def _start(work: Work) -> dict[str, Any]:
@@ -154,7 +140,8 @@ def _reset(work: Work) -> dict[str, Any]:
 
 
 def _reread(work: Work) -> dict[str, Any]:
-    instance_reread(work)
+    """The last step of every action that ends in another state: the truth into the mirror."""
+    instance_reread(work.backend, work.node, work.engine_id)
     return {}
 
 

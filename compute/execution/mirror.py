@@ -14,7 +14,9 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from compute.backends.base import Backend
 from compute.backends.types import InstanceInfo
+from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
 from compute.models import Instance, Node, Operation, Project
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState
@@ -88,6 +90,17 @@ def instance_forget(row: Instance) -> None:
     with transaction.atomic():
         events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row)])
         Instance.objects.filter(pk=row.pk).delete()
+
+
+def instance_reread(backend: Backend, node: Node, engine_id: str) -> None:
+    """Ask the engine about one instance and write what it says. Raises ``InstanceNotFound`` after
+    removing the row of one that is gone."""
+    try:
+        info = backend.instance_get(engine_id)
+    except InstanceNotFound:
+        instances_gone(node, [engine_id])
+        raise
+    instances_observe(node, [info])
 
 
 def instance_adopt(row: Instance, info: InstanceInfo) -> None:

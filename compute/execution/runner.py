@@ -15,7 +15,6 @@ import structlog
 
 from compute.actor import Actor
 from compute.audit import audit
-from compute.backends.base import Backend
 from compute.backends.registry import backend_for
 from compute.backends.types import UndoStep
 from compute.errors import (
@@ -26,11 +25,11 @@ from compute.errors import (
     OperationInterrupted,
 )
 from compute.events import Fact, event_publish
-from compute.execution.handlers import Work, handler_for, instance_reread
+from compute.execution.handlers import Work, handler_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
-from compute.execution.mirror import instance_forget
+from compute.execution.mirror import instance_forget, instance_reread
 from compute.execution.report import OperationReporter
-from compute.models import Instance, Node, Operation
+from compute.models import Instance, Operation
 from compute.selectors.nodes import node_config
 from compute.states import OperationState
 
@@ -144,20 +143,12 @@ def _row_settle(operation: Operation) -> None:
     if operation.action == "instance.create":
         instance_forget(row)
         return
-    operation.instance = row
     try:
-        _reread_quietly(operation, row.node)
-    except ComputeError as error:
-        log.info("reread_failed", instance=str(row.pk), reason=error.message)
-
-
-def _reread_quietly(operation: Operation, node: Node) -> None:
-    backend: Backend = backend_for(node_config(node))
-    work = Work(operation, node, backend, OperationReporter(operation, threading.Event()))
-    try:
-        instance_reread(work)
+        instance_reread(backend_for(node_config(row.node)), row.node, row.engine_id)
     except InstanceNotFound:
         return
+    except ComputeError as error:
+        log.info("reread_failed", instance=str(row.pk), reason=error.message)
 
 
 def _close(operation: Operation, state: OperationState, columns: dict[str, Any]) -> None:

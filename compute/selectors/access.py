@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -46,6 +47,16 @@ def permissions_in(actor: Actor, project_id: uuid.UUID | None) -> frozenset[Perm
         user_id=actor.user_id, user__is_active=True, project_id=project_id
     ).first()
     return ROLE_PERMISSIONS[Role(membership.role)] if membership else frozenset()
+
+
+def permissions_by_project(actor: Actor, project_ids: Iterable[str]) -> dict[str, frozenset[Permission]]:
+    """``permissions_in`` for many projects, ids as text, by one query at most."""
+    wanted = set(project_ids)
+    if actor.is_admin:
+        return dict.fromkeys(wanted, frozenset(Permission))
+    rows = Membership.objects.filter(user_id=actor.user_id, user__is_active=True, project_id__in=wanted)
+    found = {str(row.project_id): ROLE_PERMISSIONS[Role(row.role)] for row in rows}
+    return {project_id: found.get(project_id, frozenset()) for project_id in wanted}
 
 
 def permission_require(actor: Actor, permission: Permission, project_id: uuid.UUID | None) -> None:

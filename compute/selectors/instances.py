@@ -18,6 +18,7 @@ from compute.errors import InstanceNotFound, InvalidInput
 from compute.models import Instance
 from compute.models.node import node_status
 from compute.selectors.access import visible
+from compute.selectors.identity import by_id_or_name
 from compute.selectors.masking import config_masked, mapping_masked
 from compute.selectors.page import Page, order_by, page_bounds
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType
@@ -88,10 +89,7 @@ def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     ``InvalidInput`` when several share the name."""
     rows = visible(actor, Instance.objects.select_related("node", "project"))
     wanted = str(id_or_name)
-    try:
-        found = list(rows.filter(pk=uuid.UUID(wanted))[:1])
-    except ValueError:
-        found = list(rows.filter(name=wanted)[:2])
+    found = list(rows.filter(by_id_or_name(wanted))[:2])
     if len(found) > 1:
         raise InvalidInput.field("name", f"several instances are called “{wanted}”; use the id.")
     if not found:
@@ -134,9 +132,9 @@ def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Inst
     if wanted.image:
         rows = rows.filter(image__icontains=wanted.image)
     if wanted.node:
-        rows = rows.filter(_id_or_name("node", wanted.node))
+        rows = rows.filter(by_id_or_name(wanted.node, id_column="node_id", name_column="node__name"))
     if wanted.project:
-        rows = rows.filter(_id_or_name("project", wanted.project))
+        rows = rows.filter(by_id_or_name(wanted.project, id_column="project_id", name_column="project__name"))
     if wanted.q:
         found = Q()
         for column in ("name", "image", "status", "networks", "engine_id"):
@@ -157,13 +155,6 @@ def _one_of(name: str, value: str, words: type[InstanceState] | type[InstanceTyp
     if value not in known:
         raise InvalidInput.field(name, f"“{value[:50]}” is not one of {', '.join(known)}.")
     return value
-
-
-def _id_or_name(relation: str, value: str) -> Q:
-    try:
-        return Q(**{f"{relation}_id": uuid.UUID(value)})
-    except ValueError:
-        return Q(**{f"{relation}__name": value})
 
 
 class _Decoder:

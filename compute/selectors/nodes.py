@@ -12,6 +12,7 @@ from compute.actor import Actor
 from compute.backends.types import NodeConfig
 from compute.errors import NodeNotFound
 from compute.models import Node
+from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import time_text
 from compute.states import InstanceState
 
@@ -31,10 +32,7 @@ def nodes_list(actor: Actor) -> list[dict[str, Any]]:
 def node_get(actor: Actor, id_or_name: str | uuid.UUID) -> Node:
     """Raises ``NodeNotFound``."""
     wanted = str(id_or_name)
-    try:
-        found = Node.objects.filter(pk=uuid.UUID(wanted)).first()
-    except ValueError:
-        found = Node.objects.filter(name=wanted).first()
+    found = Node.objects.filter(by_id_or_name(wanted)).first()
     if found is None:
         raise NodeNotFound(f"There is no node “{wanted[:100]}”.", node=wanted[:100])
     return found

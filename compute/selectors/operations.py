@@ -6,12 +6,13 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from compute.actor import Actor
 from compute.errors import InvalidInput, OperationNotFound
 from compute.models import Operation, OperationLog
 from compute.selectors.access import visible
+from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
@@ -105,14 +106,9 @@ def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Op
     if wanted.action:
         rows = rows.filter(action=wanted.action)
     if wanted.instance:
-        rows = rows.filter(_id_or("instance_uid", "instance_name", wanted.instance))
+        rows = rows.filter(
+            by_id_or_name(wanted.instance, id_column="instance_uid", name_column="instance_name")
+        )
     if wanted.user:
-        rows = rows.filter(_id_or("user_id", "user__username", wanted.user))
+        rows = rows.filter(by_id_or_name(wanted.user, id_column="user_id", name_column="user__username"))
     return rows
-
-
-def _id_or(id_column: str, name_column: str, value: str) -> Q:
-    try:
-        return Q(**{id_column: uuid.UUID(value)})
-    except ValueError:
-        return Q(**{name_column: value})

@@ -16,11 +16,10 @@ from django.utils import timezone
 
 from compute.actor import Actor
 from compute.audit import audit
-from compute.backends.capabilities import Capability
+from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_class, backend_for
 from compute.backends.types import LogLine, LogQuery, Resources
 from compute.errors import (
-    InstanceNotFound,
     InvalidInput,
     InvalidState,
     NameConflict,
@@ -29,13 +28,13 @@ from compute.errors import (
     PolicyDenied,
 )
 from compute.events import Fact, event_publish
-from compute.execution.mirror import instances_gone, instances_observe
-from compute.live import usage_recent
+from compute.execution.mirror import instance_reread
+from compute.live import usage_dict, usage_recent
 from compute.models import Instance, Node, Operation, Project
 from compute.selectors.access import permission_require, visible
+from compute.selectors.identity import by_id_or_name
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
-from compute.selectors.page import time_text
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, name_check, resources_check
 from compute.services.limits import limits_check, limits_lock
@@ -43,6 +42,7 @@ from compute.services.nodes import node_pick, node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import (
     ACTION_PERMISSIONS,
+    ACTIVE_OPERATION_STATES,
     ALLOWED_FROM,
     Action,
     InstanceState,
@@ -52,13 +52,6 @@ from compute.states import (
 
 __all__ = ["InstanceCreate", "instance_act", "instance_create", "instance_delete", "instance_update"]
 
-_CAPABILITY_OF = {
-    Action.PAUSE: Capability.PAUSE,
-    Action.UNPAUSE: Capability.PAUSE,
-    Action.KILL: Capability.KILL,
-    Action.RESET: Capability.RESET,
-    Action.UPDATE: Capability.RESIZE,
-}
 # Already there: nothing to ask the engine for.
 _GOAL = {
     Action.START: InstanceState.RUNNING,
@@ -104,15 +97,16 @@ def instance_create(
         if earlier is not None:
             return earlier
         limits_check(project, resources)
-        row = _row_reserve(node, project, name, kind)
-        Instance.objects.filter(pk=row.pk).update(
+        row = _row_reserve(
+            node,
+            name,
+            project=project,
+            type=str(kind),
             image=str(config.get("image", ""))[:500],
             config=config,
             labels=labels,
             annotations=annotations,
-            cpu_cores=resources.cpu_cores,
-            memory_bytes=resources.memory_bytes,
-            storage_bytes=resources.storage_bytes,
+            **asdict(resources),
         )
         event_publish(
             Fact("instance.created", f"{name} is being made.", instance=row, username=actor.username)
@@ -135,7 +129,7 @@ def instance_act(
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         permission_require(actor, ACTION_PERMISSIONS[action], instance.project_id)
-        _capability_require(instance, _CAPABILITY_OF.get(action))
+        _capability_require(instance, ACTION_CAPABILITIES.get(action))
         node_require(instance.node)
         state = InstanceState(instance.state)
         if not instance.engine_id:
@@ -195,12 +189,7 @@ def instance_refresh(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     node_require(instance.node)
     if not instance.engine_id:
         return instance
-    try:
-        info = backend_for(node_config(instance.node)).instance_get(instance.engine_id)
-    except InstanceNotFound:
-        instances_gone(instance.node, [instance.engine_id])
-        raise
-    instances_observe(instance.node, [info])
+    instance_reread(backend_for(node_config(instance.node)), instance.node, instance.engine_id)
     return instance_get(actor, instance.pk)
 
 
@@ -216,8 +205,7 @@ def instance_usage(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     if recent and instance.node.is_reachable:
         return recent[0]
     node_require(instance.node)
-    sample = asdict(backend_for(node_config(instance.node)).usage(instance.engine_id))
-    return {**sample, "timestamp": time_text(sample["timestamp"])}
+    return usage_dict(backend_for(node_config(instance.node)).usage(instance.engine_id))
 
 
 def instance_logs(actor: Actor, id_or_name: str | uuid.UUID, query: LogQuery) -> list[LogLine]:
@@ -236,10 +224,7 @@ def _project(actor: Actor, wanted: str | None) -> Project:
     if wanted is None:
         found = rows.filter(is_default=True).first() or rows.first()
     else:
-        try:
-            found = rows.filter(pk=uuid.UUID(str(wanted))).first()
-        except ValueError:
-            found = rows.filter(name=str(wanted)).first()
+        found = rows.filter(by_id_or_name(wanted)).first()
     if found is None:
         raise NotFound("There is no such project, or you are not a member of any.", project=wanted)
     return found
@@ -278,8 +263,8 @@ def _mixed_check(node: Node) -> None:
         )
 
 
-def _row_reserve(node: Node, project: Project, name: str, kind: InstanceType) -> Instance:
-    """The row that holds the name. Other creates wait on the limits lock."""
+def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
+    """The row that holds the name, with what was asked for. Other creates wait on the limits lock."""
     if Instance.objects.filter(node=node, name=name).exists():
         raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name)
     try:
@@ -287,12 +272,11 @@ def _row_reserve(node: Node, project: Project, name: str, kind: InstanceType) ->
             return Instance.objects.create(
                 node=node,
                 backend=node.backend,
-                project=project,
                 name=name,
-                type=str(kind),
                 state=InstanceState.CREATED.value,
                 managed=True,
                 created_at=timezone.now(),
+                **columns,
             )
     except IntegrityError as error:
         raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name) from error
@@ -312,7 +296,7 @@ def _capability_require(instance: Instance, capability: Capability | None) -> No
 
 
 def _is_busy(instance: Instance) -> bool:
-    return instance.operations.filter(state__in=["queued", "running"]).exists()
+    return instance.operations.filter(state__in=sorted(ACTIVE_OPERATION_STATES)).exists()
 
 
 def _options_check(action: Action, options: Mapping[str, Any]) -> dict[str, Any]:

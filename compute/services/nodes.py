@@ -17,7 +17,6 @@ from compute.backends.types import NodeInfo
 from compute.errors import (
     BackendUnavailable,
     ComputeError,
-    InvalidBackend,
     InvalidInput,
     InvalidState,
     NameConflict,
@@ -127,11 +126,11 @@ def node_pick(actor: Actor, backend: str | None, node: str | None) -> Node:
         found = node_get(actor, node)
         if backend and found.backend != backend:
             raise InvalidInput.field("node", f"{found.name} is a {found.backend} node, not {backend}.")
-        _require_backend(found.backend)
+        backend_class(found.backend)
         node_require(found, for_new=True)
         return found
     name = backend or settings.LIBGO["compute"]["default_backend"]
-    _require_backend(name)
+    backend_class(name)
     candidates = list(Node.objects.filter(backend=name, is_enabled=True).order_by("is_draining", "name"))
     if not candidates:
         raise BackendUnavailable(f"No node of the backend “{name}” is switched on.", backend=name)
@@ -192,14 +191,6 @@ def node_lost(node: Node, reason: str) -> None:
         node.is_reachable, node.error = False, reason[:1000]
         if changed:
             event_publish(Fact("node.unreachable", f"{node.name}: {reason}", node=node))
-
-
-def _require_backend(name: str) -> None:
-    problem = backend_problem(name)
-    if problem:
-        # An unknown name is the client's mistake; a switched off one is the site's state.
-        backend_class(name)
-        raise InvalidBackend(problem, backend=name)
 
 
 def _changed(actor: Actor, node: Node, action: str) -> None:

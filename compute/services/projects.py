@@ -13,6 +13,7 @@ from compute.audit import audit
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound
 from compute.models import Membership, Project, User
 from compute.selectors.access import admin_require, visible
+from compute.selectors.identity import by_id_or_name
 from compute.services.instance_body import name_check
 from compute.states import Role
 
@@ -39,11 +40,7 @@ def projects_list(actor: Actor) -> list[dict[str, Any]]:
 
 def project_get(actor: Actor, id_or_name: str | uuid.UUID) -> Project:
     """Raises ``NotFound`` for what the actor is no member of."""
-    rows = visible(actor, Project.objects.all(), "pk")
-    try:
-        found = rows.filter(pk=uuid.UUID(str(id_or_name))).first()
-    except ValueError:
-        found = rows.filter(name=str(id_or_name)).first()
+    found = visible(actor, Project.objects.all(), "pk").filter(by_id_or_name(id_or_name)).first()
     if found is None:
         raise NotFound("There is no such project.")
     return found
@@ -125,10 +122,7 @@ def _member(row: Membership) -> dict[str, Any]:
 
 
 def _user(id_or_name: str) -> User:
-    try:
-        found = User.objects.filter(pk=uuid.UUID(id_or_name)).first()
-    except ValueError:
-        found = User.objects.filter(username=id_or_name).first()
+    found = User.objects.filter(by_id_or_name(id_or_name, name_column="username")).first()
     if found is None:
         raise NotFound("There is no such user.")
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -10,13 +9,13 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from compute.actor import Actor
+from compute.backends.capabilities import ACTION_CAPABILITIES
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
 from compute.forms import CreateForm
 from compute.live import usage_latest
 from compute.models import Node
-from compute.selectors.access import permissions_in
+from compute.selectors.access import permissions_by_project, permissions_in
 from compute.selectors.events import events_page
 from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
 from compute.selectors.operations import OperationFilter, operations_page
@@ -26,7 +25,6 @@ from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceSta
 from compute.views.common import actor_of, number, page, toast
 
 _BUTTONS = (Action.START, Action.STOP, Action.RESTART, Action.PAUSE, Action.UNPAUSE, Action.RESET)
-_NEEDS = {Action.PAUSE: "pause", Action.UNPAUSE: "pause", Action.KILL: "kill", Action.RESET: "reset"}
 # A button that would change nothing is not shown.
 _POINTLESS = {
     Action.START: {InstanceState.RUNNING, InstanceState.PAUSED},
@@ -38,9 +36,10 @@ _POINTLESS = {
 _TABS = ("overview", "logs", "terminal", "events", "configuration")
 
 
-def row_for_page(actor: Actor, row: dict[str, Any], capabilities: list[str]) -> dict[str, Any]:
-    """An instance with what this person may press on it."""
-    allowed = permissions_in(actor, uuid.UUID(row["project"]["id"]))
+def row_for_page(
+    row: dict[str, Any], allowed: frozenset[Permission], capabilities: list[str]
+) -> dict[str, Any]:
+    """An instance with what a person with these permissions may press on it."""
     state, free = InstanceState(row["state"]), not row["active_operation"] and not row["stale"]
     row["actions"] = [
         str(action)
@@ -49,13 +48,12 @@ def row_for_page(actor: Actor, row: dict[str, Any], capabilities: list[str]) -> 
         and ACTION_PERMISSIONS[action] in allowed
         and state in ALLOWED_FROM[action]
         and state not in _POINTLESS.get(action, set())
-        and _NEEDS.get(action, "") in ("", *capabilities)
+        and str(ACTION_CAPABILITIES.get(action, "")) in ("", *capabilities)
     ]
     row["delete_allowed"] = Permission.DELETE in allowed
     row["may_delete"] = free and row["delete_allowed"]
     row["may_console"] = Permission.CONSOLE in allowed
     row["colour"] = "orange" if row["stale"] else state.colour
-    row["can"] = capabilities
     # An engine tells a port once for each of its addresses.
     row["published"] = sorted(
         {(port["host_port"], port["port"]) for port in row["ports"] if port["host_port"]}
@@ -76,7 +74,11 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
     )
     found = instances_page(actor, wanted)
     capabilities = {str(pk): words for pk, words in Node.objects.values_list("pk", "capabilities")}
-    rows = [row_for_page(actor, row, capabilities.get(row["node"]["id"], [])) for row in found.items]
+    allowed = permissions_by_project(actor, (row["project"]["id"] for row in found.items))
+    rows = [
+        row_for_page(row, allowed[row["project"]["id"]], capabilities.get(row["node"]["id"], []))
+        for row in found.items
+    ]
     usage = usage_latest([row["id"] for row in rows if row["state"] == "running"])
     for row in rows:
         row["usage"] = usage.get(row["id"])
@@ -140,7 +142,8 @@ def _default_backend() -> str:
 def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview") -> HttpResponse:
     actor = actor_of(request)
     instance = instance_get(actor, instance_id)
-    row = row_for_page(actor, instance_dict(instance), instance.node.capabilities)
+    allowed = permissions_in(actor, instance.project_id)
+    row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
     context: dict[str, Any] = {"row": row, "tab": tab if tab in _TABS else "overview"}
     if request.GET.get("part") == "head":
         return render(request, "compute/_instance_head.html", context)

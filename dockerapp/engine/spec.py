@@ -6,9 +6,10 @@ Keys that are as good as root on the host are refused unless the caller may have
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from compute.backends.checks import Check, config_checked
 from compute.backends.types import (
     LABEL_INSTANCE,
     LABEL_OPERATION,
@@ -34,21 +35,11 @@ _LOG_DRIVERS = ("json-file", "local", "journald", "syslog", "none")
 _HEALTH_WORDS = ("CMD", "CMD-SHELL", "NONE")
 _LIST_MAX = 256
 
-Check = Callable[[str, Any], Any]
-
 
 def config_check(config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
     """Every key known and well formed, defaults filled in. Raises ``InvalidInput`` keyed
     ``config.<key>`` and ``PolicyDenied`` naming the rule."""
-    if not isinstance(config, Mapping):
-        raise InvalidInput.field("config", "must be an object.")
-    checked: dict[str, Any] = {}
-    for key, value in config.items():
-        check = _CHECKS.get(str(key))
-        if check is None:
-            raise InvalidInput.field(f"config.{key}", f"is not one of {', '.join(sorted(_CHECKS))}.")
-        if value is not None:
-            checked[key] = check(f"config.{key}", value)
+    checked = config_checked(config, _CHECKS)
     if not checked.get("image"):
         raise InvalidInput.field("config.image", "is required, such as “nginx:1.27”.")
     checked.setdefault("pull", "missing")

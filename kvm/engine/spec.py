@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
 
+from compute.backends.checks import Check, config_checked
 from compute.errors import InvalidInput, PolicyDenied
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
@@ -18,21 +19,11 @@ _DISK_MAX = 64 * 1024 * _GIB
 _TEXT_MAX = 64 * 1024
 _LIST_MAX = 64
 
-Check = Callable[[str, Any], Any]
-
 
 def config_check(config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
     """Typed, with defaults. Raises ``InvalidInput`` keyed ``config.<key>``; ``PolicyDenied`` for a
     path on the host where the name of an image belongs."""
-    if not isinstance(config, Mapping):
-        raise InvalidInput.field("config", "must be an object.")
-    checked: dict[str, Any] = {}
-    for key, value in config.items():
-        check = _CHECKS.get(str(key))
-        if check is None:
-            raise InvalidInput.field(f"config.{key}", f"is not one of {', '.join(sorted(_CHECKS))}.")
-        if value is not None:
-            checked[key] = check(f"config.{key}", value)
+    checked = config_checked(config, _CHECKS)
     if not checked.get("image"):
         raise InvalidInput.field("config.image", "is required: the name of a template or an ISO in the pool.")
     if "network" in checked:

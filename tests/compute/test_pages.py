@@ -1,0 +1,37 @@
+"""What pages cost: the same number of queries, however many rows they show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from compute.actor import Actor
+from compute.models import Instance, User
+
+pytestmark = pytest.mark.django_db
+
+
+def test_an_operators_list_asks_for_rights_once(
+    operator: Actor, make: Callable[..., Instance], client: Client, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client.force_login(User.objects.get(pk=operator.user_id))
+
+    def cost() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            answer = client.get("/instances")
+        assert answer.status_code == 200
+        return len(seen)
+
+    make("web-0")
+    client.get("/instances")
+    one = cost()
+    for number in range(1, 6):
+        make(f"web-{number}")
+    assert cost() == one
+    assert b"Stop" in client.get("/instances").content, "an operator may stop what runs"
