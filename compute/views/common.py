@@ -10,10 +10,11 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 
 from compute.actor import Actor
 from compute.api.exception_handler import HTTP_STATUS
-from compute.errors import ComputeError
+from compute.errors import ComputeError, NotFound
 from compute.models import User
 from compute.selectors.access import actor_for
 
@@ -30,7 +31,8 @@ def actor_of(request: HttpRequest) -> Actor:
 
 
 def page(view: View) -> View:
-    """A view for people who are logged in; a ``ComputeError`` becomes a toast or a page that says it."""
+    """A view for people who are logged in. A ``ComputeError`` becomes a toast or a page that says it;
+    a live region whose subject is gone is told to leave."""
 
     @wraps(view)
     @login_required
@@ -40,6 +42,8 @@ def page(view: View) -> View:
         except ComputeError as error:
             if request.headers.get("HX-Request") and request.method != "GET":
                 return toast(error.message, "danger")
+            if request.headers.get("HX-Request") and isinstance(error, NotFound):
+                return _trigger("gone", {"to": reverse("instances")})
             status = HTTP_STATUS.get(error.code, 500)
             return render(request, "error.html", {"message": error.message, "status": status}, status=status)
 
@@ -48,8 +52,13 @@ def page(view: View) -> View:
 
 def toast(text: str, kind: str = "success") -> HttpResponse:
     """No content, but a word to the person who clicked."""
+    return _trigger("toast", {"text": text, "kind": kind})
+
+
+def _trigger(name: str, detail: dict[str, str]) -> HttpResponse:
+    """No content, but an event for the page's script."""
     response = HttpResponse(status=204)
-    response["HX-Trigger"] = json.dumps({"toast": {"text": text, "kind": kind}}, ensure_ascii=True)
+    response["HX-Trigger"] = json.dumps({name: detail}, ensure_ascii=True)
     return response
 
 

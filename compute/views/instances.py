@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.backends.capabilities import ACTION_CAPABILITIES
@@ -179,7 +178,4 @@ def instance_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
     keep = bool(request.POST.get("keep_storage"))
     operation = instance_delete(actor, instance_id, force=True, keep_storage=keep)
-    response = toast(f"{operation.instance_name}: deleting …", "info")
-    if request.POST.get("leave"):
-        response["HX-Redirect"] = reverse("instances")
-    return response
+    return toast(f"{operation.instance_name}: deleting …", "info")

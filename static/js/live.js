@@ -32,13 +32,6 @@
 
   function show(fact) {
     const noun = fact.type.split(".")[0];
-    if (leaving) return;
-    if (fact.type === "instance.deleted" && document.querySelector(`[data-live-id="${fact.data.instance}"]`)) {
-      // The page is about something that is no more.
-      leaving = true;
-      location.assign("/instances");
-      return;
-    }
     document.querySelectorAll("[data-live]").forEach((element) => {
       if (concerns(element, noun, fact.data)) refresh(element);
     });
@@ -85,6 +78,12 @@
     setTimeout(() => box.remove(), kind === "danger" ? 9000 : 4000);
   }
 
+  // What a live region shows is no more: leave its page, once, however many regions hear of it.
+  document.addEventListener("gone", (event) => {
+    if (leaving) return;
+    leaving = true;
+    location.assign(event.detail.to);
+  });
   document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
   document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
   document.addEventListener("DOMContentLoaded", () => {

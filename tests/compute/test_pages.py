@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -35,3 +36,12 @@ def test_an_operators_list_asks_for_rights_once(
         make(f"web-{number}")
     assert cost() == one
     assert b"Stop" in client.get("/instances").content, "an operator may stop what runs"
+
+
+def test_a_live_region_of_what_is_gone_is_told_to_leave(admin: Actor, client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client.force_login(User.objects.get(pk=admin.user_id))
+    path = f"/instances/{uuid.uuid4()}"
+    answer = client.get(f"{path}?part=head", HTTP_HX_REQUEST="true")
+    assert answer.status_code == 204 and "/instances" in answer["HX-Trigger"]
+    assert client.get(path).status_code == 404, "a person who asks for it is told so"
