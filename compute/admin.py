@@ -19,6 +19,7 @@ from compute.models import (
     OperationLog,
     Project,
     RefreshToken,
+    Resource,
     User,
 )
 
@@ -91,11 +92,20 @@ class InstanceAdmin(ReadOnly):
     exclude = ("config",)
 
 
+@admin.register(Resource)
+class ResourceAdmin(ReadOnly):
+    list_display = ("name", "kind", "node", "project", "size_bytes", "updated_at")
+    list_filter = ("kind", "node", "project")
+    search_fields = ("name", "engine_id")
+    # What an engine tells of a volume may hold a password of its driver.
+    exclude = ("data",)
+
+
 @admin.register(Operation)
 class OperationAdmin(ReadOnly):
     list_display = (
         "action",
-        "instance_name",
+        "subject",
         "state",
         "progress",
         "user",
@@ -104,7 +114,7 @@ class OperationAdmin(ReadOnly):
         "error_code",
     )
     list_filter = ("state", "action", "node")
-    search_fields = ("instance_name", "error_message", "request_id")
+    search_fields = ("instance_name", "target", "error_message", "request_id")
     date_hierarchy = "created_at"
     # Parameters may hold what only the engine should see.
     exclude = ("params", "undo_steps")

@@ -22,9 +22,10 @@ from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for, backend_problem
 from compute.backends.types import InstanceInfo, NodeConfig
-from compute.errors import BackendUnavailable, ComputeError, InstanceNotFound
+from compute.errors import BackendTimeout, BackendUnavailable, ComputeError, InstanceNotFound
 from compute.execution.lease import lease_end
 from compute.execution.mirror import instances_gone, instances_observe, instances_observe_complete
+from compute.execution.resources import resources_observe_complete
 from compute.live import usage_dict, usage_write
 from compute.models import Instance, Node
 from compute.selectors.nodes import node_config
@@ -42,6 +43,8 @@ _POLL_EVERY_S = 2.0
 # Bursts (a compose file, a host shutting down) become one write.
 _COALESCE_S = 0.05
 _MANY = 40
+# A pull or a build names its image many times a second.
+_KIND_EVERY_S = 0.3
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.5, 2.0
 _SAMPLE_EVERY_S = 2.0
 
@@ -57,6 +60,7 @@ class NodeWatcher(threading.Thread):
         self.config: NodeConfig = node_config(node)
         self.stopping = threading.Event()
         self._inbox = _Inbox()
+        self._listed_at: dict[str, float] = {}
 
     def stop(self) -> None:
         self.stopping.set()
@@ -126,6 +130,7 @@ class NodeWatcher(threading.Thread):
     def _work_off(self, node: Node, backend: Backend, inbox: _Inbox) -> None:
         batch = inbox.take(timeout_s=0.5)
         close_old_connections()
+        self._list_resources(node, backend, inbox, batch)
         if batch.everything:
             infos = [_detailed(backend, info) for info in backend.instance_list()]
             instances_observe_complete(node, [info for info in infos if info is not None])
@@ -134,6 +139,21 @@ class NodeWatcher(threading.Thread):
             self._reconcile(node, backend, batch.engine_ids)
         elif batch.engine_ids:
             self._reread(node, backend, batch.engine_ids)
+
+    def _list_resources(self, node: Node, backend: Backend, inbox: _Inbox, batch: Batch) -> None:
+        """Images, networks, volumes: a list of each kind that an event named, not too often."""
+        kinds = backend.resource_kinds if batch.everything or batch.listing else batch.kinds
+        for kind in sorted(kinds & backend.resource_kinds):
+            if time.monotonic() - self._listed_at.get(kind, 0.0) < _KIND_EVERY_S and not batch.everything:
+                inbox.resource(kind)
+                continue
+            self._listed_at[kind] = time.monotonic()
+            try:
+                resources_observe_complete(node, kind, backend.resource_list(kind))
+            except (BackendUnavailable, BackendTimeout):
+                raise
+            except ComputeError as error:
+                log.warning("resources_not_listed", node=node.name, kind=kind, reason=error.message)
 
     def _reconcile(self, node: Node, backend: Backend, changed: set[str]) -> None:
         """One list call; details only of what differs from the rows or was named by an event."""
@@ -193,10 +213,11 @@ class Batch:
         self.everything = False
         self.listing = False
         self.engine_ids: set[str] = set()
+        self.kinds: set[str] = set()
         self.lost: ComputeError | None = None
 
     def __bool__(self) -> bool:
-        return bool(self.everything or self.listing or self.engine_ids or self.lost)
+        return bool(self.everything or self.listing or self.engine_ids or self.kinds or self.lost)
 
 
 class _Inbox:
@@ -212,6 +233,11 @@ class _Inbox:
                 self._batch.engine_ids.add(engine_id)
             else:
                 self._batch.listing = True
+            self._condition.notify()
+
+    def resource(self, kind: str) -> None:
+        with self._condition:
+            self._batch.kinds.add(kind)
             self._condition.notify()
 
     def list_all(self) -> None:
@@ -263,7 +289,10 @@ def _read_events(backend: Backend, ended: threading.Event, inbox: _Inbox) -> Non
     reason: ComputeError = BackendUnavailable("The engine closed its event stream.")
     try:
         for event in backend.events(ended, inbox.list_all):
-            inbox.instance(event.engine_id)
+            if event.kind == "instance":
+                inbox.instance(event.engine_id)
+            else:
+                inbox.resource(event.kind)
     except ComputeError as error:
         reason = error
     except Exception:  # outermost frame of the thread: the watcher must hear of it, not hang

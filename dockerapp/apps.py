@@ -15,4 +15,9 @@ class DockerappConfig(AppConfig):
     def ready(self) -> None:
         enabled = settings.LIBGO["docker"]["enabled"]
         reason = "" if enabled else "Docker is switched off in the configuration (docker.enabled)."
-        backend_register("docker", "dockerapp.backend.DockerBackend", disabled_reason=reason)
+        backend_register(
+            "docker",
+            "dockerapp.backend.DockerBackend",
+            disabled_reason=reason,
+            handlers="dockerapp.handlers",
+        )

@@ -22,6 +22,7 @@ from compute.backends.types import (
     NodeConfig,
     NodeInfo,
     Reporter,
+    ResourceInfo,
     Resources,
     UndoStep,
     Usage,
@@ -29,6 +30,9 @@ from compute.backends.types import (
 from compute.states import InstanceState, InstanceType
 from dockerapp.engine import containers, demo, events, host, logs, spec, stats, terminal
 from dockerapp.engine.client import EngineClient
+from dockerapp.engine.images import Images
+from dockerapp.engine.networks import Networks
+from dockerapp.engine.volumes import Volumes
 
 
 class DockerBackend(Backend):
@@ -49,9 +53,15 @@ class DockerBackend(Backend):
         }
     )
 
+    resource_kinds = frozenset({"image", "network", "volume"})
+
     def __init__(self, node: NodeConfig) -> None:
         super().__init__(node)
         self._client = EngineClient(node)
+        # What only Docker has, each noun a facet of its own; the app's services and handlers use them.
+        self.images = Images(self._client)
+        self.networks = Networks(self._client)
+        self.volumes = Volumes(self._client)
         self._usage = stats.UsageReader(self._client)
 
     def close(self) -> None:
@@ -136,6 +146,10 @@ class DockerBackend(Backend):
 
     def demo_image_make(self, report: Reporter) -> str:
         return demo.demo_image_make(self._client, report)
+
+    def resource_list(self, kind: str) -> list[ResourceInfo]:
+        listed = {"image": self.images.list, "network": self.networks.list, "volume": self.volumes.list}
+        return listed[kind]() if kind in listed else super().resource_list(kind)
 
     def network_list(self) -> list[HostNetwork]:
         return host.network_list(self._client)

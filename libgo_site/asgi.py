@@ -12,12 +12,13 @@ from channels.routing import ProtocolTypeRouter, URLRouter
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "libgo_site.settings.prod")
 
 from libgo_site.wsgi import application as wsgi_application  # noqa: E402, I001
+from compute.api.transfers import TransferMiddleware  # noqa: E402
 from compute.api.waiting import WaitMiddleware  # noqa: E402
 from compute.routing import websocket_urlpatterns  # noqa: E402
 
 application = ProtocolTypeRouter(
     {
-        "http": WaitMiddleware(WSGIMiddleware(wsgi_application, workers=16)),
+        "http": TransferMiddleware(WaitMiddleware(WSGIMiddleware(wsgi_application, workers=16))),
         "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
     }
 )

@@ -15,13 +15,16 @@ from rest_framework.views import APIView
 from compute.actor import Actor
 from compute.api.authentication import request_actor
 from compute.api.renderers import dumps
+from compute.api.transfers import Download, Upload, transfer_leave
+from compute.api.waiting import WAIT_HEADER
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.models import Operation
 from compute.selectors.operations import operation_dict
 from compute.selectors.page import Page
 
-WAIT_HEADER = "X-LibGo-Wait"
 WAIT_MAX_S = 60
+# How long an answer to short work is held when the client does not say.
+SHORT_WORK_S = 30
 _INT_MAX = 2**62
 
 Parse = Callable[[str, str], Any]
@@ -125,19 +128,40 @@ class ApiView(APIView):
         return self.answer(data)
 
     def answer_operation(
-        self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int = 200
+        self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int | str = 200
     ) -> Response:
         """202 with the operation; held by the ASGI layer until it ends if the client waits."""
         body: dict[str, Any] = {"operation": operation_dict(operation)}
         if instance is not None:
             body["instance"] = instance
+        return self._held(operation, body, ends_as, 0)
+
+    def answer_result(self, operation: Operation, *, ends_as: int = 200) -> Response:
+        """For short work: held until it ends unless the client says ``wait=0``; the body is then the
+        operation's result, with the operation in it."""
+        body = {"operation": operation_dict(operation)}
+        return self._held(operation, body, f"{ends_as}+result", SHORT_WORK_S)
+
+    def answer_download(self, download: Download, headers: Mapping[str, str]) -> HttpResponse:
+        """An answer whose body streams from where ``download`` opens it."""
+        private = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
+        return HttpResponse(headers={**private, **headers, **transfer_leave(download)})
+
+    def answer_upload(self, upload: Upload) -> HttpResponse:
+        """Let the body of the request stream into ``upload``, which makes the answer. The route must
+        be announced with ``upload_route``."""
+        return HttpResponse(headers=transfer_leave(upload))
+
+    def _held(
+        self, operation: Operation, body: Mapping[str, Any], ends_as: int | str, default: float
+    ) -> Response:
         response = Response(body, status=202, headers={"Location": f"/api/v1/operations/{operation.pk}"})
-        seconds = self.wait_seconds()
+        seconds = self.wait_seconds(default)
         if seconds:
             response[WAIT_HEADER] = f"{operation.pk} {seconds} {ends_as}"
         return response
 
-    def wait_seconds(self) -> float:
+    def wait_seconds(self, default: float = 0) -> float:
         """From ``?wait=`` or ``Prefer: wait=`` (RFC 7240), 0 to 60."""
         given = self.request.query_params.get("wait")
         if given is None:
@@ -146,7 +170,7 @@ class ApiView(APIView):
                 if name == "wait":
                     given = value
         if given is None:
-            return 0
+            return default
         try:
             seconds = float(given)
         except ValueError:

@@ -10,8 +10,9 @@ from rest_framework.response import Response
 
 from compute.api import serializers as s
 from compute.api.account_views import _listing
-from compute.api.base import PAGING, WAIT_HEADER, WAIT_MAX_S, ApiView, Parse, text, whole
+from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, text, whole
 from compute.api.schema import api
+from compute.api.waiting import WAIT_HEADER
 from compute.errors import InvalidInput
 from compute.selectors import nodes as nodes_read
 from compute.selectors.events import events_page

@@ -127,6 +127,7 @@ class OperationShape(Base[Any]):
     step = s.CharField()
     instance = s.UUIDField(allow_null=True)
     instance_name = s.CharField()
+    target = s.CharField(help_text="What it works on when that is no instance.")
     node = s.UUIDField(allow_null=True)
     project = s.UUIDField(allow_null=True)
     user = s.CharField(allow_null=True)

@@ -13,11 +13,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import orjson
 from django.db import close_old_connections
 
-from compute.api.base import WAIT_HEADER
 from compute.api.exception_handler import HTTP_STATUS, error_body
+from compute.api.renderers import dumps
 from compute.errors import InstanceNotFound
 from compute.models import Instance, Operation
 from compute.selectors.instances import instance_dict
@@ -27,6 +26,7 @@ from compute.states import ACTIVE_OPERATION_STATES, OperationState
 Message = MutableMapping[str, Any]
 App = Callable[[Any, Any, Any], Awaitable[None]]
 
+WAIT_HEADER = "X-LibGo-Wait"
 _HEADER = WAIT_HEADER.lower().encode()
 _FIRST_LOOK_S, _SLOWEST_LOOK_S = 0.04, 0.25
 _threads = ThreadPoolExecutor(4, thread_name_prefix="wait")
@@ -58,7 +58,8 @@ class WaitMiddleware:
         start, bodies = held[0], held[1:]
         wanted = _wanted(start)
         assert wanted is not None
-        outcome = await _outcome_within(*wanted)
+        found = await outcome_within(*wanted)
+        outcome = None if found is None else (found[0], dumps(found[1]))
         headers = [(name, value) for name, value in start["headers"] if name.lower() != _HEADER]
         if outcome is None:
             await send({**start, "headers": headers})
@@ -80,8 +81,12 @@ def _wanted(start: Message) -> tuple[str, float, str] | None:
     return None
 
 
-async def _outcome_within(operation_id: str, seconds: float, ends_as: str) -> tuple[int, bytes] | None:
-    """Status and body once the operation is over; None when the time is."""
+async def outcome_within(
+    operation_id: str, seconds: float, ends_as: str
+) -> tuple[int, dict[str, Any]] | None:
+    """Status and body once the operation is over; None when the time is. ``ends_as`` is the status of
+    a good end; with ``+result`` behind it the body is the operation's result, with the operation in
+    it; ``operation`` gives the bare operation however it ended."""
     loop, deadline, pause = asyncio.get_running_loop(), time.monotonic() + seconds, _FIRST_LOOK_S
     while True:
         outcome = await loop.run_in_executor(_threads, _outcome, operation_id, ends_as)
@@ -91,26 +96,29 @@ async def _outcome_within(operation_id: str, seconds: float, ends_as: str) -> tu
         pause = min(pause * 1.5, _SLOWEST_LOOK_S)
 
 
-def _outcome(operation_id: str, ends_as: str) -> tuple[int, bytes] | None:
+def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | None:
     close_old_connections()
     operation = Operation.objects.select_related("user").filter(pk=operation_id).first()
     if operation is None or operation.state in ACTIVE_OPERATION_STATES:
         return None
     if ends_as == "operation":
-        return 200, orjson.dumps(operation_dict(operation), default=str)
+        return 200, operation_dict(operation)
     if operation.state != OperationState.SUCCEEDED:
         return _bad_end(operation)
+    status, _, shape = ends_as.partition("+")
     body: dict[str, Any] = {"operation": operation_dict(operation)}
+    if shape == "result":
+        return int(status), {**operation.result, **body}
     row = Instance.objects.filter(pk=operation.instance_uid).first()
     if row is not None:
         try:
             body["instance"] = instance_dict(row)
         except InstanceNotFound:
             body.pop("instance", None)
-    return int(ends_as), orjson.dumps(body, default=str)
+    return int(status), body
 
 
-def _bad_end(operation: Operation) -> tuple[int, bytes]:
+def _bad_end(operation: Operation) -> tuple[int, dict[str, Any]]:
     code = operation.error_code or "INTERNAL"
     details = {**operation.error_details, "operation": str(operation.pk)}
-    return HTTP_STATUS.get(code, 500), orjson.dumps(error_body(code, operation.error_message, details))
+    return HTTP_STATUS.get(code, 500), error_body(code, operation.error_message, details)

@@ -32,6 +32,7 @@ from compute.backends.types import (
     NodeConfig,
     NodeInfo,
     Reporter,
+    ResourceInfo,
     Resources,
     UndoStep,
     Usage,
@@ -47,6 +48,8 @@ class Backend(ABC):
     title: ClassVar[str]
     supported_types: ClassVar[frozenset[InstanceType]]
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    # What else the engine has that is mirrored; ``resource_list`` answers for each of them.
+    resource_kinds: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -200,6 +203,10 @@ class Backend(ABC):
         """Make the small demonstration image without a registry, unless it is there; returns the
         name that goes into ``config.image``."""
         raise self._unsupported(Capability.IMAGE)
+
+    def resource_list(self, kind: str) -> list[ResourceInfo]:
+        """Every resource of one of ``resource_kinds``, complete, or an error; by few engine calls."""
+        raise OperationNotSupported(f"The {self.title} backend has no {kind}s.", capability=kind)
 
     def network_list(self) -> list[HostNetwork]:
         """What instances can be attached to."""

@@ -20,11 +20,15 @@ ENTRY_POINT_GROUP = "libgo.backends"
 
 @dataclass(frozen=True)
 class Registration:
-    """``disabled_reason`` is set for a backend that the site's configuration switched off."""
+    """``disabled_reason`` is set for a backend that the site's configuration switched off. The rest
+    are dotted paths of what else its app brings, imported on first use: ``handlers`` is a module whose
+    ``HANDLERS`` carry out the app's own actions, ``guard`` a function as in ``services/guards.py``."""
 
     name: str
     dotted_path: str
     disabled_reason: str = ""
+    handlers: str = ""
+    guard: str = ""
 
 
 _registrations: dict[str, Registration] = {}
@@ -32,9 +36,20 @@ _instances: dict[str, tuple[NodeConfig, Backend]] = {}
 _lock = threading.Lock()
 
 
-def backend_register(name: str, dotted_path: str, *, disabled_reason: str = "") -> None:
-    """Announce a backend. ``dotted_path`` is ``package.module.Class``; it is not imported yet."""
-    _registrations[name] = Registration(name, dotted_path, disabled_reason)
+def backend_register(name: str, dotted_path: str, **more: str) -> None:
+    """Announce a backend. ``dotted_path`` is ``package.module.Class``; it is not imported yet. ``more``
+    are further fields of :class:`Registration`."""
+    _registrations[name] = Registration(name, dotted_path, **more)
+
+
+def backend_registrations() -> list[Registration]:
+    """All announced backends, by name."""
+    return [_registrations[name] for name in backend_names()]
+
+
+def backend_guard(name: str) -> str:
+    """The dotted path of the backend's configuration guard; empty without one."""
+    return _registrations[name].guard if name in _registrations else ""
 
 
 def backend_register_entry_points() -> None:

@@ -114,6 +114,7 @@ class InstanceInfo:
     state: InstanceState
     status: str
     image: str = ""
+    image_id: str = ""
     health: str = ""
     instance_id: str = ""
     operation_id: str = ""
@@ -188,16 +189,35 @@ class LogLine:
 
 
 @dataclass(frozen=True)
+class ResourceInfo:
+    """Something of an engine that is no instance: an image, a network, a volume ...
+
+    ``engine_id`` is unique among its kind on the node. ``project_id`` is the mark that LibGo wrote
+    when it made it, empty for what has none. ``data`` is the rest of its public shape, JSON.
+    """
+
+    kind: str
+    engine_id: str
+    name: str
+    project_id: str = ""
+    size_bytes: int | None = None
+    created_at: datetime | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class EngineEvent:
     """A hint that the instance should be read again; it never carries truth by itself.
 
-    ``engine_id`` empty means "list everything". ``action`` and ``details`` are for the event log.
+    ``engine_id`` empty means "list everything". ``kind`` other than ``instance`` names a kind of
+    resource that should be listed again. ``action`` and ``details`` are for the event log.
     """
 
     engine_id: str
     action: str = ""
     timestamp: datetime | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "instance"
 
 
 @dataclass(frozen=True)

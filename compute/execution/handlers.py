@@ -6,11 +6,13 @@ the runner undoes, records and closes. Apps add their own actions with ``handler
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from compute.backends.base import Backend
+from compute.backends.registry import backend_registrations
 from compute.backends.types import InstanceSpec, Resources
 from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
@@ -34,6 +36,8 @@ class Work:
     node: Node
     backend: Backend
     report: OperationReporter
+    # What came with the request, of an operation that the web process carries out itself.
+    body: Iterable[bytes] = ()
 
     @property
     def instance(self) -> Instance:
@@ -58,6 +62,12 @@ def handler_register(action: str, handler: Handler) -> None:
 
 
 def handler_for(action: str) -> Handler | None:
+    """Who carries out ``action``. The handlers of an app are imported when an action is met that
+    nobody knows yet, so its engine library costs only the workers."""
+    if action not in _handlers:
+        for registration in backend_registrations():
+            if registration.handlers and not registration.disabled_reason:
+                _handlers.update(importlib.import_module(registration.handlers).HANDLERS)
     return _handlers.get(action)
 
 

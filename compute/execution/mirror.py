@@ -164,6 +164,7 @@ def _observed(info: InstanceInfo) -> dict[str, Any]:
         "status": info.status[:255],
         "health": info.health[:32],
         "image": info.image[:500],
+        "image_id": info.image_id[:128],
         "cpu_cores": info.cpu_cores,
         "memory_bytes": info.memory_bytes,
         "storage_bytes": info.storage_bytes,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -57,12 +58,17 @@ def operation_execute(operation_id: str) -> bool:
     return True
 
 
-def _run(operation: Operation) -> None:
+def operation_carry_out(operation: Operation, body: Iterable[bytes]) -> None:
+    """Run one that this process claimed when it was asked for: ``body`` is its input."""
+    _run(operation, body)
+
+
+def _run(operation: Operation, body: Iterable[bytes] = ()) -> None:
     lost = heartbeat.hold(operation)
     report = OperationReporter(operation, lost)
     _tell(operation, "operation.running")
     try:
-        work = _work(operation, report)
+        work = _work(operation, report, body)
         _handle(work)
     except OperationInterrupted:
         # Another process owns it now and undoes what this one recorded.
@@ -73,10 +79,10 @@ def _run(operation: Operation) -> None:
         heartbeat.release(operation)
 
 
-def _work(operation: Operation, report: OperationReporter) -> Work:
+def _work(operation: Operation, report: OperationReporter, body: Iterable[bytes]) -> Work:
     if operation.node is None:
         raise BackendUnavailable("The node of this operation was removed.")
-    return Work(operation, operation.node, backend_for(node_config(operation.node)), report)
+    return Work(operation, operation.node, backend_for(node_config(operation.node)), report, body)
 
 
 def _handle(work: Work) -> None:
@@ -161,7 +167,7 @@ def _close(operation: Operation, state: OperationState, columns: dict[str, Any])
     audit(
         actor,
         operation.action,
-        operation.instance_name,
+        operation.subject,
         target_uid=operation.instance_uid,
         result=operation.error_code or str(state),
         details={"operation": str(operation.pk)},

@@ -6,6 +6,7 @@ from compute.models.instance import Instance
 from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
 from compute.models.project import Membership, Project
+from compute.models.resource import Resource
 
 __all__ = [
     "AuditEvent",
@@ -18,5 +19,6 @@ __all__ = [
     "OperationLog",
     "Project",
     "RefreshToken",
+    "Resource",
     "User",
 ]

@@ -27,6 +27,8 @@ class Instance(models.Model):
     status = models.CharField(max_length=255, blank=True, editable=False)
     health = models.CharField(max_length=32, blank=True, editable=False)
     image = models.CharField(max_length=500, blank=True, editable=False)
+    # What the image's name meant when it was made, where the engine tells.
+    image_id = models.CharField(max_length=128, blank=True, editable=False)
     config = models.JSONField(default=dict, editable=False)
     cpu_cores = models.FloatField(null=True, editable=False)
     memory_bytes = models.PositiveBigIntegerField(null=True, editable=False)

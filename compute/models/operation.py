@@ -33,6 +33,8 @@ class Operation(models.Model):
     # These stay when the instance is gone.
     instance_uid = models.UUIDField(null=True, db_index=True)
     instance_name = models.CharField(max_length=255, blank=True)
+    # What it works on when that is no instance: an image, a network, a stack ...
+    target = models.CharField(max_length=255, blank=True)
     node = models.ForeignKey(Node, null=True, on_delete=models.SET_NULL, related_name="operations")
     project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="operations")
     user = models.ForeignKey(
@@ -74,7 +76,12 @@ class Operation(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.instance_name}".strip()
+        return f"{self.action} {self.subject}".strip()
+
+    @property
+    def subject(self) -> str:
+        """The name of what it works on."""
+        return self.instance_name or self.target
 
 
 class OperationLog(models.Model):

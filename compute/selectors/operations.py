@@ -71,6 +71,7 @@ def operation_dict(row: Operation) -> dict[str, Any]:
         "step": row.step,
         "instance": None if row.instance_uid is None else str(row.instance_uid),
         "instance_name": row.instance_name,
+        "target": row.target,
         "node": None if row.node_id is None else str(row.node_id),
         "project": None if row.project_id is None else str(row.project_id),
         "user": row.user.get_username() if row.user else None,

@@ -23,23 +23,23 @@ from compute.errors import (
     InvalidInput,
     InvalidState,
     NameConflict,
-    NotFound,
     OperationNotSupported,
     PolicyDenied,
 )
 from compute.events import Fact, event_publish
 from compute.execution.mirror import instance_reread
 from compute.live import usage_dict, usage_recent
-from compute.models import Instance, Node, Operation, Project
-from compute.selectors.access import permission_require, visible
-from compute.selectors.identity import by_id_or_name
+from compute.models import Instance, Node, Operation
+from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
+from compute.services.guards import config_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, name_check, resources_check
 from compute.services.limits import limits_check, limits_lock
 from compute.services.nodes import node_pick, node_require
 from compute.services.operations import Intent, operation_submit
+from compute.services.projects import project_for
 from compute.states import (
     ACTION_PERMISSIONS,
     ACTIVE_OPERATION_STATES,
@@ -73,7 +73,7 @@ def instance_create(
     earlier = idempotency_lookup(actor, idempotency)
     if earlier is not None:
         return earlier
-    project = _project(actor, body.project)
+    project = project_for(actor, body.project)
     permission_require(actor, Permission.CREATE, project.pk)
     name = name_check(body.name)
     resources = resources_check(body.resources)
@@ -85,6 +85,7 @@ def instance_create(
     config = backend_class(node.backend).config_validate(
         _config_with_networks(body), allow_root_equivalent=actor.is_admin
     )
+    config = config_guarded(actor, project, node, config)
     params = {
         "config": config,
         "resources": asdict(resources),
@@ -217,17 +218,6 @@ def instance_logs(actor: Actor, id_or_name: str | uuid.UUID, query: LogQuery) ->
     if not instance.engine_id:
         return []
     return backend_for(node_config(instance.node)).logs_read(instance.engine_id, query)
-
-
-def _project(actor: Actor, wanted: str | None) -> Project:
-    rows = visible(actor, Project.objects.all(), "pk")
-    if wanted is None:
-        found = rows.filter(is_default=True).first() or rows.first()
-    else:
-        found = rows.filter(by_id_or_name(wanted)).first()
-    if found is None:
-        raise NotFound("There is no such project, or you are not a member of any.", project=wanted)
-    return found
 
 
 def _type(wanted: str | None, node: Node) -> InstanceType:

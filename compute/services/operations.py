@@ -16,7 +16,8 @@ from compute.actor import Actor
 from compute.audit import audit
 from compute.errors import InstanceBusy, InvalidState
 from compute.events import Fact, event_publish
-from compute.models import Instance, Node, Operation
+from compute.execution.lease import operation_claim
+from compute.models import Instance, Node, Operation, Project
 from compute.selectors.access import permission_require
 from compute.selectors.operations import operation_get
 from compute.states import (
@@ -33,13 +34,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class Intent:
-    """What an operation will be."""
+    """What an operation will be. Without an instance, ``target`` names what it works on and
+    ``project`` whose it is. ``here``: the calling process carries it out itself, because the body of
+    the request that asks for it is its input; no bell is rung."""
 
     action: str
     node: Node
     instance: Instance | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     may_cancel: bool = False
+    target: str = ""
+    project: Project | None = None
+    here: bool = False
 
 
 def operation_submit(actor: Actor, intent: Intent) -> Operation:
@@ -56,7 +62,8 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
                 instance=instance,
                 instance_uid=instance.pk if instance else None,
                 instance_name=instance.name if instance else "",
-                project_id=instance.project_id if instance else None,
+                target=intent.target[:255],
+                project_id=instance.project_id if instance else intent.project and intent.project.pk,
                 user_id=actor.user_id,
                 request_id=actor.request_id[:64],
                 params=dict(intent.params),
@@ -70,6 +77,9 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
     event_publish(
         Fact("operation.queued", f"{operation} was asked for.", operation=operation, username=actor.username)
     )
+    if intent.here:
+        # Ours from birth: the lease runs from now on, so the sweeper finds it if this process is lost.
+        return operation_claim(str(operation.pk)) or operation
     transaction.on_commit(lambda: _ring(str(operation.pk)))
     return operation
 

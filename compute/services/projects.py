@@ -46,6 +46,19 @@ def project_get(actor: Actor, id_or_name: str | uuid.UUID) -> Project:
     return found
 
 
+def project_for(actor: Actor, wanted: str | None) -> Project:
+    """Whose a new thing will be: the project asked for, else the default one, else one's first. Raises
+    ``NotFound``."""
+    rows = visible(actor, Project.objects.all(), "pk")
+    if wanted is None:
+        found = rows.filter(is_default=True).first() or rows.first()
+    else:
+        found = rows.filter(by_id_or_name(wanted)).first()
+    if found is None:
+        raise NotFound("There is no such project, or you are not a member of any.", project=wanted)
+    return found
+
+
 def project_create(actor: Actor, given: Mapping[str, Any]) -> Project:
     admin_require(actor)
     name = name_check(given.get("name"))

@@ -18,13 +18,16 @@ from dockerapp.engine.errors import engine_errors
 # What happens inside a container changes nothing that the mirror shows.
 _NOISE = ("exec_", "attach", "detach", "resize", "top", "archive-path", "extract-to-dir", "export")
 
+# Events of images, networks and volumes after which their lists are the same.
+_UNCHANGED = ("mount", "unmount", "push", "save")
+
 
 def events_follow(
     client: EngineClient, stop: threading.Event, ready: Callable[[], None]
 ) -> Iterator[EngineEvent]:
     """Until ``stop`` or the loss of the engine, which raises ``BackendUnavailable``."""
     with engine_errors(client.node.name):
-        stream = client.api.events(decode=True, filters={"type": ["container", "network"]})
+        stream = client.api.events(decode=True, filters={"type": ["container", "network", "image", "volume"]})
         over = threading.Event()
         closer = threading.Thread(target=_close_when, args=(stream, stop, over), daemon=True)
         closer.start()
@@ -55,17 +58,21 @@ def _close_when(stream: CancellableStream, stop: threading.Event, over: threadin
 
 
 def event_parse(raw: Mapping[str, Any]) -> EngineEvent | None:
-    """The container an event is about; None for noise."""
-    action, kind = str(raw.get("Action", "")), raw.get("Type")
+    """What an event is about: a container, or a kind of thing to list again; None for noise."""
+    action, kind = str(raw.get("Action", "")), str(raw.get("Type", ""))
     actor = raw.get("Actor") or {}
     if action.startswith(_NOISE):
         return None
+    at = raw.get("timeNano")
+    stamp = datetime.fromtimestamp(int(at) / 1e9, timezone.utc) if at else None
+    action = action.partition(":")[0]
     if kind == "container":
         engine_id = str(actor.get("ID", ""))
     else:
-        engine_id = str((actor.get("Attributes") or {}).get("container", ""))
-    if not engine_id:
-        return None
-    at = raw.get("timeNano")
-    stamp = datetime.fromtimestamp(int(at) / 1e9, timezone.utc) if at else None
-    return EngineEvent(engine_id, action.partition(":")[0], stamp)
+        # Who joins or leaves a network is a change of the container, not of the network.
+        engine_id = str((actor.get("Attributes") or {}).get("container", "")) if kind == "network" else ""
+    if engine_id:
+        return EngineEvent(engine_id, action, stamp)
+    if kind in ("image", "network", "volume") and action not in _UNCHANGED:
+        return EngineEvent(str(actor.get("ID", "")), action, stamp, kind=kind)
+    return None

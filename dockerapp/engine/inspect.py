@@ -41,7 +41,6 @@ def summary_info(row: Mapping[str, Any]) -> InstanceInfo:
     health = _HEALTH.search(said)
     labels = dict(row.get("Labels") or {})
     networks = (row.get("NetworkSettings") or {}).get("Networks") or {}
-    created = row.get("Created")
     return InstanceInfo(
         engine_id=str(row["Id"]),
         name=_name(as_list(row.get("Names"))),
@@ -49,11 +48,12 @@ def summary_info(row: Mapping[str, Any]) -> InstanceInfo:
         state=_STATES.get(word, InstanceState.UNKNOWN),
         status=_status(word, int(code[1]) if code else 0, ""),
         image=str(row.get("Image", "")),
+        image_id=str(row.get("ImageID", "")),
         health=health[1] if health else "",
         networks=_networks(networks),
         storage=_storage(as_list(row.get("Mounts"))),
         ports=tuple(_listed_port(port) for port in as_list(row.get("Ports"))),
-        created_at=datetime.fromtimestamp(int(created), timezone.utc) if created else None,
+        created_at=unix_time(row.get("Created")),
         **_marks(labels),
     )
 
@@ -72,6 +72,7 @@ def inspect_info(doc: Mapping[str, Any]) -> InstanceInfo:
         state=_STATES.get(word, InstanceState.UNKNOWN),
         status=_status(word, int(state.get("ExitCode") or 0), str(state.get("Error") or ""), state),
         image=str(config.get("Image", "")),
+        image_id=str(doc.get("Image", "")),
         health=_health(state),
         config=_config(config, host),
         cpu_cores=_cpu_cores(host),
@@ -84,6 +85,11 @@ def inspect_info(doc: Mapping[str, Any]) -> InstanceInfo:
         finished_at=time_parse(state.get("FinishedAt")),
         **_marks(dict(config.get("Labels") or {})),
     )
+
+
+def unix_time(seconds: Any) -> datetime | None:
+    """The engine's seconds since 1970; 0 and null mean that it does not know."""
+    return datetime.fromtimestamp(int(seconds), timezone.utc) if seconds else None
 
 
 def time_parse(text: Any) -> datetime | None:

@@ -98,6 +98,9 @@ def _start_libvirt() -> list[int]:
         with contextlib.suppress(OSError, ValueError):
             started.append(int(pidfile.read_text()))
     _until(libvirt_runs)
+    # The first question makes it examine every emulator, which takes longer than anyone's deadline.
+    with contextlib.suppress(subprocess.TimeoutExpired, OSError):
+        subprocess.run([str(_which("virsh")), "domcapabilities"], capture_output=True, timeout=120)
     return started
 
 

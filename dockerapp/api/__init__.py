@@ -1,0 +1,1 @@
+"""``/api/v1/docker``: requests into service calls, rows into answers."""
