@@ -5,16 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.db import connection
 
 from compute import watcher
-from compute.backends.fake import FakeEngine
-from compute.backends.types import InstanceInfo
+from compute.backends.fake import FakeBackend, FakeEngine
+from compute.backends.types import EngineEvent, InstanceInfo, ResourceInfo
 from compute.errors import BackendUnavailable
-from compute.models import Instance, Node, Project
+from compute.models import Instance, Node, Project, Resource
 from compute.states import InstanceState, InstanceType
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -29,6 +30,12 @@ def _until(true: Callable[[], Any], what: str, within_s: float = 5.0) -> None:
 
 @pytest.fixture
 def watching(project: Project, fake_node: Node) -> Iterator[None]:
+    with _watching(fake_node):
+        yield
+
+
+@contextmanager
+def _watching(fake_node: Node) -> Iterator[None]:
     stopping = threading.Event()
 
     def run() -> None:
@@ -82,3 +89,17 @@ def test_a_second_watcher_waits_for_the_lease(watching: None, fake_node: Node) -
     other = watcher.NodeWatcher(fake_node)
     Node.objects.filter(pk=fake_node.pk).update(watcher="another:1")
     assert other._lease_take() is False
+
+
+def test_images_networks_and_volumes_are_listed_on_connect_and_when_an_event_names_them(
+    monkeypatch: pytest.MonkeyPatch, project: Project, fake_node: Node, engine: FakeEngine
+) -> None:
+    held = [ResourceInfo("volume", "a", "a")]
+    monkeypatch.setattr(FakeBackend, "resource_kinds", frozenset({"volume"}))
+    monkeypatch.setattr(FakeBackend, "resource_list", lambda backend, kind: list(held))
+    with _watching(fake_node):
+        _until(lambda: Resource.objects.filter(name="a").exists(), "listed on connect", 1.5)
+        held.append(ResourceInfo("volume", "b", "b"))
+        for subscriber in engine.subscribers:
+            subscriber.put(EngineEvent("b", "create", kind="volume"))
+        _until(lambda: Resource.objects.filter(name="b").exists(), "listed after the event", 1.5)
