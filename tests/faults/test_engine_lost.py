@@ -7,65 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
+from tests.engines import PrivateEngine
 from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
-
-
-class PrivateEngine:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.socket = folder / "docker.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.socket}"
-
-    def start(self) -> None:
-        (self.folder / "pid").unlink(missing_ok=True)
-        command = [
-            "unshare",
-            "--net",
-            "dockerd",
-            "--host",
-            self.url,
-            "--data-root",
-            str(self.folder / "root"),
-        ]
-        command += ["--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid")]
-        command += ["--bridge", "none", "--iptables=false", "--live-restore"]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(self.socket.exists, "the private engine starts", 30)
-        until(self._answers, "the private engine answers", 30)
-
-    def stop(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-            self.process.wait(30)
-
-    def close(self) -> None:
-        """Stop it, and take away the mount that a daemon leaves on its data folder."""
-        self.stop()
-        subprocess.run(["umount", "--lazy", str(self.folder / "root")], check=False, capture_output=True)
-
-    def _answers(self) -> bool:
-        done = subprocess.run(
-            ["curl", "-s", "--max-time", "2", "--unix-socket", str(self.socket), "http://d/_ping"],
-            capture_output=True,
-            check=False,
-        )
-        return done.stdout == b"OK"
 
 
 @pytest.fixture(scope="module")
