@@ -64,6 +64,15 @@ def _amount(value: Any) -> float:
     return float(value)
 
 
+def _words(value: Any) -> list[str]:
+    """A list, or its words with commas between them."""
+    given = value if isinstance(value, list) else str(value).split(",")
+    words = [str(word).strip() for word in given if not isinstance(word, (Mapping, list))]
+    if isinstance(value, Mapping) or len(words) != len(given) or any(" " in word for word in words):
+        raise ValueError("a list of names, or names with commas between them")
+    return [word for word in words if word]
+
+
 def _one_of(*words: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if str(value) not in words:
@@ -97,6 +106,7 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("connectionTimeout", "connection_timeout_s", _duration, 2.0),
         _Key("maxRetries", "max_retries", _count, 2),
         _Key("retryDelay", "retry_delay_s", _duration, 0.2),
+        _Key("allowedRegistries", "allowed_registries", _words, ["*"]),
     ],
     "libvirt": [
         _Key("enabled", "enabled", _boolean, True),

@@ -53,6 +53,12 @@ def test_the_environment_wins(tmp_path: Path) -> None:
     assert config["compute"]["resource_limits"]["max_instances"] == 7  # type: ignore[index]
 
 
+@pytest.mark.parametrize("text", ["[docker.io, '*.example.com']", "docker.io, *.example.com"])
+def test_registries_are_a_list_or_words_with_commas(tmp_path: Path, text: str) -> None:
+    config = _load(tmp_path, f"docker:\n  allowedRegistries: {text}\n")
+    assert config["docker"]["allowed_registries"] == ["docker.io", "*.example.com"]
+
+
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
@@ -62,6 +68,7 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ("docker:\n  enabled: perhaps\n", ":2:", "true or false"),
         ("libvirt:\n  virtType: xen\n", ":2:", "auto | kvm | qemu"),
         ("compute:\n  resourceLimits:\n    maxInstances: -1\n", ":3:", "whole number"),
+        ("docker:\n  allowedRegistries: {a: b}\n", ":2:", "a list of names"),
         ("docker: [1, 2]\n", ":1:", "must hold keys"),
         ("docker:\n  enabled: [\n", ":3:", "YAML"),
         ("- a\n", "", "must hold sections"),
