@@ -18,11 +18,15 @@ from compute.models import Instance
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
+from compute.services.guards import content_guarded
 from compute.services.nodes import node_require
 from compute.states import InstanceState, Permission
 
 # A shell that most images have; bash where it is there.
 _SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
+
+# What lets a person act inside an instance, not only read what it says.
+_INSIDE = (Capability.EXEC, Capability.CONSOLE)
 
 
 async def logs_open(actor: Actor, instance_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
@@ -70,6 +74,8 @@ def _resolved(actor: Actor, instance_id: str, capability: Capability) -> tuple[I
             f"The node {instance.node.name} cannot do this ({capability}).", capability=str(capability)
         )
     node_require(instance.node)
+    if capability in _INSIDE:
+        content_guarded(actor, instance)
     return instance, backend_for(node_config(instance.node))
 
 

@@ -20,4 +20,5 @@ class DockerappConfig(AppConfig):
             "dockerapp.backend.DockerBackend",
             disabled_reason=reason,
             handlers="dockerapp.handlers",
+            content_guard="dockerapp.services.policy.container_content_policy",
         )

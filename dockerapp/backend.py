@@ -28,8 +28,9 @@ from compute.backends.types import (
     Usage,
 )
 from compute.states import InstanceState, InstanceType
-from dockerapp.engine import containers, demo, events, host, logs, spec, stats, terminal
+from dockerapp.engine import demo, events, host, lifecycle, logs, spec, stats, terminal
 from dockerapp.engine.client import EngineClient
+from dockerapp.engine.containers import Containers
 from dockerapp.engine.images import Images
 from dockerapp.engine.networks import Networks
 from dockerapp.engine.volumes import Volumes
@@ -59,6 +60,7 @@ class DockerBackend(Backend):
         super().__init__(node)
         self._client = EngineClient(node)
         # What only Docker has, each noun a facet of its own; the app's services and handlers use them.
+        self.containers = Containers(self._client)
         self.images = Images(self._client)
         self.networks = Networks(self._client)
         self.volumes = Volumes(self._client)
@@ -75,47 +77,47 @@ class DockerBackend(Backend):
         return host.node_info(self._client, self.capabilities)
 
     def instance_list(self) -> list[InstanceInfo]:
-        return containers.container_list(self._client)
+        return lifecycle.container_list(self._client)
 
     def instance_get(self, engine_id: str) -> InstanceInfo:
-        return containers.container_get(self._client, engine_id)
+        return lifecycle.container_get(self._client, engine_id)
 
     def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
-        return containers.container_create(self._client, spec, report)
+        return lifecycle.container_create(self._client, spec, report)
 
     def instance_update(self, engine_id: str, resources: Resources, report: Reporter) -> InstanceInfo:
         report.progress(30, "Changing the limits")
-        return containers.container_update(self._client, engine_id, resources)
+        return lifecycle.container_update(self._client, engine_id, resources)
 
     def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
         return frozenset()
 
     def instance_delete(self, engine_id: str, *, keep_storage: bool, report: Reporter) -> None:
         report.progress(30, "Removing the container")
-        containers.container_remove(self._client, engine_id, volumes=not keep_storage)
+        lifecycle.container_remove(self._client, engine_id, volumes=not keep_storage)
 
     def instance_start(self, engine_id: str, report: Reporter) -> None:
         report.progress(30, "Starting the container")
-        if containers.container_get(self._client, engine_id).state == InstanceState.PAUSED:
-            containers.container_pause(self._client, engine_id, paused=False)
-        containers.container_start(self._client, engine_id)
+        if lifecycle.container_get(self._client, engine_id).state == InstanceState.PAUSED:
+            lifecycle.container_pause(self._client, engine_id, paused=False)
+        lifecycle.container_start(self._client, engine_id)
 
     def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
         report.progress(30, "Killing it" if force else f"Asking it to stop, for up to {timeout_s:g} s")
-        containers.container_stop(self._client, engine_id, timeout_s, force)
+        lifecycle.container_stop(self._client, engine_id, timeout_s, force)
 
     def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
         report.progress(30, "Restarting the container")
-        containers.container_restart(self._client, engine_id, timeout_s)
+        lifecycle.container_restart(self._client, engine_id, timeout_s)
 
     def instance_pause(self, engine_id: str, report: Reporter) -> None:
-        containers.container_pause(self._client, engine_id, paused=True)
+        lifecycle.container_pause(self._client, engine_id, paused=True)
 
     def instance_unpause(self, engine_id: str, report: Reporter) -> None:
-        containers.container_pause(self._client, engine_id, paused=False)
+        lifecycle.container_pause(self._client, engine_id, paused=False)
 
     def instance_kill(self, engine_id: str, signal: str, report: Reporter) -> None:
-        containers.container_kill(self._client, engine_id, signal)
+        lifecycle.container_kill(self._client, engine_id, signal)
 
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
@@ -125,7 +127,7 @@ class DockerBackend(Backend):
         return self._usage.all(info.engine_id for info in self.instance_list() if info.state in running)
 
     def undo(self, step: UndoStep) -> None:
-        containers.container_undo(self._client, step)
+        lifecycle.container_undo(self._client, step)
 
     def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
         return events.events_follow(self._client, stop, ready)

@@ -22,13 +22,15 @@ ENTRY_POINT_GROUP = "libgo.backends"
 class Registration:
     """``disabled_reason`` is set for a backend that the site's configuration switched off. The rest
     are dotted paths of what else its app brings, imported on first use: ``handlers`` is a module whose
-    ``HANDLERS`` carry out the app's own actions, ``guard`` a function as in ``services/guards.py``."""
+    ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
+    ``services/guards.py``."""
 
     name: str
     dotted_path: str
     disabled_reason: str = ""
     handlers: str = ""
     guard: str = ""
+    content_guard: str = ""
 
 
 _registrations: dict[str, Registration] = {}
@@ -50,6 +52,11 @@ def backend_registrations() -> list[Registration]:
 def backend_guard(name: str) -> str:
     """The dotted path of the backend's configuration guard; empty without one."""
     return _registrations[name].guard if name in _registrations else ""
+
+
+def backend_content_guard(name: str) -> str:
+    """The dotted path of who else is asked before the inside of an instance is opened, or ""."""
+    return _registrations[name].content_guard if name in _registrations else ""
 
 
 def backend_register_entry_points() -> None:

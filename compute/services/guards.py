@@ -1,7 +1,8 @@
 """What an app asks of a spec beyond its shape: whose things it names, what the site's policy says.
 
 ``Backend.config_validate`` knows only the text of a configuration; a guard knows the actor, the
-project and the node. It runs inside the service, for every door alike.
+project and the node. It runs inside the service, for every door alike. A content guard is asked
+before anyone gets inside an instance, whoever made it.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from compute.actor import Actor
-from compute.backends.registry import backend_guard
-from compute.models import Node, Project
+from compute.backends.registry import backend_content_guard, backend_guard
+from compute.models import Instance, Node, Project
 
 # Gives the configuration back, perhaps completed; raises ``ComputeError`` to refuse it.
 ConfigGuard = Callable[[Actor, Project, Node, Mapping[str, Any]], dict[str, Any]]
+# Raises ``PolicyDenied`` when getting inside would be getting onto the host.
+ContentGuard = Callable[[Actor, Instance], None]
 
 
 def config_guarded(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -23,6 +26,16 @@ def config_guarded(actor: Actor, project: Project, node: Node, config: Mapping[s
     dotted_path = backend_guard(node.backend)
     if not dotted_path:
         return dict(config)
+    return cast(ConfigGuard, _loaded(dotted_path))(actor, project, node, config)
+
+
+def content_guarded(actor: Actor, instance: Instance) -> None:
+    """Ask the backend's content guard. Raises ``PolicyDenied``, and what reading the engine raises."""
+    dotted_path = backend_content_guard(instance.backend)
+    if dotted_path:
+        cast(ContentGuard, _loaded(dotted_path))(actor, instance)
+
+
+def _loaded(dotted_path: str) -> Any:
     module, _, name = dotted_path.rpartition(".")
-    guard = cast(ConfigGuard, getattr(importlib.import_module(module), name))
-    return guard(actor, project, node, config)
+    return getattr(importlib.import_module(module), name)

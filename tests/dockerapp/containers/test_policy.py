@@ -1,0 +1,118 @@
+"""What only administrators may write and enter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from compute.actor import Actor
+from compute.errors import PolicyDenied
+from compute.models import Instance, Node, Project, Resource
+from dockerapp.engine.containers import Containers
+from dockerapp.engine.exposure import Exposure, exposure_of
+from dockerapp.services.policy import container_content_policy
+from tests.dockerapp.containers.conftest import Row
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.mark.parametrize(
+    ("host", "rule"),
+    [
+        ({"Privileged": True}, "privileged"),
+        ({"NetworkMode": "host"}, "host_network"),
+        ({"PidMode": "host"}, "host_pid"),
+        ({"IpcMode": "host"}, "host_ipc"),
+        ({"UTSMode": "host"}, "host_uts"),
+        ({"UsernsMode": "host"}, "host_user"),
+        ({"CapAdd": ["SYS_ADMIN"]}, "added_capabilities"),
+        ({"Devices": [{"PathOnHost": "/dev/sda"}]}, "devices"),
+        ({"DeviceRequests": [{"Count": -1}]}, "devices"),
+        ({"DeviceCgroupRules": ["c 1:3 mr"]}, "devices"),
+        ({"SecurityOpt": ["seccomp=unconfined"]}, "security_options"),
+        ({"SecurityOpt": ["label=disable"]}, "security_options"),
+        ({"MaskedPaths": []}, "security_options"),
+        ({"Runtime": "own"}, "runtime"),
+        ({"CgroupParent": "/"}, "cgroup_parent"),
+    ],
+)
+def test_each_way_to_the_host_has_its_rule(host: dict[str, Any], rule: str) -> None:
+    assert exposure_of({"HostConfig": host}).rules == (rule,)
+
+
+def test_an_ordinary_container_reaches_nothing() -> None:
+    doc = {
+        "HostConfig": {
+            "NetworkMode": "default",
+            "IpcMode": "private",
+            "CgroupnsMode": "host",
+            "SecurityOpt": ["no-new-privileges"],
+            "MaskedPaths": ["/proc/kcore"],
+            "Runtime": "runc",
+        },
+        "Mounts": [{"Type": "volume", "Name": "data"}],
+    }
+    assert exposure_of(doc) == Exposure(volumes=("data",))
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exposure]:
+    """What the engine shows of each container, by engine id; nothing where none is set."""
+    found: dict[str, Exposure] = {}
+    monkeypatch.setattr(Containers, "exposure", lambda self, engine_id: found.get(engine_id, Exposure()))
+    return found
+
+
+def _denied(actor: Actor, instance: Instance) -> str:
+    with pytest.raises(PolicyDenied) as refused:
+        container_content_policy(actor, instance)
+    return str(refused.value.details["rule"])
+
+
+def test_only_administrators_enter_what_reaches_the_host(
+    shown: dict[str, Exposure], row: Row, operator: Actor, admin: Actor
+) -> None:
+    web = row("web")
+    container_content_policy(operator, web)
+    for exposure, rule in (
+        (Exposure(rules=("privileged",)), "privileged"),
+        (Exposure(host_paths=("/srv",)), "host_path"),
+    ):
+        shown[web.engine_id] = exposure
+        assert _denied(operator, web) == rule
+        container_content_policy(admin, web)
+
+
+def test_a_volume_that_is_a_directory_of_the_host_is_a_host_path(
+    shown: dict[str, Exposure], row: Row, operator: Actor, node: Node
+) -> None:
+    web = row("web")
+    shown[web.engine_id] = Exposure(volumes=("data", "memory"))
+    Resource.objects.create(
+        node=node,
+        kind="volume",
+        engine_id="memory",
+        name="memory",
+        data={"options": {"type": "tmpfs", "device": "tmpfs"}},
+    )
+    container_content_policy(operator, web)
+    options = {"type": "none", "o": "bind", "device": "/"}
+    Resource.objects.create(
+        node=node, kind="volume", engine_id="data", name="data", data={"options": options}
+    )
+    assert _denied(operator, web) == "host_path"
+
+
+def test_what_it_shares_with_is_judged_too(
+    shown: dict[str, Exposure], row: Row, operator: Actor, foreign: Project
+) -> None:
+    web, own, theirs = row("web"), row("own"), row("theirs", project=foreign)
+    shown[web.engine_id] = Exposure(shares_with=(own.engine_id,))
+    container_content_policy(operator, web)
+    shown[own.engine_id] = Exposure(rules=("privileged",))
+    assert _denied(operator, web) == "privileged"
+    shown[web.engine_id] = Exposure(shares_with=(theirs.engine_id,))
+    assert _denied(operator, web) == "shared_namespace"
+    shown[web.engine_id] = Exposure(shares_with=(web.engine_id,))
+    assert _denied(operator, web) == "shared_namespace"
