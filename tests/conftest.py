@@ -27,6 +27,7 @@ _ORDER = (
     "dockerapp",
     "kvm",
     "launcher",
+    "attacks",
     "faults",
     "browser",
 )

@@ -14,6 +14,8 @@ class PrivateEngine:
     bridge of the machine's daemon away."""
 
     def __init__(self, folder: Path) -> None:
+        # Its sockets lie below it, and their paths may have 107 characters.
+        assert len(str(folder)) < 60, f"{folder} is too long a path for an engine"
         self.folder = folder
         self.socket = folder / "docker.sock"
         self.process: subprocess.Popen[bytes] | None = None
@@ -37,8 +39,12 @@ class PrivateEngine:
         command += ["--bridge", "none", "--iptables=false", "--live-restore"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until(self.socket.exists, "the private engine starts", 30)
-        until(self._answers, "the private engine answers", 30)
+        try:
+            until(self.socket.exists, "the private engine starts", 30)
+            until(self._answers, "the private engine answers", 30)
+        except AssertionError as error:
+            self.close()
+            raise AssertionError(f"{error}: {(self.folder / 'log').read_text()[-1500:]}") from error
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
