@@ -15,66 +15,78 @@ What a view leaves stays in this process, under a random word in a private heade
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import re
 import secrets
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
 
-from compute.api.exception_handler import HTTP_STATUS, error_body
-from compute.api.renderers import dumps
+from compute.api.bodies import (
+    IDLE_MAX_S,
+    RECHECK_EVERY_S,
+    Check,
+    Chunks,
+    Headers,
+    Message,
+    Receive,
+    RequestBody,
+    Send,
+)
 from compute.api.waiting import outcome_within
-from compute.errors import ComputeError, InvalidInput, PayloadTooLarge
+from compute.errors import ComputeError, InvalidInput, RateLimited
+from compute.execution.lease import heartbeat
 from compute.execution.runner import operation_carry_out
 from compute.models import Operation
+from compute.selectors.operations import operation_dict
 
 log = structlog.get_logger(__name__)
 
 TRANSFER_HEADER = "X-LibGo-Transfer"
 _HEADER = TRANSFER_HEADER.lower().encode()
-_BODY_WITHIN_S = 60.0
-_IDLE_MAX_S = 120.0
-_RECHECK_EVERY_S = 5.0
-# How much of a refused upload is read away, so that its sender gets to see the answer.
-_DRAIN_BYTES, _DRAIN_S = 8 * 1024**2, 2.0
 # Uploads that an operation works on hold a thread each.
 _UPLOADS_AT_ONCE = 16
+_TRANSFERS_AT_ONCE = 200
+_LEFT_MAX_S = 60.0
 
-Message = MutableMapping[str, Any]
-Chunks = AsyncIterator[bytes]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Any, Any, Any], Awaitable[None]]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Download:
     """``open`` is called in the event loop; what it raises before its first chunk is answered as an
     error, later the connection breaks off, so a part is never taken for the whole. ``still_allowed``
-    is asked every few seconds and raises when the right was taken away."""
+    is asked every few seconds and raises when the right was taken away. ``length`` is told to the
+    client where it is known; chunks that add up to anything else break the connection off."""
 
     open: Callable[[], Chunks]
-    still_allowed: Callable[[], Awaitable[None]] | None = None
+    still_allowed: Check | None = None
+    length: int | None = None
 
 
 @dataclass(frozen=True)
 class Upload:
     """``run`` gets the body and returns status and JSON body of the answer; it may raise
-    ``ComputeError``. A body larger than ``max_bytes`` ends as PAYLOAD_TOO_LARGE."""
+    ``ComputeError``. It is always called once the view let the request in: whatever is wrong with the
+    body (also that it is larger than ``max_bytes``, or that ``still_allowed`` raised on the way) is
+    raised where ``run`` reads it."""
 
     run: Callable[[Chunks], Awaitable[tuple[int, dict[str, Any]]]]
     max_bytes: int = 2**44
+    still_allowed: Check | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_left: dict[str, Download | Upload] = {}
+_left: dict[str, tuple[float, Download | Upload]] = {}
 _left_lock = threading.Lock()
 _upload_routes: list[tuple[str, re.Pattern[str]]] = []
 _threads = ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload")
@@ -82,9 +94,11 @@ _threads = ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload")
 
 def transfer_leave(transfer: Download | Upload) -> dict[str, str]:
     """The private header that makes the layer around the view take ``transfer`` up."""
-    word = secrets.token_urlsafe(16)
+    word, now = secrets.token_urlsafe(16), time.monotonic()
     with _left_lock:
-        _left[word] = transfer
+        for old in [key for key, (since, _) in _left.items() if now - since > _LEFT_MAX_S]:
+            del _left[old]
+        _left[word] = (now, transfer)
     return {TRANSFER_HEADER: word}
 
 
@@ -94,21 +108,28 @@ def upload_route(method: str, pattern: str) -> None:
     _upload_routes.append((method, re.compile(f"/api/v1/{pattern}")))
 
 
-def operation_upload(operation: Operation, wait_s: float, ends_as: int = 200) -> Upload:
+def operation_upload(operation: Operation, wait_s: float, ends_as: int | str = 200) -> Upload:
     """Feed the body to an operation that this process carries out (``Intent.here``). Answers as soon
-    as it is over, or with 202 once the body was read and ``wait_s`` more seconds have passed."""
+    as it is over, or with 202 once the body was read and ``wait_s`` more seconds have passed.
+    ``ends_as`` as in ``outcome_within``."""
 
     async def run(chunks: Chunks) -> tuple[int, dict[str, Any]]:
         loop, read = asyncio.get_running_loop(), asyncio.Event()
+        # The lease is ours from birth; it must not run out while all threads are busy.
+        heartbeat.hold(operation)
         body = _BodyInThread(chunks, loop, read)
         done: asyncio.Future[Any] = loop.run_in_executor(_threads, _carry_out, operation, body)
         ended: asyncio.Future[Any] = asyncio.ensure_future(read.wait())
         await asyncio.wait({done, ended}, return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
-        outcome = await outcome_within(str(operation.pk), wait_s if not done.done() else 1.0, str(ends_as))
-        return outcome if outcome is not None else (202, {"operation": {"id": str(operation.pk)}})
+        if not done.done():
+            await asyncio.wait({done}, timeout=wait_s)
+        if done.done():
+            done.result()
+        outcome = await outcome_within(str(operation.pk), 0, str(ends_as))
+        return outcome or (202, await asyncio.to_thread(_accepted, operation))
 
-    return Upload(run)
+    return Upload(run, headers={"Location": f"/api/v1/operations/{operation.pk}"})
 
 
 def _carry_out(operation: Operation, body: _BodyInThread) -> None:
@@ -116,8 +137,15 @@ def _carry_out(operation: Operation, body: _BodyInThread) -> None:
     try:
         operation_carry_out(operation, body)
     finally:
+        heartbeat.release(operation)
         body.stop()
         close_old_connections()
+
+
+def _accepted(operation: Operation) -> dict[str, Any]:
+    close_old_connections()
+    row = Operation.objects.select_related("user").get(pk=operation.pk)
+    return {"operation": operation_dict(row)}
 
 
 class _BodyInThread:
@@ -127,11 +155,18 @@ class _BodyInThread:
         self._chunks, self._loop, self._read = chunks, loop, read
 
     def __iter__(self) -> Iterator[bytes]:
-        while chunk := asyncio.run_coroutine_threadsafe(self._next(), self._loop).result(_IDLE_MAX_S + 10):
+        while chunk := self._wait():
             yield chunk
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._read.set)
+
+    def _wait(self) -> bytes:
+        asked = asyncio.run_coroutine_threadsafe(self._next(), self._loop)
+        try:
+            return asked.result(IDLE_MAX_S + 10)
+        except concurrent.futures.TimeoutError as error:
+            raise InvalidInput("The body of the request did not arrive in time.") from error
 
     async def _next(self) -> bytes:
         try:
@@ -146,42 +181,53 @@ class TransferMiddleware:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._running = 0
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        body = RequestBody(scope, receive)
         if _is_upload(scope):
-            await self._with_body_outside(scope, receive, send)
+            await self._with_body_outside(scope, body, send)
             return
         try:
-            body = await _small_body(receive)
+            small = await body.small(int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0))
         except ComputeError as error:
-            await _answer_error(send, error)
-            return
-        if body is None:
+            if not body.is_client_gone:
+                await body.answer_error(send, error)
             return
         held = _Held(send)
-        await self._app(scope, _Replay(body, receive), held)
+        await self._app(scope, _Replay(small, receive), held)
         if isinstance(held.transfer, Download):
-            await _pump(held.transfer, held.start, receive, send)
+            with self._counted() as is_full:
+                pump = _Pump(held.transfer, held.start, body, receive, send)
+                await pump.run(is_head=scope["method"] == "HEAD", is_full=is_full)
 
-    async def _with_body_outside(self, scope: Any, receive: Receive, send: Send) -> None:
-        declared = _content_length(scope)
+    async def _with_body_outside(self, scope: Any, body: RequestBody, send: Send) -> None:
         names = (b"content-length", b"transfer-encoding", b"expect")
         headers = [(name, value) for name, value in scope["headers"] if name not in names]
         held = _Held(None)
-        await self._app({**scope, "headers": headers}, _Replay(b"", receive), held)
-        if not isinstance(held.transfer, Upload):
-            await _drain(receive)
-            await held.release(send)
+        await self._app({**scope, "headers": headers}, _Replay(b"", _nothing_more), held)
+        upload = held.transfer
+        if not isinstance(upload, Upload):
+            await body.answer(send, held.messages)
             return
+        with self._counted() as is_full:
+            chunks = _refused() if is_full else body.chunks(upload.max_bytes, upload.still_allowed)
+            outcome = await _settled(upload.run(chunks))
+        if isinstance(outcome, ComputeError):
+            if not body.is_client_gone:
+                await body.answer_error(send, outcome, held.headers())
+            return
+        more = [(name.lower().encode(), value.encode()) for name, value in upload.headers.items()]
+        await body.answer_json(send, *outcome, [*held.headers(), *more])
+
+    @contextlib.contextmanager
+    def _counted(self) -> Iterator[bool]:
+        """Whether there are too many already; counts this one until it is over."""
+        self._running += 1
         try:
-            if declared is not None and declared > held.transfer.max_bytes:
-                raise PayloadTooLarge(f"At most {held.transfer.max_bytes} bytes are taken here.")
-            status, answer = await held.transfer.run(_body_chunks(receive, held.transfer.max_bytes))
-        except ComputeError as error:
-            await _drain(receive)
-            await _answer_error(send, error)
-            return
-        await _answer_json(send, status, answer, held.headers())
+            yield self._running > _TRANSFERS_AT_ONCE
+        finally:
+            self._running -= 1
 
 
 class _Held:
@@ -191,25 +237,21 @@ class _Held:
     def __init__(self, send: Send | None) -> None:
         self._send = send
         self.transfer: Download | Upload | None = None
-        self.start: Message = {}
-        self._bodies: list[Message] = []
+        self.messages: list[Message] = []
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.transfer = _taken(message)
-            self.start = message
-            if self._send is not None and self.transfer is None:
-                await self._send(message)
-        elif self.transfer is None and self._send is not None:
+        if self._send is not None and self.transfer is None:
             await self._send(message)
         else:
-            self._bodies.append(message)
+            self.messages.append(message)
 
-    async def release(self, send: Send) -> None:
-        for message in (self.start, *self._bodies):
-            await send(message)
+    @property
+    def start(self) -> Message:
+        return self.messages[0]
 
-    def headers(self) -> list[tuple[bytes, bytes]]:
+    def headers(self) -> Headers:
         """Those of the view's answer that still hold for another body."""
         dropped = (_HEADER, b"content-length", b"content-type")
         return [(name, value) for name, value in self.start["headers"] if name.lower() not in dropped]
@@ -229,6 +271,128 @@ class _Replay:
         return await self._receive()
 
 
+async def _nothing_more() -> Message:
+    """The body stays outside: a view that reads on finds the end."""
+    return {"type": "http.request", "body": b"", "more_body": False}
+
+
+async def _refused() -> Chunks:
+    raise RateLimited(f"{_TRANSFERS_AT_ONCE} transfers are under way here. Try again soon.", retry_after=5)
+    yield b""
+
+
+class _Pump:
+    """Sends the chunks of one download until they end, the client leaves or stands still, or the
+    right is gone."""
+
+    def __init__(
+        self, download: Download, start: Message, body: RequestBody, receive: Receive, send: Send
+    ) -> None:
+        self._download, self._start, self._body = download, start, body
+        self._receive, self._send = receive, send
+        self._moved_at = time.monotonic()
+
+    async def run(self, *, is_head: bool, is_full: bool) -> None:
+        chunks = _refused() if is_full else self._download.open()
+        gone = asyncio.ensure_future(self._gone())
+        try:
+            first = asyncio.ensure_future(_settled(_first(chunks)))
+            await _either({first}, until=gone)
+            if first.done() and not first.cancelled():
+                await self._answer(first.result(), chunks, gone, is_head)
+        finally:
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
+            await _closed(chunks)
+
+    async def _answer(
+        self, first: bytes | ComputeError, chunks: Chunks, gone: asyncio.Future[None], is_head: bool
+    ) -> None:
+        if isinstance(first, ComputeError):
+            await self._body.answer_error(self._send, first, self._kept())
+            return
+        headers = self._kept()
+        if self._download.length is not None:
+            headers.append((b"content-length", str(self._download.length).encode()))
+        await self._send({**self._start, "headers": headers})
+        if is_head:
+            await self._send({"type": "http.response.body", "body": b""})
+            return
+        sending: asyncio.Future[Any] = asyncio.ensure_future(_settled(self._send_all(first, chunks)))
+        watching: asyncio.Future[Any] = asyncio.ensure_future(_settled(self._watch()))
+        await _either({sending, watching}, until=gone)
+        for task in (sending, watching):
+            outcome = task.result() if not task.cancelled() else None
+            if isinstance(outcome, ComputeError):
+                # Too late for an answer: without its last piece the body is seen to be broken off.
+                log.warning("download_broken_off", reason=outcome.message)
+
+    def _kept(self) -> Headers:
+        dropped = (_HEADER, b"content-length")
+        return [(name, value) for name, value in self._start["headers"] if name.lower() not in dropped]
+
+    async def _send_all(self, first: bytes, chunks: Chunks) -> None:
+        sent, length = 0, self._download.length
+        chunk: bytes | None = first
+        while chunk is not None:
+            sent += len(chunk)
+            if length is not None and sent > length:
+                raise InvalidInput("There is more of it than was announced: it changed meanwhile.")
+            if chunk:
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            self._moved_at = time.monotonic()
+            chunk = await anext(chunks, None)
+        if length is not None and sent < length:
+            raise InvalidInput("There is less of it than was announced: it changed meanwhile.")
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            continue
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(RECHECK_EVERY_S)
+            if time.monotonic() - self._moved_at > IDLE_MAX_S:
+                raise InvalidInput("The download stood still for too long.")
+            if self._download.still_allowed is not None:
+                await self._download.still_allowed()
+
+
+async def _first(chunks: Chunks) -> bytes:
+    return await anext(chunks, b"")
+
+
+async def _either(tasks: set[asyncio.Future[Any]], until: asyncio.Future[Any]) -> None:
+    """Returns when one of all is done; what is left of ``tasks`` is cancelled."""
+    try:
+        await asyncio.wait({*tasks, until}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        left = [task for task in tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+
+async def _closed(chunks: Chunks) -> None:
+    close = getattr(chunks, "aclose", None)
+    if close is not None:
+        await close()
+
+
+async def _settled(work: Awaitable[T]) -> T | ComputeError:
+    """What it gives, or the error it ends with, which is then one that can be told."""
+    (outcome,) = await asyncio.gather(work, return_exceptions=True)
+    if not isinstance(outcome, BaseException):
+        return outcome
+    if isinstance(outcome, ComputeError):
+        return outcome
+    if isinstance(outcome, asyncio.CancelledError):
+        raise outcome
+    log.error("transfer_failed", exc_info=outcome)
+    return ComputeError("Something went wrong inside LibGo. The log has the details.")
+
+
 def _is_upload(scope: Any) -> bool:
     return any(
         method == scope["method"] and pattern.fullmatch(scope["path"]) for method, pattern in _upload_routes
@@ -239,116 +403,5 @@ def _taken(start: Message) -> Download | Upload | None:
     for name, value in start["headers"]:
         if name.lower() == _HEADER:
             with _left_lock:
-                return _left.pop(value.decode("latin-1"), None)
+                return _left.pop(value.decode("latin-1"), (0.0, None))[1]
     return None
-
-
-def _content_length(scope: Any) -> int | None:
-    text = dict(scope["headers"]).get(b"content-length", b"")
-    return int(text) if text.isdigit() else None
-
-
-async def _small_body(receive: Receive) -> bytes | None:
-    """The whole body; None when the client left. Raises ``PayloadTooLarge``, ``InvalidInput``."""
-    limit, parts, size = int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0), [], 0
-    deadline = time.monotonic() + _BODY_WITHIN_S
-    while True:
-        try:
-            message = await asyncio.wait_for(receive(), max(0.1, deadline - time.monotonic()))
-        except asyncio.TimeoutError as error:
-            raise InvalidInput(f"The body did not arrive within {_BODY_WITHIN_S:g} seconds.") from error
-        if message["type"] == "http.disconnect":
-            return None
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            await _drain(receive)
-            raise PayloadTooLarge(f"The body is larger than the {limit} bytes that LibGo takes here.")
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-async def _body_chunks(receive: Receive, max_bytes: int) -> Chunks:
-    size = 0
-    while True:
-        try:
-            message = await asyncio.wait_for(receive(), _IDLE_MAX_S)
-        except asyncio.TimeoutError as error:
-            raise InvalidInput("The upload stalled.") from error
-        if message["type"] == "http.disconnect":
-            raise InvalidInput("The upload ended before it was complete.")
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > max_bytes:
-            raise PayloadTooLarge(f"At most {max_bytes} bytes are taken here.")
-        if chunk:
-            yield chunk
-        if not message.get("more_body", False):
-            return
-
-
-async def _drain(receive: Receive) -> None:
-    size, deadline = 0, time.monotonic() + _DRAIN_S
-    with contextlib.suppress(asyncio.TimeoutError):
-        while size < _DRAIN_BYTES and time.monotonic() < deadline:
-            message = await asyncio.wait_for(receive(), max(0.05, deadline - time.monotonic()))
-            size += len(message.get("body", b""))
-            if message["type"] == "http.disconnect" or not message.get("more_body", False):
-                return
-
-
-async def _pump(download: Download, start: Message, receive: Receive, send: Send) -> None:
-    """Send the chunks until they end, the client leaves, or the right is gone."""
-    chunks = download.open()
-    try:
-        first = await anext(chunks, b"")
-    except ComputeError as error:
-        await _answer_error(send, error)
-        return
-    headers = [(name, value) for name, value in start["headers"] if name.lower() != _HEADER]
-    if not any(name.lower() == b"x-libgo-length" for name, _ in headers):
-        headers = [(name, value) for name, value in headers if name.lower() != b"content-length"]
-    await send({**start, "headers": headers})
-    sending = asyncio.ensure_future(_send_all(first, chunks, send))
-    watching = {asyncio.ensure_future(_gone(receive)), asyncio.ensure_future(_recheck(download))}
-    try:
-        await asyncio.wait({sending, *watching}, return_when=asyncio.FIRST_COMPLETED)
-        if sending.done():
-            sending.result()
-    finally:
-        for task in (sending, *watching):
-            task.cancel()
-        await asyncio.gather(sending, *watching, return_exceptions=True)
-        with contextlib.suppress(RuntimeError):
-            await chunks.aclose()  # type: ignore[attr-defined]
-
-
-async def _send_all(first: bytes, chunks: Chunks, send: Send) -> None:
-    await send({"type": "http.response.body", "body": first, "more_body": True})
-    async for chunk in chunks:
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        continue
-
-
-async def _recheck(download: Download) -> None:
-    while True:
-        await asyncio.sleep(_RECHECK_EVERY_S)
-        if download.still_allowed is not None:
-            await download.still_allowed()
-
-
-async def _answer_error(send: Send, error: ComputeError) -> None:
-    status = HTTP_STATUS.get(error.code, 500)
-    await _answer_json(send, status, error_body(error.code, error.message, error.details), [])
-
-
-async def _answer_json(send: Send, status: int, body: Any, headers: list[tuple[bytes, bytes]]) -> None:
-    raw = dumps(body)
-    own = [(b"content-type", b"application/json"), (b"content-length", str(len(raw)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": [*headers, *own]})
-    await send({"type": "http.response.body", "body": raw})
