@@ -1,151 +1,173 @@
-"""The form that makes an instance: few fields, those that matter, in the words of people."""
+"""The form that makes an instance: what every backend asks, and how an app adds its own.
+
+A backend's app registers a sub-class (``form=`` of ``backend_register``); one without a form gets
+the fields below.
+"""
 
 from __future__ import annotations
 
+import importlib
 import shlex
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from django import forms
 
+from compute.backends.registry import backend_registration
 from compute.errors import ComputeError
 from compute.services.instance_body import InstanceCreate
 
-_MIB, _GIB = 1024**2, 1024**3
-# Which field of the form a complaint about the API's field belongs to.
-_FIELD_OF = {
-    "name": "name",
-    "config.image": "image",
-    "config.command": "command",
-    "config.env": "env",
-    "config.ports": "ports",
-    "config.volumes": "volumes",
-    "config.restart_policy": "restart",
-    "config.network": "network",
-    "config.networks": "network",
-    "config.network_mode": "network",
-    "config.disk.size": "disk_gib",
-    "config.cloud_init": "user_data",
-    "resources.cpu.cores": "cpu",
-    "resources.memory.limit": "memory_mib",
-}
+MIB, GIB = 1024**2, 1024**3
 
 
 class CreateForm(forms.Form):
+    """``SECTIONS`` orders the fields: a title, and the names below it; all but the first are folded
+    until one of their fields is filled in or wrong. ``FIELD_OF`` tells which field a complaint about
+    a field of the API belongs to. ``config`` turns what was typed into the API's ``config``."""
+
+    SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
+        ("", ["name", "image", "cpu", "memory_mib", "node", "auto_start"])
+    ]
+    FIELD_OF: ClassVar[dict[str, str]] = {}
+    _COMMON: ClassVar[dict[str, str]] = {
+        "name": "name",
+        "config.image": "image",
+        "resources.cpu.cores": "cpu",
+        "resources.memory.limit": "memory_mib",
+        "node": "node",
+        "project": "project",
+    }
+    # Half as wide as the form: two stand side by side.
+    NARROW: ClassVar[set[str]] = {"cpu", "memory_mib", "node", "network"}
+
     name = forms.CharField(max_length=63, help_text="Letters, digits, dots, dashes, underscores.")
     image = forms.CharField(max_length=255)
-    node = forms.CharField(max_length=63, required=False)
     cpu = forms.FloatField(required=False, min_value=0.01, max_value=1024, label="CPU cores")
     memory_mib = forms.IntegerField(required=False, min_value=4, max_value=2**40, label="Memory (MiB)")
-    network = forms.CharField(max_length=128, required=False)
+    node = forms.CharField(max_length=63, required=False, help_text="Empty: the one with most room.")
     auto_start = forms.BooleanField(required=False, initial=True, label="Start it now")
-    command = forms.CharField(
-        max_length=4000, required=False, help_text="As in a shell; empty: the image's own."
-    )
-    env = forms.CharField(
-        required=False, widget=forms.Textarea, label="Environment", help_text="NAME=value, one a line."
-    )
-    ports = forms.CharField(required=False, help_text="8080:80/tcp, separated by spaces.")
-    volumes = forms.CharField(required=False, help_text="data:/var/lib/data, separated by spaces.")
-    restart = forms.ChoiceField(
-        required=False,
-        label="Restart policy",
-        choices=[(word, word) for word in ("no", "unless-stopped", "always", "on-failure")],
-    )
-    disk_gib = forms.FloatField(required=False, min_value=0.01, max_value=65536, label="Disk (GiB)")
-    hostname = forms.CharField(max_length=63, required=False)
-    ssh_key = forms.CharField(max_length=8000, required=False, label="SSH public key")
-    user_data = forms.CharField(required=False, widget=forms.Textarea, label="cloud-init user data")
 
-    def __init__(self, backend: str, data: Any = None) -> None:
-        super().__init__(data)
+    def __init__(self, backend: str, data: Any = None, **more: Any) -> None:
+        super().__init__(data, **more)
         self.backend = backend
-        others = _VM_ONLY if backend != "kvm" else _CONTAINER_ONLY
-        for name in others:
-            del self.fields[name]
-        for name, field in self.fields.items():
-            kind = "form-select" if name == "restart" else "form-control"
-            if name == "auto_start":
+        for field in self.fields.values():
+            widget = field.widget
+            if isinstance(widget, forms.CheckboxInput):
                 kind = "form-check-input"
-            field.widget.attrs.update({"class": kind})
-            if name in ("env", "user_data"):
-                field.widget.attrs.update({"rows": 4, "class": "form-control font-monospace"})
-        self.fields["image"].widget.attrs.update({"list": "images", "autocomplete": "off"})
-        self.fields["network"].widget.attrs.update({"list": "networks", "autocomplete": "off"})
-        self.fields["node"].widget.attrs.update({"list": "nodes", "autocomplete": "off"})
+            elif isinstance(widget, forms.Select):
+                kind = "form-select"
+            else:
+                kind = "form-control font-monospace" if isinstance(widget, forms.Textarea) else "form-control"
+            widget.attrs.update({"class": kind})
+        for name, choices in (("image", "images"), ("network", "networks"), ("node", "nodes")):
+            if name in self.fields:
+                self.fields[name].widget.attrs.update({"list": choices, "autocomplete": "off"})
 
-    def clean_command(self) -> list[str]:
-        try:
-            return shlex.split(self.cleaned_data["command"])
-        except ValueError as error:
-            raise forms.ValidationError(f"The quotes do not match: {error}.") from error
+    @property
+    def sections(self) -> list[dict[str, Any]]:
+        """``{"title", "fields", "open"}`` in order, for the template."""
+        shown = []
+        for title, names in self.SECTIONS:
+            fields = [self[name] for name in names if name in self.fields]
+            is_used = any(field.errors or (self.is_bound and field.value()) for field in fields)
+            has_initial = any(self.initial.get(name) for name in names)
+            if fields:
+                shown.append({"title": title, "fields": fields, "open": is_used or has_initial})
+        return shown
 
-    def clean_env(self) -> dict[str, str]:
-        lines = [line.strip() for line in self.cleaned_data["env"].splitlines() if line.strip()]
-        if not all("=" in line for line in lines):
-            raise forms.ValidationError("Write NAME=value, one a line.")
-        return dict(line.split("=", 1) for line in lines)
+    def config(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The backend's part of the body, but for the image. ``given`` has no empty values."""
+        return {}
 
     def body(self) -> InstanceCreate:
         """The request body that the same wish would have over REST."""
         given = {key: value for key, value in self.cleaned_data.items() if value not in (None, "", [], {})}
-        config = _vm_config(given) if self.backend == "kvm" else _container_config(given)
-        resources: dict[str, Any] = {}
-        if "cpu" in given:
-            resources["cpu"] = {"cores": given["cpu"]}
-        if "memory_mib" in given:
-            resources["memory"] = {"limit": given["memory_mib"] * _MIB}
         return InstanceCreate(
             name=given["name"],
             backend=self.backend,
             node=given.get("node"),
-            config={"image": given["image"], **config},
-            resources=resources,
+            config={"image": given["image"], **self.config(given)},
+            resources=resources_of(given),
+            labels=given.get("labels", {}),
             auto_start=bool(given.get("auto_start", False)),
         )
 
     def complain(self, error: ComputeError) -> str:
         """Put an error beside its field; what belongs to none is returned for the top."""
         rest = []
+        known = {**self._COMMON, **self.FIELD_OF}
         for name, text in error.details.get("fields", {}).items():
-            field = _FIELD_OF.get(name, _FIELD_OF.get(".".join(name.split(".")[:2]), ""))
+            field = known.get(name, known.get(".".join(name.split(".")[:2]), ""))
             if field in self.fields:
                 self.add_error(field, text)
             else:
                 rest.append(f"{name}: {text}")
-        if error.code == "NAME_CONFLICT":
-            self.add_error("name", error.message)
-        elif error.code == "IMAGE_NOT_FOUND":
-            self.add_error("image", error.message)
+        by_code = {"NAME_CONFLICT": "name", "IMAGE_NOT_FOUND": "image"}
+        if by_code.get(error.code) in self.fields:
+            self.add_error(by_code[error.code], error.message)
         elif not error.details.get("fields"):
             rest.append(error.message)
         return " ".join(rest)
 
 
-_CONTAINER_ONLY = ("command", "env", "ports", "volumes", "restart")
-_VM_ONLY = ("disk_gib", "hostname", "ssh_key", "user_data")
+class ShellWords(forms.CharField):
+    """Words as in a shell, to a list."""
+
+    def to_python(self, value: Any) -> Any:
+        try:
+            return shlex.split(super().to_python(value) or "")
+        except ValueError as error:
+            raise forms.ValidationError(f"The quotes do not match: {error}.") from error
+
+    def prepare_value(self, value: Any) -> Any:
+        return shlex.join(value) if isinstance(value, list) else value
 
 
-def _container_config(given: dict[str, Any]) -> dict[str, Any]:
-    config: dict[str, Any] = {key: given[key] for key in ("command", "env") if key in given}
-    for key in ("ports", "volumes"):
-        if key in given:
-            config[key] = given[key].replace(",", " ").split()
-    if given.get("restart", "no") != "no":
-        config["restart_policy"] = {"policy": given["restart"]}
-    if "network" in given:
-        config["network_mode"] = given["network"]
-    return config
+class Lines(forms.CharField):
+    """One item a line, to a list of texts."""
+
+    widget = forms.Textarea
+
+    def __init__(self, rows: int = 3, **more: Any) -> None:
+        super().__init__(required=False, widget=forms.Textarea(attrs={"rows": rows}), **more)
+
+    def to_python(self, value: Any) -> Any:
+        return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
 
 
-def _vm_config(given: dict[str, Any]) -> dict[str, Any]:
-    config: dict[str, Any] = {}
-    if "network" in given:
-        config["network"] = given["network"]
-    if "disk_gib" in given:
-        config["disk"] = {"size": int(given["disk_gib"] * _GIB)}
-    seed: dict[str, Any] = {key: given[key] for key in ("hostname", "user_data") if key in given}
-    if "ssh_key" in given:
-        seed["ssh_keys"] = [given["ssh_key"].strip()]
-    if seed:
-        config["cloud_init"] = seed
-    return config
+class Pairs(Lines):
+    """NAME=value, one a line, to a mapping."""
+
+    def to_python(self, value: Any) -> Any:
+        lines = super().to_python(value)
+        if not all("=" in line for line in lines):
+            raise forms.ValidationError("Write NAME=value, one a line.")
+        return dict(line.split("=", 1) for line in lines)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return "\n".join(f"{key}={text}" for key, text in value.items())
+        return value
+
+
+def resources_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """``resources`` of the API from the fields ``cpu`` and ``memory_mib``."""
+    resources: dict[str, Any] = {}
+    if "cpu" in given:
+        resources["cpu"] = {"cores": given["cpu"]}
+    if "memory_mib" in given:
+        resources["memory"] = {"limit": given["memory_mib"] * MIB}
+    return resources
+
+
+def form_class(backend: str) -> type[CreateForm]:
+    """The form of a backend's own, or the common one."""
+    dotted_path = backend_registration(backend).form
+    if not dotted_path:
+        return CreateForm
+    module, _, name = dotted_path.rpartition(".")
+    found: type[CreateForm] = getattr(importlib.import_module(module), name)
+    return found

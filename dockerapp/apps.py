@@ -20,5 +20,6 @@ class DockerappConfig(AppConfig):
             "dockerapp.backend.DockerBackend",
             disabled_reason=reason,
             handlers="dockerapp.handlers",
+            form="dockerapp.forms.ContainerForm",
             content_guard="dockerapp.services.policy.container_content_policy",
         )

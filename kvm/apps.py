@@ -15,4 +15,6 @@ class KvmConfig(AppConfig):
     def ready(self) -> None:
         enabled = settings.LIBGO["libvirt"]["enabled"]
         reason = "" if enabled else "KVM is switched off in the configuration (libvirt.enabled)."
-        backend_register("kvm", "kvm.backend.KvmBackend", disabled_reason=reason)
+        backend_register(
+            "kvm", "kvm.backend.KvmBackend", disabled_reason=reason, form="kvm.forms.MachineForm"
+        )

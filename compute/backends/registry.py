@@ -23,13 +23,14 @@ class Registration:
     """``disabled_reason`` is set for a backend that the site's configuration switched off. The rest
     are dotted paths of what else its app brings, imported on first use: ``handlers`` is a module whose
     ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
-    ``services/guards.py``."""
+    ``services/guards.py``, ``form`` the class of the form that makes an instance."""
 
     name: str
     dotted_path: str
     disabled_reason: str = ""
     handlers: str = ""
     guard: str = ""
+    form: str = ""
     content_guard: str = ""
 
 
@@ -49,14 +50,9 @@ def backend_registrations() -> list[Registration]:
     return [_registrations[name] for name in backend_names()]
 
 
-def backend_guard(name: str) -> str:
-    """The dotted path of the backend's configuration guard; empty without one."""
-    return _registrations[name].guard if name in _registrations else ""
-
-
-def backend_content_guard(name: str) -> str:
-    """The dotted path of who else is asked before the inside of an instance is opened, or ""."""
-    return _registrations[name].content_guard if name in _registrations else ""
+def backend_registration(name: str) -> Registration:
+    """What was announced under this name; an empty one when nothing was."""
+    return _registrations.get(name) or Registration(name, "")
 
 
 def backend_register_entry_points() -> None:

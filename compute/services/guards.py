@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from compute.actor import Actor
-from compute.backends.registry import backend_content_guard, backend_guard
+from compute.backends.registry import backend_registration
 from compute.models import Instance, Node, Project
 
 # Gives the configuration back, perhaps completed; raises ``ComputeError`` to refuse it.
@@ -23,7 +23,7 @@ ContentGuard = Callable[[Actor, Instance], None]
 
 def config_guarded(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration after its backend's guard has seen it."""
-    dotted_path = backend_guard(node.backend)
+    dotted_path = backend_registration(node.backend).guard
     if not dotted_path:
         return dict(config)
     return cast(ConfigGuard, _loaded(dotted_path))(actor, project, node, config)
@@ -31,7 +31,7 @@ def config_guarded(actor: Actor, project: Project, node: Node, config: Mapping[s
 
 def content_guarded(actor: Actor, instance: Instance) -> None:
     """Ask the backend's content guard. Raises ``PolicyDenied``, and what reading the engine raises."""
-    dotted_path = backend_content_guard(instance.backend)
+    dotted_path = backend_registration(instance.backend).content_guard
     if dotted_path:
         cast(ContentGuard, _loaded(dotted_path))(actor, instance)
 

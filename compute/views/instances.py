@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from compute.backends.capabilities import ACTION_CAPABILITIES
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
-from compute.forms import CreateForm
+from compute.forms import form_class
 from compute.live import usage_latest
 from compute.models import Node
 from compute.selectors.access import permissions_by_project, permissions_in
@@ -113,7 +113,8 @@ def instance_list(request: HttpRequest) -> HttpResponse:
 def instance_new(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     backend = request.POST.get("backend") or request.GET.get("backend") or _default_backend()
-    form = CreateForm(backend, request.POST if request.method == "POST" else None)
+    data, initial = (request.POST, None) if request.method == "POST" else (None, _asked_for(request))
+    form = form_class(backend)(backend, data, initial=initial)
     message = ""
     if request.method == "POST" and form.is_valid():
         try:
@@ -129,6 +130,11 @@ def instance_new(request: HttpRequest) -> HttpResponse:
         "choices": catalogue.choices(actor, backend),
     }
     return render(request, "compute/instance_new.html", context)
+
+
+def _asked_for(request: HttpRequest) -> dict[str, Any]:
+    """First values from a link, such as “Run” beside an image."""
+    return {name: request.GET[name][:255] for name in ("image", "node", "network") if request.GET.get(name)}
 
 
 def _default_backend() -> str:

@@ -1,0 +1,157 @@
+"""The form of a container: what matters first, the rest folded away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django import forms
+
+from compute.forms import CreateForm, Lines, Pairs, ShellWords
+from compute.selectors.masking import MASK
+
+_RESTART = ("no", "unless-stopped", "always", "on-failure")
+# Fields that carry the name of their key in the API's ``config`` and its value.
+_SAME = (
+    "command entrypoint env ports volumes working_dir user hostname read_only privileged tmpfs devices "
+    "log_driver log_options"
+).split()
+
+_HEALTH = {"interval": "health_interval_s", "retries": "health_retries", "start_period": "health_start_s"}
+
+
+class ContainerForm(CreateForm):
+    SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
+        (
+            "",
+            [
+                "name",
+                "image",
+                "ports",
+                "volumes",
+                "env",
+                "cpu",
+                "memory_mib",
+                "restart",
+                "network",
+                "auto_start",
+            ],
+        ),
+        ("Command and user", ["command", "entrypoint", "working_dir", "user", "hostname"]),
+        ("Health check", ["health_command", "health_interval_s", "health_retries", "health_start_s"]),
+        ("Security", ["read_only", "tmpfs", "cap_drop", "cap_add", "devices", "privileged"]),
+        ("Logging, labels, placement", ["log_driver", "log_options", "labels", "pull", "node"]),
+    ]
+    NARROW: ClassVar[set[str]] = {
+        *CreateForm.NARROW,
+        *"ports volumes restart working_dir user hostname health_interval_s health_retries".split(),
+        *"health_start_s cap_drop cap_add tmpfs devices log_driver log_options pull labels".split(),
+    }
+    FIELD_OF: ClassVar[dict[str, str]] = {
+        **{f"config.{name}": name for name in _SAME},
+        "config.restart_policy": "restart",
+        "config.network_mode": "network",
+        "config.networks": "network",
+        "config.health_check": "health_command",
+        "config.capabilities": "cap_add",
+        "config.pull": "pull",
+        "labels": "labels",
+    }
+
+    ports = Lines(2, help_text="8080:80/tcp, one a line: on the host, then inside.")
+    volumes = Lines(2, help_text="data:/var/lib/data, one a line; a volume that is not there is made.")
+    env = Pairs(3, label="Environment", help_text="NAME=value, one a line.")
+    network = forms.CharField(max_length=128, required=False, help_text="Empty: bridge.")
+    restart = forms.ChoiceField(
+        required=False, label="Restart policy", choices=[(word, word) for word in _RESTART]
+    )
+    command = ShellWords(max_length=4000, required=False, help_text="As in a shell; empty: the image's own.")
+    entrypoint = ShellWords(max_length=4000, required=False)
+    working_dir = forms.CharField(max_length=4000, required=False, label="Working directory")
+    user = forms.CharField(max_length=255, required=False, help_text="Name or id, with :group if wanted.")
+    hostname = forms.CharField(max_length=63, required=False, label="Host name")
+    health_command = forms.CharField(
+        max_length=4000, required=False, label="Command", help_text="Run by a shell inside; 0 is healthy."
+    )
+    health_interval_s = forms.FloatField(
+        required=False, min_value=1, max_value=86400, label="Every (seconds)"
+    )
+    health_retries = forms.IntegerField(required=False, min_value=1, max_value=1000, label="Failures allowed")
+    health_start_s = forms.FloatField(
+        required=False, min_value=0, max_value=86400, label="Grace at the start (seconds)"
+    )
+    read_only = forms.BooleanField(required=False, label="Its own file system cannot be written to")
+    tmpfs = Lines(2, label="Paths in memory", help_text="/tmp, one a line.")
+    cap_drop = Lines(2, label="Capabilities dropped", help_text="ALL, NET_RAW …")
+    cap_add = Lines(2, label="Capabilities added", help_text="Administrators only.")
+    devices = Lines(2, help_text="/dev/fuse, one a line. Administrators only.")
+    privileged = forms.BooleanField(
+        required=False, label="Privileged: as good as root on the host (administrators only)"
+    )
+    log_driver = forms.ChoiceField(
+        required=False,
+        choices=[("", "the engine's own"), *((word, word) for word in ("json-file", "local", "none"))],
+    )
+    log_options = Pairs(2, help_text="max-size=10m, one a line.")
+    labels = Pairs(2, help_text="name=value, one a line.")
+    pull = forms.ChoiceField(
+        required=False,
+        label="Pull the image",
+        choices=[("", "when it is missing"), ("always", "always"), ("never", "never")],
+    )
+
+    def config(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        config: dict[str, Any] = {key: given[key] for key in _SAME if given.get(key)}
+        if given.get("restart", "no") != "no":
+            config["restart_policy"] = {"policy": given["restart"]}
+        if given.get("network"):
+            config["network_mode"] = given["network"]
+        if given.get("pull"):
+            config["pull"] = given["pull"]
+        if given.get("health_command"):
+            names = (
+                ("interval", "health_interval_s"),
+                ("retries", "health_retries"),
+                ("start_period", "health_start_s"),
+            )
+            more = {ours: given[theirs] for ours, theirs in names if given.get(theirs)}
+            config["health_check"] = {"test": given["health_command"], **more}
+        capabilities = {key: given[f"cap_{key}"] for key in ("add", "drop") if given.get(f"cap_{key}")}
+        if capabilities:
+            config["capabilities"] = capabilities
+        return config
+
+
+def initial_of(name: str, config: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:
+    """The form's first values from an instance's stored ``config`` (as it was checked, or as it was
+    seen since) and limits in bytes and cores."""
+    health, capabilities = config.get("health_check") or {}, config.get("capabilities") or {}
+    test = health.get("test") or []
+    restart = config.get("restart_policy") or {}
+    memory = resources.get("memory_bytes")
+    return {
+        **{key: config[key] for key in _SAME if key in config},
+        "name": name,
+        "image": config.get("image", ""),
+        "ports": [_port_text(port) for port in config.get("ports", [])],
+        "cpu": resources.get("cpu_cores"),
+        "memory_mib": memory // 1024**2 if memory else None,
+        "restart": restart.get("policy") or restart.get("Name") or "no",
+        "network": config.get("network_mode", ""),
+        "health_command": test[1] if len(test) == 2 and test[0] == "CMD-SHELL" else " ".join(test[1:]),
+        **{name: health.get(key) for key, name in _HEALTH.items()},
+        "cap_add": capabilities.get("add", []),
+        "cap_drop": capabilities.get("drop", []),
+    }
+
+
+def unmasked(values: Mapping[str, str], stored: Mapping[str, str]) -> dict[str, str]:
+    """What a person left as it was shown, masked, is as it was stored."""
+    return {key: stored.get(key, "") if value == MASK else value for key, value in values.items()}
+
+
+def _port_text(port: Any) -> str:
+    if isinstance(port, str):
+        return port
+    outside = f"{port['host_ip']}:" if port["host_ip"] else ""
+    return f"{outside}{port['host_port']}:{port['container']}".lstrip(":")
