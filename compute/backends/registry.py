@@ -23,7 +23,8 @@ class Registration:
     """``disabled_reason`` is set for a backend that the site's configuration switched off. The rest
     are dotted paths of what else its app brings, imported on first use: ``handlers`` is a module whose
     ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
-    ``services/guards.py``, ``form`` the class of the form that makes an instance."""
+    ``services/guards.py``, ``form`` the class of the form that makes an instance,
+    ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``)."""
 
     name: str
     dotted_path: str
@@ -31,6 +32,7 @@ class Registration:
     handlers: str = ""
     guard: str = ""
     form: str = ""
+    tabs: str = ""
     content_guard: str = ""
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from compute.actor import Actor
 from compute.backends.capabilities import ACTION_CAPABILITIES
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
 from compute.forms import form_class
 from compute.live import usage_latest
-from compute.models import Node
+from compute.models import Instance, Node
 from compute.selectors.access import permissions_by_project, permissions_in
 from compute.selectors.events import events_page
 from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
@@ -22,6 +24,7 @@ from compute.services import catalogue
 from compute.services.instances import instance_act, instance_create, instance_delete
 from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.common import actor_of, number, page, toast
+from compute.views.tabs import instance_tabs
 
 _BUTTONS = (Action.START, Action.STOP, Action.RESTART, Action.PAUSE, Action.UNPAUSE, Action.RESET)
 # A button that would change nothing is not shown.
@@ -32,7 +35,6 @@ _POINTLESS = {
     Action.PAUSE: {InstanceState.PAUSED},
     Action.UNPAUSE: {InstanceState.RUNNING},
 }
-_TABS = ("overview", "logs", "terminal", "events", "configuration")
 
 
 def row_for_page(
@@ -52,6 +54,9 @@ def row_for_page(
     row["delete_allowed"] = Permission.DELETE in allowed
     row["may_delete"] = free and row["delete_allowed"]
     row["may_console"] = Permission.CONSOLE in allowed
+    row["may_update"] = Permission.UPDATE in allowed
+    row["may_export"] = Permission.EXPORT in allowed
+    row["capabilities"] = capabilities
     row["colour"] = "orange" if row["stale"] else state.colour
     # An engine tells a port once for each of its addresses.
     row["published"] = sorted(
@@ -142,14 +147,21 @@ def _default_backend() -> str:
     return "docker" if "docker" in usable or not usable else usable[0]
 
 
+def instance_context(actor: Actor, instance_id: str | uuid.UUID, tab: str) -> tuple[Instance, dict[str, Any]]:
+    """What every page about one instance shows: ``row``, its ``tabs``, and the one that is open."""
+    instance = instance_get(actor, instance_id)
+    allowed = permissions_in(actor, instance.project_id)
+    row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
+    tabs = instance_tabs(row)
+    known = tab if tab in {item.name for item in tabs} else "overview"
+    return instance, {"row": row, "tab": known, "tabs": tabs}
+
+
 @require_GET
 @page
 def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview") -> HttpResponse:
     actor = actor_of(request)
-    instance = instance_get(actor, instance_id)
-    allowed = permissions_in(actor, instance.project_id)
-    row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
-    context: dict[str, Any] = {"row": row, "tab": tab if tab in _TABS else "overview"}
+    instance, context = instance_context(actor, instance_id, tab)
     if request.GET.get("part") == "head":
         return render(request, "compute/_instance_head.html", context)
     if context["tab"] == "events":

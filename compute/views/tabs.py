@@ -1,0 +1,55 @@
+"""The tabs of an instance's page: those that every backend has, and what its app adds.
+
+An app registers ``tabs=``, a function from the page's row to further tabs. Their pages extend
+``compute/instance_detail.html`` with a block ``tab`` and take their context from
+``instances.instance_context``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.urls import reverse
+
+from compute.backends.capabilities import Capability
+from compute.backends.registry import backend_registration
+
+
+@dataclass(frozen=True)
+class Tab:
+    name: str
+    title: str
+    url: str
+
+
+TabsOf = Callable[[Mapping[str, Any]], list[Tab]]
+
+
+def instance_tabs(row: Mapping[str, Any]) -> list[Tab]:
+    """In order; only what this person may open and this node can do. ``row`` is the instance as
+    ``row_for_page`` made it."""
+
+    def own(name: str, title: str) -> Tab:
+        return Tab(name, title, reverse("instance_tab", args=[row["id"], name]))
+
+    can: list[str] = row["capabilities"]
+    tabs = [Tab("overview", "Overview", reverse("instance", args=[row["id"]]))]
+    if row["may_console"] and str(Capability.LOGS) in can:
+        tabs.append(own("logs", "Logs"))
+    if row["may_console"] and str(Capability.EXEC) in can:
+        tabs.append(own("terminal", "Shell"))
+    elif row["may_console"] and str(Capability.CONSOLE) in can:
+        tabs.append(own("terminal", "Console"))
+    return [*tabs, *_app_tabs(row), own("events", "Events"), own("configuration", "Configuration")]
+
+
+def _app_tabs(row: Mapping[str, Any]) -> list[Tab]:
+    dotted_path = backend_registration(row["backend"]).tabs
+    if not dotted_path:
+        return []
+    module, _, name = dotted_path.rpartition(".")
+    tabs_of: TabsOf = getattr(importlib.import_module(module), name)
+    return tabs_of(row)
