@@ -17,7 +17,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.errors import ComputeError, RateLimited, Unauthenticated
+from compute.errors import ComputeError, InvalidInput, RateLimited, Unauthenticated
 from compute.live import ticket_spend
 from compute.models import User
 from compute.selectors.access import actor_for
@@ -44,6 +44,8 @@ _NOT_VISIBLE, _TOO_SLOW = 4404, 4408
 _PENDING_MAX = 512
 _SOCKETS_PER_USER = 100
 _RECHECK_EVERY_S = 5.0
+_STALL_MAX_S = 30.0
+_QUERY_FIELDS_MAX = 100
 
 _open_sockets: Counter[Any] = Counter()
 
@@ -109,6 +111,23 @@ class Socket(AsyncWebsocketConsumer):
     def push_bytes(self, data: bytes) -> None:
         self._queue(None, data)
 
+    async def deliver(self, item: str | bytes) -> None:
+        """Send it past the queue, once the client has room: for streams that can wait for their
+        reader. One that takes nothing for long is dropped."""
+        await self._accepted.wait()
+        if self._closing:
+            return
+        try:
+            if isinstance(item, bytes):
+                await asyncio.wait_for(self.send(bytes_data=item), _STALL_MAX_S)
+            else:
+                await asyncio.wait_for(self.send(text_data=item), _STALL_MAX_S)
+        except asyncio.TimeoutError:
+            await self.end(_TOO_SLOW, "You read too slowly; connect again.")
+        except (RuntimeError, OSError):
+            # It left; the server tells us next.
+            return
+
     async def fail(self, error: ComputeError) -> None:
         """Say why, then close with the code for it."""
         await self._accepted.wait()
@@ -130,8 +149,15 @@ class Socket(AsyncWebsocketConsumer):
             await self.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
 
     def query(self, name: str) -> str | None:
-        values = parse_qs(self.scope.get("query_string", b"").decode("latin-1")).get(name)
+        values = self.query_all().get(name)
         return values[0] if values else None
+
+    def query_all(self) -> dict[str, list[str]]:
+        text = self.scope.get("query_string", b"").decode("latin-1")
+        try:
+            return parse_qs(text, keep_blank_values=True, max_num_fields=_QUERY_FIELDS_MAX)
+        except ValueError as error:
+            raise InvalidInput("The query has too many fields.") from error
 
     def _count(self) -> None:
         if _open_sockets[self.actor.user_id] >= _SOCKETS_PER_USER:

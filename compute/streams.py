@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from compute import loghub
 from compute.actor import Actor
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
-from compute.backends.types import ByteStream, LogLine, LogQuery
+from compute.backends.types import ByteStream
 from compute.errors import InvalidState, OperationNotSupported
+from compute.loghub import Piece, Wanted
 from compute.models import Instance
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
@@ -29,13 +30,15 @@ _SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec s
 _INSIDE = (Capability.EXEC, Capability.CONSOLE)
 
 
-async def logs_open(actor: Actor, instance_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
-    """Lines as they come. Raises ``ComputeError``."""
+async def logs_follow(actor: Actor, instance_id: str, wanted: Wanted) -> AsyncGenerator[Piece, None]:
+    """The log of one instance as it grows, in batches and marks; use it with ``aclosing``. However many
+    follow, the engine is read once. Raises ``ComputeError``."""
     instance, backend = await _target(actor, instance_id, Capability.LOGS)
-    lines: Any = backend.logs_follow(instance.engine_id, query)
-    async with aclosing(lines):
-        async for line in lines:
-            yield line
+    if not instance.engine_id:
+        raise InvalidState(f"{instance.name} is still being made.", state=instance.state)
+    async with aclosing(loghub.follow(instance, backend, wanted)) as pieces:
+        async for piece in pieces:
+            yield piece
 
 
 async def exec_open(actor: Actor, instance_id: str, *, rows: int, cols: int) -> ByteStream:

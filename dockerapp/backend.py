@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -135,10 +136,11 @@ class DockerBackend(Backend):
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
         return logs.logs_read(self._client, engine_id, query)
 
-    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
+    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[list[LogLine]]:
         has_terminal = await sync_to_async(logs.terminal_of, thread_sensitive=False)(self._client, engine_id)
-        async for line in logs.logs_follow(self._client, engine_id, query, not has_terminal):
-            yield line
+        async with aclosing(logs.logs_follow(self._client, engine_id, query, not has_terminal)) as batches:
+            async for lines in batches:
+                yield lines
 
     async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
         return await terminal.exec_open(self._client, engine_id, command, rows=rows, cols=cols)

@@ -47,6 +47,8 @@ class KvmBackend(Backend):
         }
     )
 
+    logs_have_times = False
+
     def __init__(self, node: NodeConfig) -> None:
         super().__init__(node)
         self._connection = Connection(node)
@@ -120,9 +122,9 @@ class KvmBackend(Backend):
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
         return logs.logs_read(self._connection, engine_id, query)
 
-    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
-        async for line in logs.logs_follow(self._connection, engine_id, query):
-            yield line
+    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[list[LogLine]]:
+        async for lines in logs.logs_follow(self._connection, engine_id, query):
+            yield lines
 
     async def console_open(self, engine_id: str) -> ByteStream:
         return await console.console_open(self._connection, engine_id)

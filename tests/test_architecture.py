@@ -34,6 +34,7 @@ LEVELS = {
     "compute.views": 6,
     "compute.forms": 6,
     "compute.streams": 6,
+    "compute.loghub": 6,
     "compute.sockets": 6,
     "compute.consumers": 6,
     "compute.routing": 6,

@@ -6,16 +6,17 @@ import hashlib
 from typing import Any
 
 from django.http.response import HttpResponseBase
-from django.utils.dateparse import parse_datetime
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
 from compute.api.account_views import _listing
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
+from compute.api.log_query import tail_of, time_of
 from compute.api.schema import api
 from compute.backends.types import LogQuery
 from compute.errors import InvalidInput
+from compute.loghub.pieces import line_dict
 from compute.models import Instance
 from compute.selectors import cluster
 from compute.selectors.events import events_page
@@ -27,7 +28,6 @@ from compute.states import Action
 _FILTERS = ("backend", "state", "type", "node", "project", "image", "q", "label", "page", "page_size", "sort")
 _IN_USE = (409, 422, 503)
 _KEY_MAX = 200
-_TAIL_MAX = 10_000
 
 
 class Instances(ApiView):
@@ -216,10 +216,10 @@ class InstanceLogs(ApiView):
         errors=(409, 422, 503),
     )
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        asked = self.query({"tail": _tail, "since": _time, "until": _time, "timestamps": boolean})
+        asked = self.query({"tail": tail_of, "since": time_of, "until": time_of, "timestamps": boolean})
         query = LogQuery(**asked)
         lines = instances.instance_logs(self.actor, instance_id, query)
-        shown = [_line(line, query.timestamps) for line in lines]
+        shown = [line_dict(line, query.timestamps) for line in lines]
         return Response({"lines": shown, "text": "\n".join(line["text"] for line in shown)})
 
 
@@ -265,29 +265,3 @@ def _idempotency(request: Request) -> Idempotency | None:
         raise InvalidInput.field("Idempotency-Key", f"must be 1 to {_KEY_MAX} printable characters.")
     raw = f"{request.method} {request.path} ".encode() + request._request.body
     return Idempotency(key, hashlib.sha256(raw).hexdigest())
-
-
-def _tail(name: str, value: str) -> int | None:
-    if value == "all":
-        return None
-    count = whole(name, value)
-    if count > _TAIL_MAX:
-        raise InvalidInput.field(name, f"must be at most {_TAIL_MAX}, or “all”.")
-    return count
-
-
-def _time(name: str, value: str) -> Any:
-    try:
-        found = parse_datetime(value.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise InvalidInput.field(name, "must be a time such as 2026-01-31T12:00:00Z.")
-    return found
-
-
-def _line(line: Any, timestamps: bool) -> dict[str, Any]:
-    shown = {"text": line.text, "stream": line.stream}
-    if timestamps:
-        shown["timestamp"] = line.timestamp
-    return shown

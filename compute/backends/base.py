@@ -50,6 +50,8 @@ class Backend(ABC):
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     # What else the engine has that is mirrored; ``resource_list`` answers for each of them.
     resource_kinds: ClassVar[frozenset[str]] = frozenset()
+    # Whether lines of logs carry their times; without, one cannot select by them.
+    logs_have_times: ClassVar[bool] = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -171,8 +173,10 @@ class Backend(ABC):
         """A bounded piece of the log, oldest first."""
         raise self._unsupported(Capability.LOGS)
 
-    def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
-        """Lines as they come, first the asked-for tail; ends when the instance does."""
+    def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[list[LogLine]]:
+        """Lines in the order of the log, as many at once as came together: first the asked-for tail,
+        then (``query.follow``) new ones until the instance or the engine ends. Holds little memory
+        and asks for no more while the caller does not go on."""
         raise self._unsupported(Capability.LOGS)
 
     async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:

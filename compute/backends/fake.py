@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,6 +57,11 @@ class FakeEngine:
     before_create_ends: Callable[[Reporter], None] | None = None
     subscribers: list[queue.Queue[EngineEvent]] = field(default_factory=list)
     lock: threading.RLock = field(default_factory=threading.RLock)
+    # What instances have said by engine id; streams that are open; raised to end all of them.
+    logs: dict[str, list[LogLine]] = field(default_factory=dict)
+    log_streams: int = 0
+    log_readings: int = 0
+    log_cuts: int = 0
 
     _engines: ClassVar[dict[str, FakeEngine]] = {}
 
@@ -78,6 +84,12 @@ class FakeEngine:
         with self.lock:
             self.instances.pop(engine_id, None)
         self.tell(engine_id)
+
+    def say(self, engine_id: str, *texts: str, stream: str = "stdout") -> None:
+        """The instance writes to its log."""
+        written = self.logs.setdefault(engine_id, [])
+        for text in texts:
+            written.append(LogLine(text, stream, time.time_ns()))
 
     def tell(self, engine_id: str) -> None:
         for subscriber in list(self.subscribers):
@@ -165,6 +177,7 @@ class FakeBackend(Backend):
             started_at=now if spec.auto_start else None,
         )
         engine.put(info)
+        engine.say(engine_id, *[f"{info.name} line {n}" for n in range(1, 6)])
         if engine.before_create_ends is not None:
             engine.before_create_ends(report)
         report.progress(90, "Made")
@@ -235,13 +248,45 @@ class FakeBackend(Backend):
             engine.subscribers.remove(inbox)
 
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
-        info = self.instance_get(engine_id)
-        lines = [LogLine(f"{info.name} line {n}", timestamp=info.created_at) for n in range(1, 6)]
-        return lines if query.tail is None else lines[-query.tail :] if query.tail else []
+        self.instance_get(engine_id)
+        self.engine.log_readings += 1
+        return self._log_tail(engine_id, query)
 
-    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[LogLine]:
-        for line in self.logs_read(engine_id, query):
-            yield line
+    async def logs_follow(self, engine_id: str, query: LogQuery) -> AsyncIterator[list[LogLine]]:
+        engine = self.engine
+        self.instance_get(engine_id)
+        engine.log_readings += not query.follow
+        engine.log_streams += query.follow
+        cuts, written = engine.log_cuts, engine.logs.setdefault(engine_id, [])
+        position, lines = len(written), self._log_tail(engine_id, query)
+        try:
+            while True:
+                for start in range(0, len(lines), 100):
+                    yield lines[start : start + 100]
+                if not query.follow or engine.log_cuts != cuts:
+                    return
+                lines, position = written[position:], len(written)
+                if not lines:
+                    if self.instance_get(engine_id).state != InstanceState.RUNNING:
+                        return
+                    await asyncio.sleep(0.005)
+        finally:
+            engine.log_streams -= query.follow
+
+    def _log_tail(self, engine_id: str, query: LogQuery) -> list[LogLine]:
+        """As Docker does: first the tail, then what of it is in the time."""
+        lines = FakeEngine.of(self.node.id).logs.get(engine_id, [])
+        if query.tail is not None:
+            lines = lines[-query.tail :] if query.tail else []
+        return [
+            line
+            for line in lines
+            if line.timestamp is None
+            or (
+                (query.since is None or line.timestamp >= query.since)
+                and (query.until is None or line.timestamp <= query.until)
+            )
+        ]
 
     async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
         self.instance_get(engine_id)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Any, NamedTuple, Protocol
 
 from compute.backends.capabilities import Capability
 from compute.states import InstanceState, InstanceType
@@ -19,6 +20,8 @@ from compute.states import InstanceState, InstanceType
 LABEL_INSTANCE = "libgo.instance"
 LABEL_OPERATION = "libgo.operation"
 LABEL_PROJECT = "libgo.project"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
@@ -170,22 +173,51 @@ class HostNetwork:
 
 @dataclass(frozen=True)
 class LogQuery:
-    """``tail`` None means everything; the read is still bounded by ``max_bytes``."""
+    """``tail`` None means everything; a read is still bounded by ``max_bytes``. A stream ends at the
+    end of the log unless ``follow``; it begins behind ``after``, the ``place`` of a line that was read
+    before, where the engine's lines have one."""
 
     tail: int | None = 200
     since: datetime | None = None
     until: datetime | None = None
     timestamps: bool = False
     max_bytes: int = 4 * 1024 * 1024
+    follow: bool = True
+    after: Any = None
 
 
-@dataclass(frozen=True)
-class LogLine:
-    """``stream`` is stdout, stderr or console; ``text`` has no line end; hostile data."""
+class LogLine(NamedTuple):
+    """``stream`` is stdout, stderr or console; ``text`` has no line end; hostile data.
+
+    ``nanos`` is its time, nanoseconds since 1970, where the engine keeps one. ``place`` says where it
+    ends in a log without times; only the engine that made it understands it.
+    """
 
     text: str
     stream: str = "stdout"
-    timestamp: datetime | None = None
+    nanos: int | None = None
+    place: Any = None
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """To the microsecond."""
+        return None if self.nanos is None else nanos_time(self.nanos)
+
+
+def nanos_time(nanos: int) -> datetime:
+    """The microsecond that this moment lies in."""
+    return _EPOCH + timedelta(microseconds=nanos // 1000)
+
+
+def nanos_text(nanos: int) -> str:
+    """RFC 3339 in UTC with all nine digits, as exact as the engine told it."""
+    seconds, rest = divmod(nanos, 1_000_000_000)
+    return f"{_second_text(seconds)}.{rest:09d}Z"
+
+
+@lru_cache(maxsize=256)
+def _second_text(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @dataclass(frozen=True)

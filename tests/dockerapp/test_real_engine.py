@@ -220,7 +220,7 @@ def test_the_tail_and_the_bytes_of_a_log_are_bounded(made: Containers) -> None:
 async def test_followed_logs_come_as_they_are_written_and_end_with_it(made: Containers) -> None:
     create = asyncio.to_thread(made.shell, "for n in 1 2 3; do echo tick $n; sleep 0.3; done")
     engine_id = (await create).engine_id
-    seen = [line.text async for line in made.backend.logs_follow(engine_id, LogQuery())]
+    seen = [line.text async for lines in made.backend.logs_follow(engine_id, LogQuery()) for line in lines]
     assert seen == ["tick 1", "tick 2", "tick 3"]
 
 
@@ -256,7 +256,7 @@ async def test_streams_give_their_connections_back(made: Containers) -> None:
     await asyncio.to_thread(made.backend.instance_get, engine_id)
     before = _open_sockets()
     for _ in range(5):
-        async for _line in made.backend.logs_follow(engine_id, LogQuery()):
+        async for _lines in made.backend.logs_follow(engine_id, LogQuery()):
             break
         stream = await made.backend.exec_open(engine_id, ["/bin/sh"], rows=24, cols=80)
         await stream.close()

@@ -146,4 +146,5 @@ async def test_streams_use_the_same_certificates(remote: ScriptedEngine, authori
     remote.script["GET /containers/c/json"] = lambda request: request.answer(200, {"Id": "c", "Config": {}})
     remote.script["GET /containers/c/logs"] = logs
     backend = _backend(remote, _options(authority))
-    assert [line.text async for line in backend.logs_follow("c", LogQuery())] == ["hello"]
+    texts = [line.text async for lines in backend.logs_follow("c", LogQuery()) for line in lines]
+    assert texts == ["hello"]

@@ -1,0 +1,10 @@
+"""The sockets under ``/ws/v1``."""
+
+from __future__ import annotations
+
+from compute.consumers.facts import Events, Nowhere, OperationSocket
+from compute.consumers.logs import Logs
+from compute.consumers.stats import Stats
+from compute.consumers.terminals import Console, Exec
+
+__all__ = ["Console", "Events", "Exec", "Logs", "Nowhere", "OperationSocket", "Stats"]

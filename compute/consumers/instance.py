@@ -1,0 +1,41 @@
+"""What sockets about one instance share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compute.api.base import Parse
+from compute.errors import InvalidInput
+from compute.sockets import Socket
+
+_VALUE_MAX = 4000
+
+
+class InstanceSocket(Socket):
+    """Base of sockets about one instance."""
+
+    @property
+    def instance_id(self) -> str:
+        return str(self.scope["url_route"]["kwargs"]["instance_id"])
+
+    def asked(
+        self, known: Mapping[str, Parse], *, repeatable: frozenset[str] = frozenset()
+    ) -> dict[str, Any]:
+        """The query, typed as for views of the API; unknown and repeated words are refused."""
+        found: dict[str, Any] = {}
+        for name, values in self.query_all().items():
+            if name == "ticket":
+                continue
+            if name not in known:
+                accepted = ", ".join(sorted(known)) or "none"
+                raise InvalidInput.field(name[:50], f"is not known here; accepted: {accepted}.")
+            if any("\x00" in value or len(value) > _VALUE_MAX for value in values):
+                raise InvalidInput.field(name, "is too long or holds a null character.")
+            if name in repeatable:
+                found[name] = values
+            elif len(values) > 1:
+                raise InvalidInput.field(name, "was given more than once.")
+            else:
+                found[name] = known[name](name, values[0])
+        return found
