@@ -67,7 +67,8 @@ class MembershipAdmin(admin.ModelAdmin):
 
 
 @admin.register(Node)
-class NodeAdmin(admin.ModelAdmin):
+class NodeAdmin(ReadOnly):
+    # Adding and changing one goes through the page, which tries the engine and seals the credentials.
     list_display = (
         "name",
         "backend",
@@ -81,7 +82,7 @@ class NodeAdmin(admin.ModelAdmin):
     )
     list_filter = ("backend", "is_enabled", "is_reachable")
     search_fields = ("name", "url", "hostname")
-    fields = ("name", "backend", "url", "is_enabled", "is_draining")
+    exclude = ("options", "secrets")
 
 
 @admin.register(Instance)

@@ -326,16 +326,26 @@ def watch(stopping: threading.Event) -> None:
 
 
 def _watchers_match(watchers: dict[Any, NodeWatcher]) -> None:
-    wanted = {node.pk: node for node in Node.objects.filter(is_enabled=True)}
+    wanted = {node.pk: node for node in Node.objects.filter(is_enabled=True) if _is_usable(node)}
     for pk, watcher in list(watchers.items()):
         node = wanted.get(pk)
         if node is None or not watcher.is_alive() or watcher.config != node_config(node):
             watcher.stop()
             del watchers[pk]
     for pk, node in wanted.items():
-        problem = backend_problem(node.backend)
-        if problem:
-            node_lost(node, problem)
-        elif pk not in watchers:
+        if pk not in watchers:
             watchers[pk] = NodeWatcher(node)
             watchers[pk].start()
+
+
+def _is_usable(node: Node) -> bool:
+    """Whether it can be watched at all; if not, the node says why."""
+    problem = backend_problem(node.backend)
+    if not problem:
+        try:
+            node_config(node)
+        except BackendUnavailable as error:
+            problem = error.message
+    if problem:
+        node_lost(node, problem)
+    return not problem

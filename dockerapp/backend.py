@@ -20,6 +20,7 @@ from compute.backends.types import (
     InstanceSpec,
     LogLine,
     LogQuery,
+    NodeAccess,
     NodeConfig,
     NodeInfo,
     Reporter,
@@ -30,6 +31,7 @@ from compute.backends.types import (
 )
 from compute.states import InstanceState, InstanceType
 from dockerapp.engine import demo, events, host, lifecycle, logs, spec, stats, terminal
+from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
 from dockerapp.engine.images import Images
@@ -56,6 +58,7 @@ class DockerBackend(Backend):
     )
 
     resource_kinds = frozenset({"image", "network", "volume"})
+    address_kinds = ("socket", "tls", "ssh")
 
     def __init__(self, node: NodeConfig) -> None:
         super().__init__(node)
@@ -69,6 +72,10 @@ class DockerBackend(Backend):
 
     def close(self) -> None:
         self._client.close()
+
+    @classmethod
+    def node_check(cls, access: NodeAccess) -> NodeAccess:
+        return address_check(access)
 
     @classmethod
     def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:

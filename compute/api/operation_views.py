@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
 from compute.api.account_views import _listing
-from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, text, whole
+from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
 from compute.api.waiting import WAIT_HEADER
 from compute.errors import InvalidInput
 from compute.selectors import nodes as nodes_read
+from compute.selectors.access import admin_require
 from compute.selectors.events import events_page
 from compute.selectors.instances import instance_get
 from compute.selectors.operations import (
@@ -28,12 +27,6 @@ from compute.services import nodes
 from compute.services.operations import operation_cancel
 
 _FILTERS = ("state", "action", "instance", "user", "page", "page_size", "sort")
-_TLS = {
-    "verify": "tls_verify",
-    "ca_path": "tls_ca_path",
-    "cert_path": "tls_cert_path",
-    "key_path": "tls_key_path",
-}
 
 
 class Operations(ApiView):
@@ -88,17 +81,29 @@ class Nodes(ApiView):
     def get(self, request: Request) -> HttpResponseBase:
         return _listing(self, nodes_read.nodes_list(self.actor))
 
-    @api("nodes", "Add one", request=s.NodeCreateRequest, response=s.NodeShape, status=201, errors=(409, 503))
+    @api(
+        "nodes",
+        "Add one: its engine is asked first, unless force=true",
+        request=s.NodeCreateRequest,
+        response=s.NodeShape,
+        status=201,
+        query=("force",),
+        errors=(409, 502, 503, 504),
+    )
     def post(self, request: Request) -> HttpResponseBase:
-        given = self.body(s.NodeCreateRequest)
-        node = nodes.node_create(
-            self.actor,
-            name=given["name"],
-            backend=given["backend"],
-            url=given["url"],
-            options=_options(given.get("tls")),
-        )
-        return Response(nodes_read.node_dict(node), status=201)
+        force = self.query({"force": boolean}).get("force", False)
+        node = nodes.node_create(self.actor, self.body(s.NodeCreateRequest), force=force)
+        location = {"Location": f"/api/v1/nodes/{node.pk}"}
+        return Response(nodes_read.node_dict(node), status=201, headers=location)
+
+
+class NodeDraftTest(ApiView):
+    @api("nodes", "Ask an engine without storing it", request=s.NodeDraftRequest, response=s.NodeTest,
+         errors=(503,))  # fmt: skip
+    def post(self, request: Request) -> HttpResponseBase:
+        admin_require(self.actor)
+        self.query({})
+        return Response(nodes.node_try(self.actor, self.body(s.NodeDraftRequest)))
 
 
 class NodeDetail(ApiView):
@@ -107,15 +112,22 @@ class NodeDetail(ApiView):
         self.query({})
         return self.answer(nodes_read.node_dict(nodes_read.node_get(self.actor, node_id)))
 
-    @api("nodes", "Change it", request=s.NodeUpdateRequest, response=s.NodeShape, errors=(409,))
+    @api(
+        "nodes",
+        "Change it: new addresses and credentials are tried first, unless force=true",
+        request=s.NodeUpdateRequest,
+        response=s.NodeShape,
+        query=("force",),
+        errors=(409, 502, 503, 504),
+    )
     def put(self, request: Request, node_id: str) -> HttpResponseBase:
-        given = self.body(s.NodeUpdateRequest)
-        if "tls" in given:
-            given["options"] = _options(given.pop("tls"))
-        return self.answer(nodes_read.node_dict(nodes.node_update(self.actor, node_id, given)))
+        force = self.query({"force": boolean}).get("force", False)
+        changes = self.body(s.NodeUpdateRequest)
+        return self.answer(nodes_read.node_dict(nodes.node_update(self.actor, node_id, changes, force=force)))
 
     @api("nodes", "Forget it; nothing happens on the engine", status=204, errors=(409,))
     def delete(self, request: Request, node_id: str) -> HttpResponseBase:
+        self.query({})
         nodes.node_delete(self.actor, node_id)
         return Response(status=204)
 
@@ -123,6 +135,7 @@ class NodeDetail(ApiView):
 class NodeTest(ApiView):
     @api("nodes", "Ask its engine now", response=s.NodeTest)
     def post(self, request: Request, node_id: str) -> HttpResponseBase:
+        self.query({})
         self.body()
         return Response(nodes.node_test(self.actor, node_id))
 
@@ -139,15 +152,3 @@ class NodeResume(ApiView):
     def put(self, request: Request, node_id: str) -> HttpResponseBase:
         self.body()
         return self.answer(nodes_read.node_dict(nodes.node_drain(self.actor, node_id, draining=False)))
-
-
-def _options(tls: dict[str, Any] | None) -> dict[str, Any]:
-    given = tls or {}
-    for key, value in given.items():
-        if key not in _TLS:
-            raise InvalidInput.field(f"tls.{key}", f"is not one of {', '.join(_TLS)}.")
-        if not isinstance(value, bool if key == "verify" else str):
-            raise InvalidInput.field(
-                f"tls.{key}", "must be true or false." if key == "verify" else "must be text."
-            )
-    return {_TLS[key]: value for key, value in given.items()}

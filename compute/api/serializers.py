@@ -211,18 +211,55 @@ class OperationLogShape(Base[Any]):
     items = OperationLogLine(many=True)
 
 
-class NodeCreateRequest(Base[Any]):
-    name = s.RegexField(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$")
+_NODE_NAME = r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$"
+_TLS_HELP = "verify (true), ca, cert, key as PEM texts, or ca_path, cert_path, key_path; never read back."
+_SSH_HELP = (
+    "user, port, key (private, as text) or key_path, host_key or known_hosts; keys are never read back."
+)
+
+
+class NodeDraftRequest(Base[Any]):
     backend = s.CharField(max_length=32)
-    url = s.CharField(max_length=500)
-    tls = s.DictField(required=False, help_text="verify, ca_path, cert_path, key_path; never read back.")
+    url = s.CharField(
+        max_length=500, help_text="unix:///…, tcp://host:2376, ssh://user@host, or libvirt's own."
+    )
+    tls = s.DictField(required=False, allow_null=True, help_text=_TLS_HELP)
+    ssh = s.DictField(required=False, allow_null=True, help_text=_SSH_HELP)
+    insecure = s.BooleanField(required=False, help_text="Allow TCP without TLS to another machine.")
+
+
+class NodeCreateRequest(NodeDraftRequest):
+    name = s.RegexField(_NODE_NAME)
 
 
 class NodeUpdateRequest(Base[Any]):
-    name = s.RegexField(r"^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}$", required=False)
+    name = s.RegexField(_NODE_NAME, required=False)
     url = s.CharField(max_length=500, required=False)
     is_enabled = s.BooleanField(required=False)
-    tls = s.DictField(required=False)
+    tls = s.DictField(required=False, allow_null=True, help_text=_TLS_HELP + " null: no TLS.")
+    ssh = s.DictField(required=False, allow_null=True, help_text=_SSH_HELP)
+    insecure = s.BooleanField(required=False)
+
+
+class HostKeyShape(Base[Any]):
+    type = s.CharField()
+    key = s.CharField(help_text="To be sent as ssh.host_key once it is confirmed.")
+    fingerprint = s.CharField()
+
+
+class NodeTest(Base[Any]):
+    ok = s.BooleanField()
+    code = s.CharField(allow_null=True)
+    reason = s.CharField(allow_null=True, help_text="refused, dns, tls_authority, tls_expired, ssh_auth …")
+    message = s.CharField()
+    version = s.CharField(allow_null=True)
+    api_version = s.CharField(allow_null=True)
+    hostname = s.CharField(allow_null=True)
+    cpu_cores = s.FloatField(allow_null=True)
+    memory_bytes = s.IntegerField(allow_null=True)
+    capabilities = s.ListField(child=s.CharField())
+    details = s.DictField()
+    host_key = HostKeyShape(allow_null=True)
 
 
 class NodeShape(Base[Any]):
@@ -238,6 +275,7 @@ class NodeShape(Base[Any]):
     resources = s.DictField()
     details = s.DictField()
     is_local = s.BooleanField()
+    insecure = s.BooleanField(help_text="In the clear, or without checking the engine's certificate.")
     last_seen = s.DateTimeField(allow_null=True)
     error = s.CharField()
     created_at = s.DateTimeField()
@@ -245,12 +283,6 @@ class NodeShape(Base[Any]):
 
 class NodePage(Paged):
     items = NodeShape(many=True)
-
-
-class NodeTest(Base[Any]):
-    ok = s.BooleanField()
-    message = s.CharField()
-    version = s.CharField(allow_null=True)
 
 
 class LoginRequest(Base[Any]):

@@ -74,6 +74,7 @@ urlpatterns = [
     path("operations/<str:operation_id>/wait", o.OperationWait.as_view()),
     path("events", o.Events.as_view()),
     path("nodes", o.Nodes.as_view()),
+    path("nodes/test", o.NodeDraftTest.as_view()),
     path("nodes/<str:node_id>", o.NodeDetail.as_view()),
     path("nodes/<str:node_id>/test", o.NodeTest.as_view()),
     path("nodes/<str:node_id>/drain", o.NodeDrain.as_view()),

@@ -29,6 +29,7 @@ from compute.backends.types import (
     InstanceSpec,
     LogLine,
     LogQuery,
+    NodeAccess,
     NodeConfig,
     NodeInfo,
     Reporter,
@@ -37,7 +38,7 @@ from compute.backends.types import (
     UndoStep,
     Usage,
 )
-from compute.errors import OperationNotSupported
+from compute.errors import InvalidInput, OperationNotSupported
 from compute.states import InstanceType
 
 
@@ -52,6 +53,8 @@ class Backend(ABC):
     resource_kinds: ClassVar[frozenset[str]] = frozenset()
     # Whether lines of logs carry their times; without, one cannot select by them.
     logs_have_times: ClassVar[bool] = True
+    # The ways to its engines that the form for a node offers: ``socket``, ``tls``, ``ssh``, ``uri``.
+    address_kinds: ClassVar[tuple[str, ...]] = ("uri",)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -74,6 +77,16 @@ class Backend(ABC):
         return None
 
     # -- core ---------------------------------------------------------------------------------
+
+    @classmethod
+    def node_check(cls, access: NodeAccess) -> NodeAccess:
+        """The address and credentials of a node, perhaps normalised; pure, no engine call. Raises
+        ``InvalidInput`` keyed ``url``, ``tls.<key>`` or ``ssh.<key>``, and ``PolicyDenied`` for a way
+        that anyone on the network could use, unless ``options["insecure"]`` allows it."""
+        for part in ("tls", "ssh"):
+            if any(key.startswith(part) for key in (*access.options, *access.secrets)):
+                raise InvalidInput.field(part, f"is not used by {cls.title}; its address says it all.")
+        return access
 
     @classmethod
     @abstractmethod

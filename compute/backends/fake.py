@@ -28,6 +28,7 @@ from compute.backends.types import (
     LogLine,
     LogQuery,
     NetworkInfo,
+    NodeAccess,
     NodeInfo,
     Reporter,
     Resources,
@@ -122,6 +123,11 @@ class FakeBackend(Backend):
         if engine.fail_with is not None:
             raise engine.fail_with
         return engine
+
+    @classmethod
+    def node_check(cls, access: NodeAccess) -> NodeAccess:
+        """Takes every address and all credentials."""
+        return access
 
     @classmethod
     def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:

@@ -25,8 +25,20 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
+class NodeAccess:
+    """The address of an engine and what opens it. ``secrets`` are texts that are stored sealed:
+    ``tls_ca``, ``tls_cert``, ``tls_key``, ``ssh_key``; everything else is in ``options``."""
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class NodeConfig:
-    """How to reach one engine. ``options`` are the backend's own keys (TLS files, virt type …)."""
+    """How to reach one engine. ``options`` are the backend's own keys (TLS files, virt type …),
+    ``secrets`` as in :class:`NodeAccess`, ``runtime_dir`` is where private files may live while the
+    process does (see ``backends/runtime.py``)."""
 
     id: str
     name: str
@@ -35,6 +47,8 @@ class NodeConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     connect_timeout_s: float = 3.0
     request_timeout_s: float = 30.0
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    runtime_dir: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ class Node(models.Model):
     url = models.CharField(max_length=500)
     # The backend's own keys (TLS files, virt type ...); never shown by the API.
     options = models.JSONField(default=dict, blank=True)
+    # What opens it (certificates, keys), sealed with a key outside the database; never read back.
+    secrets = models.TextField(default="", blank=True, editable=False)
     # Made from libgo.yaml and the environment at each start, not by hand.
     is_local = models.BooleanField(default=False, editable=False)
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, Q
 
 from compute.actor import Actor
-from compute.backends.types import NodeConfig
-from compute.errors import NodeNotFound
+from compute.backends.types import NodeAccess, NodeConfig
+from compute.certificates import certificate_facts, key_fingerprint
+from compute.errors import BackendUnavailable, NodeNotFound
 from compute.models import Node
+from compute.sealing import unseal
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import time_text
 from compute.states import InstanceState
@@ -38,6 +41,41 @@ def node_get(actor: Actor, id_or_name: str | uuid.UUID) -> Node:
     return found
 
 
+def address_kind(url: str, options: Mapping[str, Any]) -> str:
+    """The way to an engine in one word: socket, tls, tcp (in the clear), ssh, or uri."""
+    scheme = url.partition("://")[0]
+    if scheme in ("tcp", "http", "https"):
+        is_tls = scheme == "https" or any(options.get(key) for key in ("tls", "tls_verify", "tls_cert_path"))
+        return "tls" if is_tls else "tcp"
+    return {"unix": "socket", "ssh": "ssh"}.get(scheme, "uri")
+
+
+def is_insecure(url: str, options: Mapping[str, Any]) -> bool:
+    """Whether anyone between could listen or take the engine's place."""
+    kind = address_kind(url, options)
+    return bool(options.get("insecure")) or (kind == "tls" and not options.get("tls_verify", True))
+
+
+def node_credentials(node: Node) -> dict[str, Any]:
+    """What may be shown of what opens a node: names, times and fingerprints, never the thing itself."""
+    try:
+        secrets, problem = node_secrets(node), ""
+    except BackendUnavailable as error:
+        secrets, problem = {}, error.message
+    options = node.options
+    return {
+        "kind": address_kind(node.url, options),
+        "insecure": is_insecure(node.url, options),
+        "verify": bool(options.get("tls_verify", True)),
+        "ca": certificate_facts(secrets["tls_ca"]) if "tls_ca" in secrets else None,
+        "certificate": certificate_facts(secrets["tls_cert"]) if "tls_cert" in secrets else None,
+        "has_key": "tls_key" in secrets or "ssh_key" in secrets,
+        "from_files": sorted(key for key in options if key.endswith("_path")),
+        "host_key": key_fingerprint(options["ssh_host_key"]) if options.get("ssh_host_key") else None,
+        "problem": problem,
+    }
+
+
 def node_dict(node: Node) -> dict[str, Any]:
     """The public shape; ``options`` (TLS files and the like) are never read back."""
     return {
@@ -57,6 +95,7 @@ def node_dict(node: Node) -> dict[str, Any]:
         },
         "details": node.details,
         "is_local": node.is_local,
+        "insecure": is_insecure(node.url, node.options),
         "last_seen": time_text(node.last_seen),
         "error": node.error,
         "created_at": time_text(node.created_at),
@@ -64,14 +103,28 @@ def node_dict(node: Node) -> dict[str, Any]:
 
 
 def node_config(node: Node) -> NodeConfig:
-    """How the backend layer reaches this node."""
-    section = settings.LIBGO.get(_SECTION.get(node.backend, ""), {})
+    """How the backend layer reaches this node. Raises ``BackendUnavailable`` when its stored
+    credentials cannot be opened."""
+    access = NodeAccess(node.url, node.options, node_secrets(node))
+    return config_for(access, backend=node.backend, name=node.name, node_id=str(node.pk))
+
+
+def node_secrets(node: Node) -> dict[str, str]:
+    """What opens it; for the engine's eyes only."""
+    return dict(unseal(node.secrets) or {})
+
+
+def config_for(access: NodeAccess, *, backend: str, name: str, node_id: str) -> NodeConfig:
+    """The same for an address that no node has yet."""
+    section = settings.LIBGO.get(_SECTION.get(backend, ""), {})
     return NodeConfig(
-        id=str(node.pk),
-        name=node.name,
-        backend=node.backend,
-        url=node.url,
-        options=node.options,
+        id=node_id,
+        name=name,
+        backend=backend,
+        url=access.url,
+        options=access.options,
         connect_timeout_s=min(float(section.get("connection_timeout_s", 3.0)), 60.0),
         request_timeout_s=float(section.get("request_timeout_s", 30.0)),
+        secrets=access.secrets,
+        runtime_dir=str(settings.VAR_DIR / "run" / "nodes"),
     )

@@ -13,7 +13,7 @@ from django.utils import timezone
 from compute.actor import SYSTEM, Actor
 from compute.audit import audit
 from compute.backends.registry import backend_class, backend_for, backend_forget, backend_problem
-from compute.backends.types import NodeInfo
+from compute.backends.types import NodeAccess, NodeInfo
 from compute.errors import (
     BackendUnavailable,
     ComputeError,
@@ -23,46 +23,90 @@ from compute.errors import (
 )
 from compute.events import Fact, event_publish
 from compute.models import Node
+from compute.sealing import seal
 from compute.selectors.access import admin_require
-from compute.selectors.nodes import node_config, node_get
+from compute.selectors.nodes import config_for, node_config, node_get, node_secrets
+from compute.services.node_access import ACCESS_FIELDS, access_merged
 
-_EDITABLE = {"name", "url", "options", "is_enabled"}
+_EDITABLE = {"name", "is_enabled", *ACCESS_FIELDS}
+# Words that stand in addresses where a node's name would.
+_RESERVED = ("test", "new")
 
 
-def node_create(
-    actor: Actor, *, name: str, backend: str, url: str, options: Mapping[str, Any] | None = None
-) -> Node:
-    """Admins only. The watcher takes it up within seconds."""
+def node_create(actor: Actor, given: Mapping[str, Any], *, force: bool = False) -> Node:
+    """Admins only. ``given``: ``name``, ``backend``, ``url``, and ``tls``, ``ssh``, ``insecure`` as in
+    ``services/node_access.py``. The engine is asked first, and what does not answer is not stored,
+    unless ``force``. The watcher takes it up within seconds."""
     admin_require(actor)
-    backend_class(backend)
+    name = _name_free(given["name"])
+    access = _access_checked(given["backend"], NodeAccess(""), given)
+    info = None if force else _probe(given["backend"], name, access)
     with transaction.atomic():
         try:
             with transaction.atomic():
-                node = Node.objects.create(name=name, backend=backend, url=url, options=dict(options or {}))
+                node = Node.objects.create(
+                    name=name,
+                    backend=given["backend"],
+                    url=access.url,
+                    options=dict(access.options),
+                    secrets=_sealed(access),
+                )
         except IntegrityError as error:
-            raise NameConflict(f"There is already a node “{name}”.") from error
-        audit(actor, "node.create", name, target_uid=node.pk)
+            raise _taken(name) from error
+        audit(actor, "node.create", name, target_uid=node.pk, details=_told(access))
         event_publish(Fact("node.created", f"{name} was added.", node=node, username=actor.username))
+        if info is not None:
+            node_seen(node, info)
     return node
 
 
-def node_update(actor: Actor, id_or_name: str | uuid.UUID, changes: Mapping[str, Any]) -> Node:
-    """Merge ``name``, ``url``, ``options``, ``is_enabled``. Admins only."""
+def node_update(
+    actor: Actor, id_or_name: str | uuid.UUID, changes: Mapping[str, Any], *, force: bool = False
+) -> Node:
+    """Merge ``name``, ``is_enabled`` and what ``node_create`` takes. Admins only. A new address or new
+    credentials are tried first, as on creating."""
     admin_require(actor)
     unknown = set(changes) - _EDITABLE
     if unknown:
         raise InvalidInput.field(sorted(unknown)[0], f"is not one of {', '.join(sorted(_EDITABLE))}.")
+    node = node_get(actor, id_or_name)
+    columns = {key: changes[key] for key in ("name", "is_enabled") if key in changes}
+    if columns.get("name", node.name) != node.name:
+        _name_free(columns["name"])
+    access, info = None, None
+    if any(key in changes for key in ACCESS_FIELDS):
+        access = _access_changed(node, changes)
+        columns |= {"url": access.url, "options": dict(access.options), "secrets": _sealed(access)}
+        info = None if force else _probe(node.backend, node.name, access)
     with transaction.atomic():
-        node = node_get(actor, id_or_name)
-        for column, value in changes.items():
-            setattr(node, column, value)
         try:
             with transaction.atomic():
-                node.save(update_fields=list(changes) or None)
+                Node.objects.filter(pk=node.pk).update(**columns)
         except IntegrityError as error:
-            raise NameConflict(f"There is already a node “{changes.get('name')}”.") from error
-        _changed(actor, node, "node.update")
+            raise _taken(columns["name"]) from error
+        node = node_get(actor, node.pk)
+        _changed(actor, node, "node.update", {"fields": sorted(changes), **(_told(access) if access else {})})
+        if info is not None:
+            node_seen(node, info)
     return node
+
+
+def _access_changed(node: Node, changes: Mapping[str, Any]) -> NodeAccess:
+    if node.is_local:
+        raise InvalidState(
+            "The address and credentials of this node come from the configuration (libgo.yaml); change them "
+            "there.",
+            state="configured",
+        )
+    return _access_checked(node.backend, NodeAccess(node.url, node.options, _secrets_of(node)), changes)
+
+
+def _secrets_of(node: Node) -> dict[str, str]:
+    try:
+        return node_secrets(node)
+    except BackendUnavailable:
+        # Sealed with a key that is no more: entering them anew is the way out.
+        return {}
 
 
 def node_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
@@ -92,20 +136,104 @@ def node_drain(actor: Actor, id_or_name: str | uuid.UUID, *, draining: bool) -> 
 
 
 def node_test(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
-    """Ask the engine now: ``{"ok", "message", "version"}``; a refusal is an answer, not an error."""
+    """Ask the engine of a node now; a refusal is an answer, not an error."""
     admin_require(actor)
     node = node_get(actor, id_or_name)
     try:
-        info = backend_for(node_config(node)).probe()
+        return _found(backend_for(node_config(node)).probe())
     except ComputeError as error:
-        return {"ok": False, "message": error.message, "version": None, "code": error.code}
+        return _not_found(error)
+
+
+def node_try(
+    actor: Actor, given: Mapping[str, Any], *, instead_of: str | uuid.UUID | None = None
+) -> dict[str, Any]:
+    """The same for a node that is not stored: ``backend`` and ``url`` with their credentials, merged
+    into those of the node that they would replace. Raises ``InvalidInput`` for what cannot be tried."""
+    admin_require(actor)
+    if instead_of is None:
+        backend, before, name = given["backend"], NodeAccess(""), given.get("name") or "the new node"
+    else:
+        node = node_get(actor, instead_of)
+        backend, name = node.backend, node.name
+        before = NodeAccess(node.url, node.options, _secrets_of(node))
+    access = _access_checked(backend, before, given)
+    audit(actor, "node.try", access.url, details=_told(access))
+    try:
+        return _found(_probe(backend, name, access))
+    except ComputeError as error:
+        return _not_found(error)
+
+
+def _found(info: NodeInfo) -> dict[str, Any]:
     return {
         "ok": True,
+        "code": None,
+        "reason": None,
         "message": f"{info.hostname} answers.",
         "version": info.version,
         "api_version": info.api_version,
+        "hostname": info.hostname,
+        "cpu_cores": info.cpu_cores,
+        "memory_bytes": info.memory_bytes,
         "capabilities": sorted(str(word) for word in info.capabilities),
+        "details": dict(info.details),
+        "host_key": None,
     }
+
+
+def _not_found(error: ComputeError) -> dict[str, Any]:
+    nothing = dict.fromkeys(("version", "api_version", "hostname", "cpu_cores", "memory_bytes"))
+    return {
+        "ok": False,
+        "code": error.code,
+        "reason": error.details.get("reason"),
+        "message": error.message,
+        **nothing,
+        "capabilities": [],
+        "details": {},
+        "host_key": error.details.get("host_key"),
+    }
+
+
+def _probe(backend: str, name: str, access: NodeAccess) -> NodeInfo:
+    """Ask an engine that is no node yet, by an object of its own."""
+    config = config_for(access, backend=backend, name=name, node_id=f"try-{uuid.uuid4()}")
+    tried = backend_class(backend)(config)
+    try:
+        return tried.probe()
+    finally:
+        tried.close()
+
+
+def _access_checked(backend: str, before: NodeAccess, given: Mapping[str, Any]) -> NodeAccess:
+    return backend_class(backend).node_check(access_merged(before, given))
+
+
+def _sealed(access: NodeAccess) -> str:
+    return seal(dict(access.secrets)) if access.secrets else ""
+
+
+def _told(access: NodeAccess) -> dict[str, Any]:
+    """For the audit: where to, and how safely; never what opens it."""
+    return {
+        "url": access.url,
+        "verified": bool(access.options.get("tls_verify", True)),
+        "insecure": bool(access.options.get("insecure")),
+        "credentials": sorted(access.secrets),
+    }
+
+
+def _name_free(name: str) -> str:
+    if name in _RESERVED:
+        raise InvalidInput.field("name", "is a word that LibGo needs for itself.")
+    if Node.objects.filter(name=name).exists():
+        raise _taken(name)
+    return name
+
+
+def _taken(name: str) -> NameConflict:
+    return NameConflict(f"There is already a node “{name}”.")
 
 
 def node_ensure_local() -> list[Node]:
@@ -193,8 +321,8 @@ def node_lost(node: Node, reason: str) -> None:
             event_publish(Fact("node.unreachable", f"{node.name}: {reason}", node=node))
 
 
-def _changed(actor: Actor, node: Node, action: str) -> None:
-    audit(actor, action, node.name, target_uid=node.pk)
+def _changed(actor: Actor, node: Node, action: str, details: Mapping[str, Any] | None = None) -> None:
+    audit(actor, action, node.name, target_uid=node.pk, details=details)
     event_publish(Fact("node.updated", f"{node.name} was changed.", node=node, username=actor.username))
 
 

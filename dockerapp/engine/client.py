@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
+import socket
 import ssl
+import struct
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import aiodocker
 import aiohttp
 import requests
 from docker import APIClient
-from docker.tls import TLSConfig
 from requests.adapters import HTTPAdapter
 
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
-from dockerapp.engine.errors import engine_errors
+from dockerapp.engine.errors import engine_errors, not_an_engine, unreachable
+from dockerapp.engine.ssh import Tunnel
+from dockerapp.engine.tls import tls_context
 
 T = TypeVar("T")
 _POOL_SIZE = 32
@@ -26,23 +31,47 @@ _NEWEST = "1.45"
 _VERSION = re.compile(r"\d{1,3}\.\d{1,3}")
 # The longest wait for the very first answer: whoever meets a hung engine must learn it soon.
 _FIRST_ANSWER_S = 1.5
+# Over a network the first answer has a key exchange before it.
+_FIRST_ANSWER_FAR_S = 5.0
+_ANSWER_MAX = 256 * 1024
+_NO_REDIRECTS = 0
+# Whose listening socket means that the engine itself is on this machine.
+_LOCAL_LISTENERS = ("dockerd", "systemd", "podman")
 
 
-class _Adapter:
-    """Over TCP: a deadline of its own for connecting, and a pool as large as that of a socket."""
+class _Adapter(HTTPAdapter):
+    """Over TCP: a deadline of its own for connecting, a pool as large as that of a socket, and exactly
+    the certificates of the node."""
 
-    def __init__(self, connect_timeout_s: float) -> None:
+    def __init__(self, connect_timeout_s: float, tls: ssl.SSLContext | None) -> None:
         self._connect_timeout_s = connect_timeout_s
-        self._adapter = HTTPAdapter(pool_maxsize=_POOL_SIZE)
+        self._tls = tls
+        super().__init__(pool_maxsize=_POOL_SIZE)
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
         reading = kwargs.get("timeout")
         if not isinstance(reading, tuple):
             kwargs["timeout"] = (min(self._connect_timeout_s, reading or self._connect_timeout_s), reading)
-        return self._adapter.send(request, *args, **kwargs)
+        return super().send(request, *args, **kwargs)
 
-    def close(self) -> None:
-        self._adapter.close()
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if self._tls is None:
+            return host, pool
+        # The context knows everything; what stands beside it would be loaded into it.
+        verified = self._tls.verify_mode == ssl.CERT_REQUIRED
+        return host, {
+            "ssl_context": self._tls,
+            "cert_reqs": "CERT_REQUIRED" if verified else "CERT_NONE",
+            "assert_hostname": None if verified else False,
+        }
+
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        """The library would add its own bundle of authorities here."""
+        if self._tls is None:
+            super().cert_verify(conn, url, verify, cert)
 
 
 class StreamClient(aiodocker.Docker):
@@ -61,6 +90,9 @@ class EngineClient:
         self._lock = threading.Lock()
         self._api: APIClient | None = None
         self._quick: APIClient | None = None
+        self._tls: ssl.SSLContext | None = None
+        self._is_local: bool | None = None
+        self._tunnel = _tunnel_of(node)
         options = node.options
         self._retries = min(int(options.get("max_retries", 2)), 5)
         self._retry_delay_s = float(options.get("retry_delay_s", 0.2))
@@ -68,43 +100,38 @@ class EngineClient:
 
     @property
     def is_local(self) -> bool:
-        """Whether the engine shares this machine's file system."""
-        return self.node.url.startswith("unix://")
+        """Whether the engine proved to run on this machine: the process behind its socket is an engine
+        here, not a forwarder. Its containers may still be another's: look for each by its own id."""
+        if self._is_local is None and self.node.url.startswith("unix://"):
+            self._is_local = _listens_here(self.node.url.removeprefix("unix://"))
+        return bool(self._is_local)
 
     @property
     def api(self) -> APIClient:
         """The client for commands; connects on first use to negotiate the version."""
         # Outside the lock: a hung engine must not make callers wait one after another.
-        version = self.negotiated()
+        version, address = self.negotiated(), self._address()
         with self._lock:
             if self._api is None:
-                self._api = self._client(self.node.request_timeout_s, version)
+                self._api = self._client(address, self.node.request_timeout_s, version)
             return self._api
 
     @property
     def quick(self) -> APIClient:
         """The client whose every call ends within ``connect_timeout_s``."""
-        version = self.negotiated()
+        version, address = self.negotiated(), self._address()
         with self._lock:
             if self._quick is None:
-                self._quick = self._client(self.node.connect_timeout_s, version)
+                self._quick = self._client(address, self.node.connect_timeout_s, version)
             return self._quick
 
     def negotiated(self) -> str:
         """The API version both sides speak; asked for once."""
         if not self.version:
-            client = self._client(min(self.node.connect_timeout_s, _FIRST_ANSWER_S), "1.24")
-            try:
-                with engine_errors(self.node.name, asks_only=True):
-                    answer = client.get(f"{client.base_url}/version", timeout=client.timeout)
-                    answer.raise_for_status()
-                    theirs = _version_of(answer.json())
-            finally:
-                client.close()
+            answer = self._first_answer()
+            theirs = _version_of(answer)
             if theirs is None:
-                raise BackendUnavailable(
-                    f"What answers on {self.node.name} is not a Docker engine.", node=self.node.name
-                )
+                raise not_an_engine(self.node.name)
             self.version = ".".join(map(str, min(theirs, _parts(_NEWEST))))
         return self.version
 
@@ -116,6 +143,7 @@ class EngineClient:
                 try:
                     return method(self.quick if quick else self.api)
                 except requests.exceptions.ConnectionError as error:
+                    self._complain(error)
                     if attempt == self._retries or not _never_sent(error):
                         raise
             time.sleep(self._retry_delay_s * 2**attempt)
@@ -123,14 +151,13 @@ class EngineClient:
 
     def stream_client(self) -> StreamClient:
         """A client of its own for one stream in the running event loop; the caller closes it."""
-        url, version = self.node.url, f"v{self.negotiated()}"
-        if self.is_local:
-            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(url.removeprefix("unix://"), limit=0)
+        address, version = self._address(wait=False), f"v{self.negotiated()}"
+        if address.startswith("unix://"):
+            path = address.removeprefix("unix://")
+            connector: aiohttp.BaseConnector = aiohttp.UnixConnector(path, limit=0)
             return StreamClient(url="unix://localhost", connector=connector, api_version=version)
-        tls = self._ssl_context()
-        scheme = "https" if tls else "http"
+        tls = self._context()
         connector = aiohttp.TCPConnector(limit=0, ssl=tls if tls else True)
-        address = url.replace("tcp://", f"{scheme}://", 1)
         return StreamClient(url=address, connector=connector, api_version=version)
 
     def close(self) -> None:
@@ -139,44 +166,85 @@ class EngineClient:
                 if client is not None:
                     client.close()
             self._api = self._quick = None
+        if self._tunnel is not None:
+            self._tunnel.close()
 
-    def _client(self, timeout_s: float, version: str) -> APIClient:
-        client = APIClient(
-            base_url=self.node.url,
-            version=version,
-            timeout=timeout_s,
-            tls=self._tls() or False,
-            max_pool_size=_POOL_SIZE,
-        )
+    def _address(self, *, wait: bool = True) -> str:
+        """Where the engine is spoken to; raises ``BackendUnavailable`` while the way there is shut."""
+        if self._tunnel is not None:
+            return f"unix://{self._tunnel.open(wait=wait)}"
+        scheme = "https://" if self._context() else "http://"
+        return self.node.url.replace("tcp://", scheme, 1)
+
+    def _context(self) -> ssl.SSLContext | None:
+        if self._tls is None:
+            self._tls = tls_context(self.node)
+        return self._tls
+
+    def _client(self, address: str, timeout_s: float, version: str) -> APIClient:
+        client = APIClient(base_url=address, version=version, timeout=timeout_s, max_pool_size=_POOL_SIZE)
         # REQUESTS_CA_BUNDLE of the environment would replace the node's own CA.
         client.trust_env = False
+        # An engine never sends us elsewhere; what does is none.
+        client.max_redirects = _NO_REDIRECTS
         for scheme in ("http://", "https://"):
-            client.mount(scheme, _Adapter(min(timeout_s, self.node.connect_timeout_s)))
+            connecting = min(timeout_s, self.node.connect_timeout_s)
+            client.mount(scheme, _Adapter(connecting, self._context()))
         return client
 
-    def _tls(self) -> TLSConfig | None:
-        options = self.node.options
-        certificate, key = options.get("tls_cert_path"), options.get("tls_key_path")
-        if not options.get("tls_verify") and not certificate:
+    def _first_answer(self) -> Any:
+        """What stands at ``/version``, whoever answers there; None when it is not JSON."""
+        address = self._address()
+        at_most = _FIRST_ANSWER_S if address.startswith("unix://") else _FIRST_ANSWER_FAR_S
+        client = self._client(address, min(self.node.connect_timeout_s, at_most), "1.24")
+        try:
+            with engine_errors(self.node.name, asks_only=True):
+                try:
+                    answer = client.get(f"{client.base_url}/version", timeout=client.timeout, stream=True)
+                    raw = answer.raw.read(_ANSWER_MAX, decode_content=True)
+                except requests.exceptions.ConnectionError as error:
+                    self._complain(error)
+                    raise
+        finally:
+            client.close()
+        if answer.status_code == 400 and b"HTTPS server" in raw:
+            why = "its port speaks TLS. Give the node its certificates (tls)."
+            raise unreachable(self.node.name, "wants_tls", why)
+        try:
+            return json.loads(raw) if answer.ok else None
+        except ValueError:
             return None
-        with engine_errors(self.node.name):
-            return TLSConfig(
-                client_cert=(certificate, key) if certificate and key else None,
-                ca_cert=options.get("tls_ca_path") or None,
-                verify=bool(options.get("tls_verify", True)),
-            )
 
-    def _ssl_context(self) -> ssl.SSLContext | None:
-        options = self.node.options
-        if self._tls() is None:
+    def _complain(self, error: Exception) -> None:
+        """Raises what the tunnel knows better than the broken connection."""
+        problem = self._tunnel.complaint() if self._tunnel is not None else None
+        if problem is not None:
+            raise problem from error
+
+
+def _tunnel_of(node: NodeConfig) -> Tunnel | None:
+    if not node.url.startswith("ssh://"):
+        return None
+    try:
+        return Tunnel(node)
+    except ValueError as error:
+        raise BackendUnavailable(
+            f"The address of {node.name} cannot be used; write ssh://user@host:22.", node=node.name
+        ) from error
+
+
+def _listens_here(path: str) -> bool | None:
+    """Who made the listening socket, as the kernel tells (unix(7), SO_PEERCRED); None if nobody
+    answers now. A process of another PID name space shows as 0."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+            raw = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            pid = struct.unpack("3i", raw)[0]
+            return pid > 0 and Path(f"/proc/{pid}/comm").read_text().strip() in _LOCAL_LISTENERS
+        except OSError:
             return None
-        with engine_errors(self.node.name):
-            context = ssl.create_default_context(cafile=options.get("tls_ca_path") or None)
-            if options.get("tls_cert_path"):
-                context.load_cert_chain(options["tls_cert_path"], options.get("tls_key_path"))
-        if not options.get("tls_verify", True):
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        return context
 
 
 def _parts(version: str) -> tuple[int, ...]:

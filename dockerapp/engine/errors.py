@@ -92,33 +92,125 @@ def _wrong_version(node_name: str) -> BackendUnavailable:
         f"Docker on {node_name} cannot be used: it does not speak the API version that is set for it. "
         "Remove docker.apiVersion or choose another.",
         node=node_name,
+        reason="api_version",
     )
 
 
 def transport_error(node_name: str, error: Exception, *, asks_only: bool = False) -> ComputeError:
-    """No answer, or not in time."""
-    text = f"{error!r}"
-    if isinstance(error, requests.exceptions.ConnectTimeout):
-        why = "its address does not answer."
-        return BackendUnavailable(f"Docker on {node_name} cannot be reached: {why}", node=node_name)
+    """No answer, or not in time. ``details["reason"]`` is a word for programs, one for each cause."""
+    text = f"{error!r} {error.__context__!r}"
     if _TOO_OTHER.search(text):
         return _wrong_version(node_name)
-    if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in text or "timed out" in text:
-        if asks_only:
-            why = "it takes connections but does not answer."
-            return BackendUnavailable(f"Docker on {node_name} cannot be reached: {why}", node=node_name)
-        return BackendTimeout(f"Docker on {node_name} did not answer in time.", node=node_name)
-    if "FileNotFoundError" in text:
-        why = "its socket does not exist. Is the Docker daemon running?"
-    elif "ConnectionRefused" in text or "Connection refused" in text:
-        why = "the connection was refused. Is the Docker daemon running?"
-    elif "PermissionError" in text or "Permission denied" in text:
-        why = "LibGo may not use its socket. Add its user to the group docker."
-    elif "SSL" in text or "TLS" in text or "CERTIFICATE" in text:
-        why = "the TLS handshake failed. Check the node's certificates."
-    else:
-        why = "the connection failed."
-    return BackendUnavailable(f"Docker on {node_name} cannot be reached: {why}", node=node_name)
+    if _timed_out(error, text):
+        if not asks_only and not isinstance(error, requests.exceptions.ConnectTimeout):
+            return BackendTimeout(f"Docker on {node_name} did not answer in time.", node=node_name)
+        connected = not isinstance(error, requests.exceptions.ConnectTimeout)
+        word, why = ("silent", _SILENT) if connected else ("timeout", _NO_ANSWER)
+        return unreachable(node_name, word, why)
+    for word, pattern, why in _CAUSES:
+        if pattern.search(text):
+            return unreachable(node_name, word, why)
+    return unreachable(node_name, "connection", "the connection failed.")
+
+
+def unreachable(node_name: str, word: str, why: str) -> BackendUnavailable:
+    """``why`` ends the sentence, and says what to do."""
+    return BackendUnavailable(f"Docker on {node_name} cannot be reached: {why}", node=node_name, reason=word)
+
+
+def not_an_engine(node_name: str) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"What answers on {node_name} is not a Docker engine. Check the address and the port.",
+        node=node_name,
+        reason="not_docker",
+    )
+
+
+def _timed_out(error: Exception, text: str) -> bool:
+    return isinstance(error, requests.exceptions.Timeout) or "timed out" in text
+
+
+_SILENT = "it takes connections but does not answer."
+_NO_ANSWER = "its address does not answer. Is the host up, and does a firewall let LibGo through?"
+# What the causes look like in the texts of the libraries and of OpenSSL, the most telling first.
+_CAUSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
+    (
+        "dns",
+        re.compile(r"NameResolutionError|gaierror|Name or service not known|Temporary failure in name", re.I),
+        "the name in its address cannot be resolved. Check the spelling and the name server.",
+    ),
+    (
+        "tls_expired",
+        re.compile(r"certificate has expired"),
+        "the engine's certificate has expired. Renew it on the engine's host.",
+    ),
+    (
+        "tls_not_yet_valid",
+        re.compile(r"certificate is not yet valid"),
+        "the engine's certificate is not valid yet. Check the clocks of both hosts.",
+    ),
+    (
+        "tls_hostname",
+        re.compile(r"Hostname mismatch|IP address mismatch|certificate is not valid for|doesn't match"),
+        "the engine's certificate is for another name. Use a name that stands in it, or issue another.",
+    ),
+    (
+        "tls_authority",
+        re.compile(r"CERTIFICATE_VERIFY_FAILED|certificate verify failed", re.I),
+        "the engine's certificate was not signed by the authority (CA) given for this node. Give the CA that "
+        "signed it.",
+    ),
+    (
+        "tls_client_expired",
+        re.compile(r"ALERT_CERTIFICATE_EXPIRED|alert certificate expired", re.I),
+        "the engine refused LibGo's certificate because it has expired. Enter a new certificate and key.",
+    ),
+    (
+        "tls_client",
+        re.compile(
+            r"CERTIFICATE_REQUIRED|certificate required|BAD_CERTIFICATE|ALERT_UNKNOWN_CA|"
+            r"CERTIFICATE_UNKNOWN|UNSUPPORTED_CERTIFICATE|HANDSHAKE_FAILURE|ALERT_ACCESS_DENIED",
+            re.I,
+        ),
+        "the engine wants a certificate of LibGo, and there is none or not one that it trusts. Enter a "
+        "certificate and key signed by the engine's own CA (tlscacert).",
+    ),
+    (
+        "not_tls",
+        re.compile(r"WRONG_VERSION_NUMBER|UNKNOWN_PROTOCOL|RECORD_LAYER_FAILURE|HTTP_REQUEST", re.I),
+        "its port does not speak TLS. Use the TLS port (usually 2376), or leave TLS out.",
+    ),
+    (
+        "no_socket",
+        re.compile(r"FileNotFoundError"),
+        "its socket does not exist. Is the Docker daemon running?",
+    ),
+    (
+        "refused",
+        re.compile(r"ConnectionRefused|Connection refused"),
+        "the connection was refused. Is the Docker daemon running?",
+    ),
+    (
+        "permission",
+        re.compile(r"PermissionError|Permission denied"),
+        "LibGo may not use its socket. Add its user to the group docker.",
+    ),
+    (
+        "no_route",
+        re.compile(r"No route to host|Network is unreachable|EHOSTUNREACH|ENETUNREACH"),
+        "there is no route to its address. Check the address and the network between.",
+    ),
+    (
+        "tls",
+        re.compile(r"SSL|TLS|CERTIFICATE"),
+        "the TLS handshake failed. Check the node's certificates.",
+    ),
+    (
+        "not_docker",
+        re.compile(r"BadStatusLine|JSONDecodeError|TooManyRedirects|InvalidHeader|LineTooLong"),
+        "what answers there is not a Docker engine. Check the address and the port.",
+    ),
+)
 
 
 def reason(text: str) -> str:

@@ -55,7 +55,10 @@ BASE = (
     Need("the front-end assets (npm)", ("nodejs", "npm"), _has("node", "npm")),
     Need("the demo images", ("busybox-static",), _has("busybox")),
 )
-DOCKER = (Need("containers: the Docker engine", ("docker.io", "iptables"), _has("dockerd", "iptables")),)
+DOCKER = (
+    Need("containers: the Docker engine", ("docker.io", "iptables"), _has("dockerd", "iptables")),
+    Need("engines behind ssh", ("openssh-client",), _has("ssh", "ssh-keyscan")),
+)
 KVM = (
     Need(
         "virtual machines: libvirt and QEMU",
@@ -85,6 +88,8 @@ TESTS = (
     Need("browser tests", ("chromium",), _has("chromium")),
     Need("pull tests: a local registry", ("docker-registry",), _has("docker-registry")),
     Need("network name spaces of tests", ("iproute2",), _has("ip")),
+    Need("tests of nodes behind ssh", ("openssh-server",), _has("sshd")),
+    Need("tests of Podman as a node", ("podman",), _has("podman")),
 )
 
 

@@ -64,7 +64,7 @@ def test_paths_of_the_host_and_words_of_the_runtime_stay_out() -> None:
         (requests.exceptions.ConnectionError(FileNotFoundError(2, "No such file")), "socket does not exist"),
         (requests.exceptions.ConnectionError(ConnectionRefusedError(111, "Connection refused")), "refused"),
         (requests.exceptions.ConnectionError(PermissionError(13, "Permission denied")), "group docker"),
-        (requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"), "certificates"),
+        (requests.exceptions.SSLError("CERTIFICATE_VERIFY_FAILED"), "signed by the authority"),
         (requests.exceptions.ConnectTimeout("timed out"), "address does not answer"),
         (urllib3.exceptions.ProtocolError("Connection broken"), "connection failed"),
         (DockerException("odd"), "connection failed"),

@@ -2,71 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from compute.backends.types import LogQuery, NodeConfig
 from compute.errors import BackendUnavailable
 from dockerapp.backend import DockerBackend
+from tests.authority import Authority
 from tests.dockerapp.scripted import Request, ScriptedEngine
-
-
-class Authority:
-    """Makes certificates into ``folder``: ``ca.pem``, ``<name>.pem``, ``<name>.key``."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"LibGo test {folder.name}")])
-        self.ca = self._write("ca.pem", self._sign(self._name, self._key, x509.BasicConstraints(True, None)))
-
-    def issue(self, name: str) -> tuple[str, str]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = self._write(f"{name}.pem", self._sign(subject, key, address))
-        path = self._folder / f"{name}.key"
-        path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        return certificate, str(path)
-
-    def _sign(self, subject: x509.Name, key: Any, extension: x509.ExtensionType) -> x509.Certificate:
-        now = datetime.now(timezone.utc)
-        authority_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(minutes=5))
-            .not_valid_after(now + timedelta(hours=1))
-            .add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
-            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-            .add_extension(authority_key, critical=False)
-            .sign(self._key, hashes.SHA256())
-        )
-
-    def _write(self, name: str, certificate: x509.Certificate) -> str:
-        path = self._folder / name
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        return str(path)
 
 
 @pytest.fixture
@@ -116,7 +63,7 @@ def test_an_engine_of_another_authority_is_refused(
     remote: ScriptedEngine, authority: Authority, tmp_path: Path
 ) -> None:
     options = {**_options(authority), "tls_ca_path": Authority(tmp_path / "other").ca}
-    with pytest.raises(BackendUnavailable, match="Check the node's certificates"):
+    with pytest.raises(BackendUnavailable, match="not signed by the authority"):
         _backend(remote, options).instance_list()
 
 

@@ -306,12 +306,13 @@ def test_operations_are_listed_shown_logged_and_cancelled(
 
 
 def test_nodes_are_added_tested_drained_and_removed(as_admin: APIClient) -> None:
-    body = {"name": "f2", "backend": "fake", "url": "fake://", "tls": {"verify": True, "key_path": "/secret"}}
+    files = {"verify": True, "cert_path": "/cert", "key_path": "/secret"}
+    body = {"name": "f2", "backend": "fake", "url": "fake://", "tls": files}
     node = as_admin.post(f"{BASE}/nodes", body, format="json")
     assert node.status_code == 201 and "secret" not in node.content.decode()
     path = f"{BASE}/nodes/{node.json()['id']}"
     assert as_admin.post(f"{path}/test").json()["ok"] is True
-    Node.objects.update(is_reachable=True)
+    assert node.json()["status"] == "online", "what was found is stored at once"
     assert as_admin.put(f"{path}/drain").json()["status"] == "draining"
     _refused(as_admin.post(ONE, _body(node="f2"), format="json"), 409, "INVALID_STATE")
     assert as_admin.put(f"{path}/resume").json()["status"] == "online"
