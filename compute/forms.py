@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.backends.registry import backend_registration
-from compute.errors import ComputeError
+from compute.errors import ComputeError, InvalidInput
 from compute.services.instance_body import InstanceCreate
 
 MIB, GIB = 1024**2, 1024**3
@@ -108,6 +108,21 @@ class CreateForm(forms.Form):
         elif not error.details.get("fields"):
             rest.append(error.message)
         return " ".join(rest)
+
+
+class LimitsForm(forms.Form):
+    """New limits for an instance that is there; an empty field leaves its limit as it is."""
+
+    cpu = forms.FloatField(required=False, min_value=0.01, max_value=1024)
+    memory_mib = forms.IntegerField(required=False, min_value=4, max_value=2**40)
+
+    def changes(self) -> dict[str, Any]:
+        """The body of an update; raises ``InvalidInput`` naming the API's field."""
+        if not self.is_valid():
+            name, texts = next(iter(self.errors.items()))
+            raise InvalidInput.field("CPU cores" if name == "cpu" else "memory", " ".join(map(str, texts)))
+        given = {key: value for key, value in self.cleaned_data.items() if value is not None}
+        return {"resources": resources_of(given)}
 
 
 class ShellWords(forms.CharField):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +37,25 @@ def ago(value: Any) -> str:
 @register.filter
 def percent_of(part: Any, whole: Any) -> int:
     return min(100, round(100 * float(part or 0) / float(whole))) if whole else 0
+
+
+@register.filter
+def config_rows(config: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
+    """A configuration for reading: each key in words, its value as lines; what says nothing is left
+    out."""
+    rows = [(str(key).replace("_", " "), _lines(value)) for key, value in sorted(config.items())]
+    return [(name, lines) for name, lines in rows if any(lines)]
+
+
+def _lines(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        nested = [(key, _lines(item)) for key, item in value.items() if item not in (None, "", [], {})]
+        return [f"{key}={' '.join(lines)}" for key, lines in nested]
+    if isinstance(value, list):
+        return [" ".join(_lines(item)) for item in value]
+    if isinstance(value, bool):
+        return ["yes" if value else "no"]
+    return [str(value)]
 
 
 @register.filter

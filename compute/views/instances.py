@@ -13,7 +13,7 @@ from compute.actor import Actor
 from compute.backends.capabilities import ACTION_CAPABILITIES
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
-from compute.forms import form_class
+from compute.forms import LimitsForm, form_class
 from compute.live import usage_latest
 from compute.models import Instance, Node
 from compute.selectors.access import permissions_by_project, permissions_in
@@ -21,7 +21,7 @@ from compute.selectors.events import events_page
 from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
 from compute.selectors.operations import OperationFilter, operations_page
 from compute.services import catalogue
-from compute.services.instances import instance_act, instance_create, instance_delete
+from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
 from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
@@ -188,6 +188,16 @@ def instance_action(request: HttpRequest, instance_id: str, action: str) -> Http
     if operation is None:
         return toast("It already is so; nothing was changed.", "info")
     return toast(f"{operation.instance_name}: {wanted.progressive} …", "info")
+
+
+@require_POST
+@page
+def instance_limits(request: HttpRequest, instance_id: str) -> HttpResponse:
+    """New limits; what needs a restart shows up as pending."""
+    operation = instance_update(actor_of(request), instance_id, LimitsForm(request.POST).changes())
+    if operation is None:
+        return toast("Nothing was filled in, so nothing was changed.", "info")
+    return toast(f"{operation.instance_name}: changing its limits …", "info")
 
 
 @require_POST

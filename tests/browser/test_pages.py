@@ -43,6 +43,20 @@ def test_a_container_made_by_the_form_runs_stops_and_goes_without_a_reload(
     expect(page.locator(f"tr[data-name='{name}']")).to_have_count(0, timeout=10000)
 
 
+def test_limits_are_changed_live_from_the_configuration(page: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(name, "docker", config={"image": "libgo/demo:latest", "env": {"API_TOKEN": "s3cr3t"}})
+    page.goto(f"{live.url}/instances/{made['id']}/configuration")
+    expect(page.locator("body")).to_contain_text("API_TOKEN=********")
+    page.fill("#limit-memory", "96")
+    page.click("button:has-text('Change')")
+    until(
+        lambda: live.get(f"/compute/instances/{name}")["resources"]["memory"]["limit"] == 96 * 1024**2,
+        "the new limit is in force",
+        10,
+    )
+    assert "s3cr3t" not in page.content()
+
+
 def test_a_field_error_stands_beside_its_field_and_the_input_stays(page: Page, live: LiveConsole) -> None:
     page.goto(f"{live.url}/instances/new?backend=docker")
     page.fill("#id_name", "kept-name")
