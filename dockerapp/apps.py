@@ -21,5 +21,6 @@ class DockerappConfig(AppConfig):
             disabled_reason=reason,
             handlers="dockerapp.handlers",
             form="dockerapp.forms.ContainerForm",
+            guard="dockerapp.services.ownership.config_guard",
             content_guard="dockerapp.services.policy.container_content_policy",
         )

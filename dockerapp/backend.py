@@ -14,12 +14,14 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    Grants,
     HostNetwork,
     ImageInfo,
     InstanceInfo,
     InstanceSpec,
     LogLine,
     LogQuery,
+    NetworkJoin,
     NodeAccess,
     NodeConfig,
     NodeInfo,
@@ -30,7 +32,7 @@ from compute.backends.types import (
     Usage,
 )
 from compute.states import InstanceState, InstanceType
-from dockerapp.engine import demo, events, host, lifecycle, logs, spec, stats, terminal
+from dockerapp.engine import claims, demo, events, host, lifecycle, logs, spec, stats, terminal
 from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
@@ -54,6 +56,7 @@ class DockerBackend(Backend):
             Capability.EVENTS,
             Capability.IMAGE,
             Capability.NETWORK,
+            Capability.NETWORK_ATTACH,
         }
     )
 
@@ -135,6 +138,9 @@ class DockerBackend(Backend):
         return self._usage.all(info.engine_id for info in self.instance_list() if info.state in running)
 
     def undo(self, step: UndoStep) -> None:
+        if step.kind in (claims.UNDO_NETWORK, claims.UNDO_VOLUME):
+            claims.claim_undo(self._client, step)
+            return
         lifecycle.container_undo(self._client, step)
 
     def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
@@ -164,3 +170,9 @@ class DockerBackend(Backend):
 
     def network_list(self) -> list[HostNetwork]:
         return host.network_list(self._client)
+
+    def network_attach(self, engine_id: str, join: NetworkJoin, grants: Grants, project_id: str) -> None:
+        self.networks.attach(engine_id, join, grants, project_id)
+
+    def network_detach(self, engine_id: str, network: str, *, force: bool) -> None:
+        self.networks.detach(engine_id, network, force=force)

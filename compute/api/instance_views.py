@@ -51,7 +51,7 @@ class Instances(ApiView):
     def post(self, request: Request) -> HttpResponseBase:
         self.wait_seconds()
         body = instances.InstanceCreate(**self.body(s.InstanceCreateRequest))
-        operation = instances.instance_create(self.actor, body, idempotency=_idempotency(request))
+        operation = instances.instance_create(self.actor, body, idempotency=idempotency_of(request))
         row = Instance.objects.filter(pk=operation.instance_uid).first()
         return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
 
@@ -257,7 +257,8 @@ def _label(value: str) -> tuple[str, str]:
     return key, wanted
 
 
-def _idempotency(request: Request) -> Idempotency | None:
+def idempotency_of(request: Request) -> Idempotency | None:
+    """The client's key, bound to what it asks for. Raises ``InvalidInput``."""
     key = request.headers.get("Idempotency-Key")
     if key is None:
         return None

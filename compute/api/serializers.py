@@ -159,6 +159,43 @@ class OperationPage(Paged):
     items = OperationShape(many=True)
 
 
+class AttachedNetwork(Base[Any]):
+    network = s.CharField()
+    mac_address = s.CharField(allow_blank=True)
+    ip_address = s.CharField(allow_blank=True)
+    ipv6_address = s.CharField(allow_blank=True)
+
+
+class AttachedNetworkPage(Paged):
+    items = AttachedNetwork(many=True)
+
+
+class NetworkAttachRequest(Base[Any]):
+    network = s.CharField(max_length=128)
+    ip_address = s.CharField(max_length=64, required=False, allow_blank=True, allow_null=True)
+    ipv6_address = s.CharField(max_length=64, required=False, allow_blank=True, allow_null=True)
+    aliases = s.ListField(child=s.CharField(max_length=63), required=False, max_length=16)
+
+
+class AttachedStorage(Base[Any]):
+    name = s.CharField()
+    source = s.CharField(allow_blank=True, help_text="A volume, or a path of the host.")  # type: ignore[assignment]
+    target = s.CharField()
+    size = s.IntegerField(allow_null=True)
+    format = s.CharField(allow_blank=True)
+
+
+class AttachedStoragePage(Paged):
+    items = AttachedStorage(many=True)
+
+
+class StorageAttachRequest(Base[Any]):
+    source = s.CharField(max_length=255, required=False)  # type: ignore[assignment]
+    target = s.CharField(max_length=255, required=False)
+    size = s.IntegerField(required=False, min_value=1, max_value=2**60)
+    format = s.CharField(max_length=32, required=False)
+
+
 class UsageShape(Base[Any]):
     timestamp = s.DateTimeField()
     cpu_percent = s.FloatField(allow_null=True, help_text="Of one core.")

@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import account_views as a
+from compute.api import attachment_views as t
 from compute.api import instance_views as i
 from compute.api import operation_views as o
 from compute.api.base import ApiView
@@ -63,6 +64,10 @@ urlpatterns = [
     path(f"{_INSTANCE}/usage", i.InstanceUsage.as_view()),
     path(f"{_INSTANCE}/events", i.InstanceEvents.as_view()),
     path(f"{_INSTANCE}/logs", i.InstanceLogs.as_view()),
+    path(f"{_INSTANCE}/networks", t.InstanceNetworks.as_view()),
+    path(f"{_INSTANCE}/networks/<str:network>", t.InstanceNetwork.as_view()),
+    path(f"{_INSTANCE}/storage", t.InstanceStorage.as_view()),
+    path(f"{_INSTANCE}/storage/<path:name>", t.InstanceStorageItem.as_view()),
     *[path(f"{_INSTANCE}/{verb}", i.act_view(verb).as_view()) for verb in _VERBS],
     path("compute/cluster/status", i.ClusterStatus.as_view()),
     path("compute/backends", i.Backends.as_view()),

@@ -23,12 +23,14 @@ from compute.backends.capabilities import CAPABILITY_METHODS, Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    Grants,
     HostNetwork,
     ImageInfo,
     InstanceInfo,
     InstanceSpec,
     LogLine,
     LogQuery,
+    NetworkJoin,
     NodeAccess,
     NodeConfig,
     NodeInfo,
@@ -228,6 +230,15 @@ class Backend(ABC):
     def network_list(self) -> list[HostNetwork]:
         """What instances can be attached to."""
         raise self._unsupported(Capability.NETWORK)
+
+    def network_attach(self, engine_id: str, join: NetworkJoin, grants: Grants, project_id: str) -> None:
+        """On the network afterwards, running or not; a no-op when it already is and no other address
+        is asked for. Raises ``NetworkNotFound`` also for one that ``grants`` do not cover."""
+        raise self._unsupported(Capability.NETWORK_ATTACH)
+
+    def network_detach(self, engine_id: str, network: str, *, force: bool) -> None:
+        """Off the network afterwards; a no-op when it already is."""
+        raise self._unsupported(Capability.NETWORK_ATTACH)
 
     def _unsupported(self, capability: Capability) -> OperationNotSupported:
         return OperationNotSupported(

@@ -13,6 +13,7 @@ class Capability(Word):
     SNAPSHOT = "snapshot"
     VOLUME = "volume"
     NETWORK = "network"
+    NETWORK_ATTACH = "network_attach"
     EXEC = "exec"
     CONSOLE = "console"
     GRAPHICS = "graphics"
@@ -40,6 +41,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.EVENTS: ("events",),
     Capability.IMAGE: ("image_list", "demo_image_make"),
     Capability.NETWORK: ("network_list",),
+    Capability.NETWORK_ATTACH: ("network_attach", "network_detach"),
 }
 
 # What an action on an instance needs; an action without a row needs only the core of a backend.

@@ -21,6 +21,7 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    Grants,
     HostNetwork,
     ImageInfo,
     InstanceInfo,
@@ -28,6 +29,7 @@ from compute.backends.types import (
     LogLine,
     LogQuery,
     NetworkInfo,
+    NetworkJoin,
     NodeAccess,
     NodeInfo,
     Reporter,
@@ -114,6 +116,7 @@ class FakeBackend(Backend):
             Capability.EVENTS,
             Capability.IMAGE,
             Capability.NETWORK,
+            Capability.NETWORK_ATTACH,
         }
     )
 
@@ -310,6 +313,17 @@ class FakeBackend(Backend):
 
     def network_list(self) -> list[HostNetwork]:
         return [HostNetwork("fake", "bridge", True, "192.0.2.0/24")]
+
+    def network_attach(self, engine_id: str, join: NetworkJoin, grants: Grants, project_id: str) -> None:
+        info = self.instance_get(engine_id)
+        others = tuple(item for item in info.networks if item.network != join.network)
+        joined = NetworkInfo(join.network, ip_address=join.ip_address, ipv6_address=join.ipv6_address)
+        self.engine.put(replace(info, networks=(*others, joined)))
+
+    def network_detach(self, engine_id: str, network: str, *, force: bool) -> None:
+        info = self.instance_get(engine_id)
+        left = tuple(item for item in info.networks if item.network != network)
+        self.engine.put(replace(info, networks=left))
 
     def _state(self, engine_id: str, state: InstanceState) -> None:
         info = self.instance_get(engine_id)

@@ -76,6 +76,20 @@ class Resources:
 
 
 @dataclass(frozen=True)
+class Grants:
+    """What an instance may use of the things that its engine has already, beside those that bear its
+    project's mark. ``unmarked`` names things without any mark, as ``volume:data``; ``everything``
+    is for those who administer the site."""
+
+    everything: bool = False
+    unmarked: frozenset[str] = frozenset()
+
+    def allows(self, kind: str, name: str, mark: str, project_id: str) -> bool:
+        """``mark``: the project that the thing was made for, empty without one."""
+        return self.everything or (mark == project_id if mark else f"{kind}:{name}" in self.unmarked)
+
+
+@dataclass(frozen=True)
 class InstanceSpec:
     """One instance as asked for. ``config`` is the backend's part of the body, already validated
     by ``Backend.config_validate``; ``instance_id`` and ``operation_id`` are written on everything
@@ -90,6 +104,7 @@ class InstanceSpec:
     resources: Resources
     labels: Mapping[str, str] = field(default_factory=dict)
     auto_start: bool = True
+    grants: Grants = Grants()
 
 
 @dataclass(frozen=True)
@@ -183,6 +198,16 @@ class HostNetwork:
     driver: str
     active: bool
     subnet: str = ""
+
+
+@dataclass(frozen=True)
+class NetworkJoin:
+    """How an instance is to be on a network; empty addresses let the engine choose."""
+
+    network: str
+    ip_address: str = ""
+    ipv6_address: str = ""
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

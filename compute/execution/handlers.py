@@ -13,7 +13,7 @@ from typing import Any
 
 from compute.backends.base import Backend
 from compute.backends.registry import backend_registrations
-from compute.backends.types import InstanceSpec, Resources
+from compute.backends.types import InstanceSpec, NetworkJoin, Resources
 from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
     instance_adopt,
@@ -22,6 +22,7 @@ from compute.execution.mirror import (
     instances_observe,
 )
 from compute.execution.report import OperationReporter
+from compute.execution.resources import grants_of
 from compute.models import Instance, Node, Operation
 from compute.states import InstanceType
 
@@ -83,6 +84,7 @@ def _create(work: Work) -> dict[str, Any]:
         resources=Resources(**params["resources"]),
         labels=params["labels"],
         auto_start=params["auto_start"],
+        grants=grants_of(work.operation, work.instance.project_id),
     )
     info = work.backend.instance_create(spec, work.report)
     instance_adopt(work.instance, info)
@@ -149,6 +151,25 @@ def _reset(work: Work) -> dict[str, Any]:
     return _reread(work)
 
 
+def _network_attach(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    join = NetworkJoin(**{**params, "aliases": tuple(params["aliases"])})
+    work.report.progress(30, f"Connecting it to {join.network}")
+    project_id = work.instance.project_id
+    grants = grants_of(work.operation, project_id)
+    work.backend.network_attach(work.engine_id, join, grants, str(project_id))
+    _reread(work)
+    networks = Instance.objects.get(pk=work.instance.pk).networks
+    return next((dict(item) for item in networks if item["network"] == join.network), {})
+
+
+def _network_detach(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    work.report.progress(30, f"Taking it off {params['network']}")
+    work.backend.network_detach(work.engine_id, params["network"], force=params["force"])
+    return _reread(work)
+
+
 def _reread(work: Work) -> dict[str, Any]:
     """The last step of every action that ends in another state: the truth into the mirror."""
     instance_reread(work.backend, work.node, work.engine_id)
@@ -166,5 +187,7 @@ for _action, _handler in {
     "unpause": _unpause,
     "kill": _kill,
     "reset": _reset,
+    "network_attach": _network_attach,
+    "network_detach": _network_detach,
 }.items():
     handler_register(f"instance.{_action}", _handler)

@@ -18,6 +18,7 @@ from compute.backends.base import Backend
 from compute.backends.types import InstanceInfo
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
+from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState
 
@@ -56,6 +57,8 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
                 facts.append(fact)
         Instance.objects.bulk_create(created)
         events_publish(facts)
+        if facts:
+            owners_settle(node)
 
 
 def instances_observe_complete(node: Node, infos: Sequence[InstanceInfo]) -> None:
@@ -83,6 +86,7 @@ def instances_gone(node: Node, engine_ids: Iterable[str]) -> None:
     )
     for row in rows:
         instance_forget(row)
+    owners_settle(node)
 
 
 def instance_forget(row: Instance) -> None:
@@ -111,6 +115,7 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
             fact = _row_update(row, info)
             if fact is not None:
                 events_publish([fact])
+                owners_settle(row.node)
     except IntegrityError:
         # Another row took this engine id first: a full list ran between make and mark.
         Instance.objects.filter(node=row.node, engine_id=info.engine_id).exclude(pk=row.pk).delete()

@@ -11,9 +11,10 @@ from typing import Any
 
 from django.db import transaction
 
-from compute.backends.types import ResourceInfo
+from compute.backends.types import LABEL_PROJECT, Grants, ResourceInfo
 from compute.events import Fact, events_publish
-from compute.models import Node, Project, Resource
+from compute.models import Node, Operation, Project, Resource
+from compute.selectors.resource_users import USED_KINDS, projects_using
 
 
 def resources_observe_complete(node: Node, kind: str, infos: Sequence[ResourceInfo]) -> None:
@@ -41,6 +42,52 @@ def resources_observe_complete(node: Node, kind: str, infos: Sequence[ResourceIn
         Resource.objects.filter(pk__in=gone).delete()
         if created or changed or gone:
             events_publish([_fact(node, kind, len(created), changed, len(gone))])
+        if kind in USED_KINDS:
+            owners_settle(node)
+
+
+def owner_of(mark: str, users: set[uuid.UUID], before: uuid.UUID | None) -> uuid.UUID | None:
+    """Whose a network or a volume is; None: the host's. ``mark``: the project that was written on it
+    when it was made; ``users``: the projects of the instances that use it now.
+
+    The mark decides. What has none was made outside, or by the engine for an instance: it belongs to
+    the one project whose instances use it, to the host as soon as there are several, and while
+    nobody uses it to whom it belonged before.
+    """
+    if mark:
+        return before
+    if not users:
+        return before
+    return next(iter(users)) if len(users) == 1 else None
+
+
+def owners_settle(node: Node) -> None:
+    """Apply :func:`owner_of` to what bears no mark, whenever such things or their users changed."""
+    rows = [row for row in Resource.objects.filter(node=node, kind__in=USED_KINDS) if not _mark(row)]
+    rows = [row for row in rows if not row.data.get("predefined")]
+    if not rows:
+        return
+    users = projects_using(node)
+    changed: dict[str, int] = {}
+    for row in rows:
+        owner = owner_of("", users.get((row.kind, row.name), set()), row.project_id)
+        if owner != row.project_id:
+            Resource.objects.filter(pk=row.pk).update(project_id=owner)
+            changed[row.kind] = changed.get(row.kind, 0) + 1
+    events_publish([_fact(node, kind, 0, count, 0) for kind, count in sorted(changed.items())])
+
+
+def grants_of(operation: Operation, project_id: uuid.UUID) -> Grants:
+    """What the one who asked for ``operation`` may use on its node for an instance of this project:
+    read when it is used, so a right that was taken away in between is gone."""
+    user = operation.user
+    rows = Resource.objects.filter(node_id=operation.node_id, kind__in=USED_KINDS)
+    own = {f"{row.kind}:{row.name}" for row in rows if row.project_id == project_id and not _mark(row)}
+    return Grants(bool(user and user.is_active and user.is_superuser), frozenset(own))
+
+
+def _mark(row: Resource) -> str:
+    return str((row.data.get("labels") or {}).get(LABEL_PROJECT, ""))
 
 
 def _columns(info: ResourceInfo, projects: dict[str, Project]) -> dict[str, Any]:
@@ -54,10 +101,11 @@ def _columns(info: ResourceInfo, projects: dict[str, Project]) -> dict[str, Any]
 
 
 def _differs(row: Resource, columns: dict[str, Any]) -> bool:
-    """Whether anything is new; written on the row. A project that was set by hand stays when the
-    engine has no mark."""
-    if columns["project"] is None:
-        columns = {key: value for key, value in columns.items() if key != "project"}
+    """Whether anything is new; written on the row. What the engine does not tell stays as it was
+    known, unless another thing of the same name has taken the place."""
+    if columns["created_at"] == row.created_at:
+        untold = {key for key in ("project", "size_bytes") if columns[key] is None}
+        columns = {key: value for key, value in columns.items() if key not in untold}
     found = {key: value for key, value in columns.items() if getattr(row, key) != value}
     for key, value in found.items():
         setattr(row, key, value)

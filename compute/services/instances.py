@@ -130,7 +130,7 @@ def instance_act(
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         permission_require(actor, ACTION_PERMISSIONS[action], instance.project_id)
-        _capability_require(instance, ACTION_CAPABILITIES.get(action))
+        capability_require(instance, ACTION_CAPABILITIES.get(action))
         node_require(instance.node)
         state = InstanceState(instance.state)
         if not instance.engine_id:
@@ -159,7 +159,7 @@ def instance_update(
             return None
         if resources.storage_bytes is not None:
             raise InvalidInput.field("resources.storage.total_space", "is set at creation.")
-        _capability_require(instance, Capability.RESIZE)
+        capability_require(instance, Capability.RESIZE)
         node_require(instance.node)
         limits_check(instance.project, _merged(instance, resources), but=instance.pk)
         intent = Intent("instance.update", instance.node, instance, {"resources": asdict(resources)})
@@ -213,7 +213,7 @@ def instance_logs(actor: Actor, id_or_name: str | uuid.UUID, query: LogQuery) ->
     """A bounded piece of the log. Its content needs the permission ``console``."""
     instance = instance_get(actor, id_or_name)
     permission_require(actor, Permission.CONSOLE, instance.project_id)
-    _capability_require(instance, Capability.LOGS)
+    capability_require(instance, Capability.LOGS)
     node_require(instance.node)
     if not instance.engine_id:
         return []
@@ -272,7 +272,7 @@ def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
         raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name) from error
 
 
-def _capability_require(instance: Instance, capability: Capability | None) -> None:
+def capability_require(instance: Instance, capability: Capability | None) -> None:
     if capability is None:
         return
     known = instance.node.capabilities

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import URLPattern, path
 
-urlpatterns: list[URLPattern] = []
+from dockerapp.api import networks as n
+from dockerapp.api import volumes as v
+
+urlpatterns: list[URLPattern] = [
+    path("networks", n.Networks.as_view()),
+    path("networks/prune", n.NetworksPrune.as_view()),
+    path("networks/<str:network>", n.NetworkDetail.as_view()),
+    path("networks/<str:network>/connect", n.NetworkConnect.as_view()),
+    path("networks/<str:network>/disconnect", n.NetworkDisconnect.as_view()),
+    path("volumes", v.Volumes.as_view()),
+    path("volumes/prune", v.VolumesPrune.as_view()),
+    path("volumes/<str:name>", v.VolumeDetail.as_view()),
+]

@@ -50,7 +50,7 @@ def summary_info(row: Mapping[str, Any]) -> InstanceInfo:
         image=str(row.get("Image", "")),
         image_id=str(row.get("ImageID", "")),
         health=health[1] if health else "",
-        networks=_networks(networks),
+        networks=networks_of(networks),
         storage=_storage(as_list(row.get("Mounts"))),
         ports=tuple(_listed_port(port) for port in as_list(row.get("Ports"))),
         created_at=unix_time(row.get("Created")),
@@ -77,7 +77,7 @@ def inspect_info(doc: Mapping[str, Any]) -> InstanceInfo:
         config=_config(config, host),
         cpu_cores=_cpu_cores(host),
         memory_bytes=int(host.get("Memory") or 0) or None,
-        networks=_networks(settings.get("Networks") or {}),
+        networks=networks_of(settings.get("Networks") or {}),
         storage=_storage(as_list(doc.get("Mounts"))),
         ports=_inspected_ports(settings.get("Ports") or {}, host.get("PortBindings") or {}),
         created_at=time_parse(doc.get("Created")),
@@ -156,7 +156,7 @@ def _cpu_cores(host: Mapping[str, Any]) -> float | None:
     return None
 
 
-def _networks(networks: Mapping[str, Any]) -> tuple[NetworkInfo, ...]:
+def networks_of(networks: Mapping[str, Any]) -> tuple[NetworkInfo, ...]:
     return tuple(
         NetworkInfo(
             network=name,

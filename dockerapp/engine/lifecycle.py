@@ -16,6 +16,7 @@ from compute.backends.types import (
     UndoStep,
 )
 from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput, NameConflict
+from dockerapp.engine.claims import claims_check, claims_make
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.inspect import inspect_info, summary_info
 from dockerapp.engine.pull import image_ensure
@@ -41,8 +42,10 @@ def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter)
     report.progress(78, "Creating the container")
     if _by_name(client, spec.name) is not None:
         raise NameConflict(f"There is already a container “{spec.name}” on this node.", name=spec.name)
+    claims_make(client, spec, report)
     report.undo(UndoStep(UNDO_CONTAINER, {"name": spec.name, "operation_id": spec.operation_id}))
     engine_id = _create(client, spec)
+    claims_check(client, spec)
     if spec.auto_start:
         report.progress(88, "Starting the container")
         container_start(client, engine_id)

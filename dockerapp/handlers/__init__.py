@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
+from dockerapp.handlers import networks, volumes
 
-HANDLERS: dict[str, Handler] = {}
+HANDLERS: dict[str, Handler] = {**networks.HANDLERS, **volumes.HANDLERS}

@@ -1,0 +1,90 @@
+"""``/compute/instances/:id/networks`` and ``/storage``: what an instance is attached to."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from rest_framework.request import Request
+
+from compute.api import serializers as s
+from compute.api.account_views import _listing
+from compute.api.base import ApiView, boolean
+from compute.api.schema import api
+from compute.services import attachments
+
+_ERRORS = (409, 422, 502, 503, 504)
+_PAGING = ("page", "page_size")
+
+
+class InstanceNetworks(ApiView):
+    @api("instances", "The networks it is on", response=s.AttachedNetworkPage, query=_PAGING)
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
+        return _listing(self, attachments.networks_of(self.actor, instance_id))
+
+    @api(
+        "instances",
+        "Put it on a network, live",
+        request=s.NetworkAttachRequest,
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def post(self, request: Request, instance_id: str) -> HttpResponseBase:
+        self.wait_seconds()
+        body = self.body(s.NetworkAttachRequest)
+        operation = attachments.network_attach(self.actor, instance_id, body)
+        return self.answer_operation(operation, ends_as=201)
+
+
+class InstanceNetwork(ApiView):
+    @api(
+        "instances",
+        "Take it off a network, live",
+        response=s.Accepted,
+        status=202,
+        query=("force",),
+        errors=_ERRORS,
+    )
+    def delete(self, request: Request, instance_id: str, network: str) -> HttpResponseBase:
+        self.wait_seconds()
+        asked = self.query({"force": boolean})
+        self.body()
+        return self.answer_operation(attachments.network_detach(self.actor, instance_id, network, **asked))
+
+
+class InstanceStorage(ApiView):
+    @api("instances", "Its disks and mounts", response=s.AttachedStoragePage, query=_PAGING)
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
+        return _listing(self, attachments.storage_of(self.actor, instance_id))
+
+    @api(
+        "instances",
+        "Attach storage; refused where the backend cannot",
+        request=s.StorageAttachRequest,
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def post(self, request: Request, instance_id: str) -> HttpResponseBase:
+        self.body(s.StorageAttachRequest)
+        return self._refuse(instance_id)
+
+    def _refuse(self, instance_id: str) -> Any:
+        attachments.storage_refuse(self.actor, instance_id)
+
+
+class InstanceStorageItem(InstanceStorage):
+    http_method_names = ["delete", "options"]
+
+    @api(
+        "instances",
+        "Detach storage; refused where the backend cannot",
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def delete(self, request: Request, instance_id: str, name: str) -> HttpResponseBase:
+        self.query({})
+        self.body()
+        return self._refuse(instance_id)
