@@ -9,6 +9,8 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
+from compute.api.serializers import Accepted
+
 
 class ErrorDetailSerializer(serializers.Serializer[Any]):
     code = serializers.CharField(help_text="UPPER_SNAKE, for programs.")
@@ -50,14 +52,21 @@ def api(
     errors: tuple[int, ...] = (),
     public: bool = False,
     operation_id: str | None = None,
+    ends_as: int = 0,
 ) -> Callable[[Any], Any]:
-    """Decorate one method of a view. ``query`` names its query parameters."""
+    """Decorate one method of a view. ``query`` names its query parameters. ``ends_as``: short work,
+    whose answer with this status is held until it ends; before that it is the operation alone."""
     answers: dict[Any, Any] = {
         code: OpenApiResponse(ErrorSerializer, description=_TEXTS[code]) for code in (*_ALWAYS, *errors)
     }
     answers[status] = (
         OpenApiResponse(response) if response is not None else OpenApiResponse(description="Done")
     )
+    if ends_as:
+        del answers[status]
+        answers[ends_as] = OpenApiResponse(response, description="It ended well")
+        answers[202] = OpenApiResponse(Accepted, description="It has not ended yet")
+        query = (*query, "wait")
     if status == 202:
         answers[200] = OpenApiResponse(response, description="With wait: it ended well")
         answers[201] = OpenApiResponse(response, description="With wait: it was created")

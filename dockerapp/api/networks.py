@@ -22,7 +22,13 @@ _WORK = (409, 422, 502, 503, 504)
 
 
 class Networks(DockerView):
-    @api(_TAG, "Networks with who is on them", response=shapes.DockerNetworkPage, query=_QUERY)
+    @api(
+        _TAG,
+        "Networks with who is on them",
+        response=shapes.DockerNetworkPage,
+        query=_QUERY,
+        operation_id="docker_networks_list",
+    )
     def get(self, request: Request) -> HttpResponseBase:
         asked = self.query({**FILTERS, **PAGING})
         return self.answer_page(networks_page(self.actor, UsedFilter(**asked)))
@@ -32,7 +38,7 @@ class Networks(DockerView):
         "Make one",
         request=shapes.NetworkCreateRequest,
         response=shapes.DockerNetworkMade,
-        status=202,
+        ends_as=201,
         query=("node", "project"),
         errors=_WORK,
     )
@@ -50,7 +56,7 @@ class NetworkDetail(DockerView):
         row = network_row(self.actor, network, self.query({"node": text}).get("node", ""))
         return self.answer(network_detail(self.actor, row))
 
-    @api(_TAG, "Remove it", response=shapes.ThingDone, status=202, query=("node",), errors=_WORK)
+    @api(_TAG, "Remove it", response=shapes.ThingDone, ends_as=200, query=("node",), errors=_WORK)
     def delete(self, request: Request, network: str) -> HttpResponseBase:
         self.wait_seconds()
         node = self.query({"node": text}).get("node", "")
@@ -64,7 +70,7 @@ class NetworkConnect(DockerView):
         "Put a container on it, live",
         request=shapes.ConnectRequest,
         response=shapes.Attached,
-        status=202,
+        ends_as=200,
         query=("node",),
         errors=_WORK,
     )
@@ -81,7 +87,7 @@ class NetworkDisconnect(DockerView):
         "Take a container off it, live",
         request=shapes.DisconnectRequest,
         response=shapes.ThingDone,
-        status=202,
+        ends_as=200,
         query=("node",),
         errors=_WORK,
     )
@@ -98,7 +104,7 @@ class NetworksPrune(DockerView):
         "Remove what nobody uses",
         request=shapes.NetworksPruneRequest,
         response=shapes.NetworksPruned,
-        status=202,
+        ends_as=200,
         query=("node", "project"),
         errors=_WORK,
     )

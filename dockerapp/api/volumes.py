@@ -26,13 +26,17 @@ from dockerapp.services import volumes
 
 _TAG = "docker volumes"
 _QUERY = (*FILTERS, *PAGING, "sizes")
-_READ = (502, 503)
 _WORK = (409, 422, 502, 503, 504)
 
 
 class Volumes(DockerView):
     @api(
-        _TAG, "Volumes with who uses them", response=shapes.DockerVolumePage, query=_QUERY, errors=(502, 503)
+        _TAG,
+        "Volumes with who uses them",
+        response=shapes.DockerVolumePage,
+        query=_QUERY,
+        errors=(502, 503),
+        operation_id="docker_volumes_list",
     )
     def get(self, request: Request) -> HttpResponseBase:
         asked = self.query({**FILTERS, **PAGING, "sizes": boolean})
@@ -51,7 +55,7 @@ class Volumes(DockerView):
         "Make one",
         request=shapes.VolumeCreateRequest,
         response=shapes.DockerVolumeMade,
-        status=202,
+        ends_as=201,
         query=("node", "project"),
         errors=_WORK,
     )
@@ -78,7 +82,7 @@ class VolumeDetail(DockerView):
         _TAG,
         "Remove it, with its content",
         response=ThingDone,
-        status=202,
+        ends_as=200,
         query=("node", "force"),
         errors=_WORK,
     )
@@ -95,7 +99,7 @@ class VolumesPrune(DockerView):
         "Remove what nobody uses",
         request=shapes.VolumesPruneRequest,
         response=shapes.VolumesPruned,
-        status=202,
+        ends_as=200,
         query=("node", "project"),
         errors=_WORK,
     )

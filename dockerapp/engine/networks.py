@@ -189,7 +189,7 @@ class Networks:
                 raise
             except APIError as error:
                 known = _problem(what, reason(str(error.explanation or error)))
-                if error.status_code in (_FORBIDDEN, 409, 500) and known is not None:
+                if known is not None:
                     raise known from error
                 if error.status_code == _FORBIDDEN:
                     raise InvalidState(f"The engine refused: {reason(str(error.explanation))}") from error
@@ -276,6 +276,11 @@ def _problem(what: str, text: str) -> ComputeError | None:
         )
     if what == "create" and "already exists" in lowered:
         return NameConflict("There is already a network of this name on this node. Take another name.")
+    if what == "connect" and ("cannot be connected" in lowered or "sharing network namespace" in lowered):
+        return InvalidState(
+            "A container without a network of its own (none, host, or another container's) joins no other. "
+            "Take it off “none” first, or make it anew."
+        )
     if what == "connect" and "address already in use" in lowered:
         return InvalidInput.field("ip_address", "is taken by another container; take another.")
     return None

@@ -1,0 +1,102 @@
+"""Two projects with an operator each over one live console, and names that are gone afterwards."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import requests
+
+from tests.live import PASSWORD, LiveConsole
+
+DEMO = "libgo/demo:latest"
+
+
+@dataclass
+class Caller:
+    """Somebody who is logged in; ``call`` asks the API below ``/api/v1``."""
+
+    live: LiveConsole
+    token: str
+    project: str = ""
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> requests.Response:
+        sent = {"Authorization": f"Bearer {self.token}", **headers}
+        return requests.request(method, f"{self.live.url}/api/v1{path}", json=body, headers=sent, timeout=90)
+
+    def ok(self, method: str, path: str, body: Any = None, **headers: str) -> dict[str, Any]:
+        answer = self.call(method, path, body, **headers)
+        assert answer.status_code in (200, 201), f"{method} {path}: {answer.status_code} {answer.text}"
+        return dict(answer.json())
+
+    def refused(self, status: int, code: str, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        answer = self.call(method, path, body)
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        error = dict(answer.json()["error"])
+        assert error["code"] == code, error
+        return error
+
+    def container(self, name: str, **config: Any) -> requests.Response:
+        body: dict[str, Any] = {
+            "name": name,
+            "backend": "docker",
+            "config": {"image": DEMO, **config},
+            "labels": {"libgo.test": "live"},
+        }
+        if self.project:
+            body["project"] = self.project
+        return self.call("POST", "/compute/instances?wait=60", body)
+
+
+@dataclass
+class World:
+    """``a`` and ``b`` operate a project each, ``viewer`` reads in the first, ``admin`` is the site's."""
+
+    admin: Caller
+    a: Caller
+    b: Caller
+    viewer: Caller
+    made: list[tuple[str, str]] = field(default_factory=list)
+
+    def name(self, kind: str) -> str:
+        """A name for a ``network``, ``volume`` or ``container``, gone when the test ends."""
+        wanted = f"libgo-t-{uuid.uuid4().hex[:8]}"
+        self.made.append((kind, wanted))
+        return wanted
+
+    def clean(self) -> None:
+        """Containers go first: they hold the rest."""
+        for kind, name in sorted(self.made):
+            if kind == "container":
+                self.admin.call("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+            else:
+                self.admin.call("DELETE", f"/docker/{kind}s/{name}")
+        self.made.clear()
+
+
+@pytest.fixture(scope="session")
+def people(live: LiveConsole) -> World:
+    admin = Caller(live, live.log_in())
+    callers = {}
+    for word, role in (("a", "operator"), ("b", "operator"), ("v", "viewer")):
+        username, project = f"net-{word}-{uuid.uuid4().hex[:6]}", f"net-{word[0]}-{uuid.uuid4().hex[:6]}"
+        if word == "v":
+            project = callers["a"].project
+        else:
+            admin.ok("POST", "/projects", {"name": project})
+        admin.ok("POST", "/users", {"username": username, "password": PASSWORD})
+        for member in admin.ok("GET", "/projects?page_size=500")["items"]:
+            if member["is_default"]:
+                admin.call("DELETE", f"/projects/{member['id']}/members/{username}")
+        admin.ok("POST", f"/projects/{project}/members", {"user": username, "role": role})
+        callers[word] = Caller(live, live.log_in(username), project)
+    return World(admin, callers["a"], callers["b"], callers["v"])
+
+
+@pytest.fixture
+def world(people: World) -> Iterator[World]:
+    yield people
+    people.clean()
