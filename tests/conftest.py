@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from compute.backends.types import NodeConfig
+from compute.backends.types import ImageInfo, NodeConfig
+from compute.errors import ComputeError
 from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
@@ -19,6 +22,7 @@ from libgo_site.launch.broker import broker_command, broker_wait
 from tests.live import LiveConsole
 from tests.reporter import MemoryReporter
 
+_HAD_IMAGES = pytest.StashKey[tuple[bool, bool]]()
 _ORDER = (
     "test_architecture",
     "libgo_site",
@@ -63,26 +67,51 @@ def broker() -> Iterator[Path]:
         process.wait(10)
 
 
+def _backends() -> tuple[DockerBackend, KvmBackend]:
+    docker = NodeConfig("engines-docker", "docker", "docker", "unix:///var/run/docker.sock")
+    kvm = NodeConfig("engines-kvm", "kvm", "kvm", "qemu:///system", {"virt_type": "qemu"})
+    return DockerBackend(docker), KvmBackend(kvm)
+
+
 @pytest.fixture(scope="session")
-def engines() -> Iterator[None]:
-    """The real engines, with the demo images; what was not there before is removed again."""
+def engines() -> None:
+    """The real engines, with the demo images; the processes of a parallel run make them one by one."""
     cache = os.environ.get("LIBGO_TEST_CACHE")
     if cache and not (Path(settings.VAR_DIR) / "cache").exists():
         (Path(settings.VAR_DIR) / "cache").symlink_to(cache)
-    os.environ["LIBGO_VAR"] = str(settings.VAR_DIR)
-    docker = DockerBackend(NodeConfig("engines-docker", "docker", "docker", "unix:///var/run/docker.sock"))
-    kvm = KvmBackend(NodeConfig("engines-kvm", "kvm", "kvm", "qemu:///system", {"virt_type": "qemu"}))
-    had_container_image = "libgo/demo:latest" in [image.name for image in docker.image_list()]
-    had_guest_image = "libgo-demo" in [image.name for image in kvm.image_list()]
-    docker.demo_image_make(MemoryReporter())
-    kvm.demo_image_make(MemoryReporter())
-    yield
-    if not had_container_image:
+    with (Path(tempfile.gettempdir()) / "libgo-test-images.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for backend in _backends():
+            backend.demo_image_make(MemoryReporter())
+            backend.close()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Remember which demo images this machine had; only the process that started the run asks."""
+    if hasattr(session.config, "workerinput"):
+        return
+    found = [{image.name for image in _images_or_none(backend)} for backend in _backends()]
+    session.config.stash[_HAD_IMAGES] = ("libgo/demo:latest" in found[0], "libgo-demo" in found[1])
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Take away the demo images that this run made."""
+    had_container_image, had_guest_image = session.config.stash.get(_HAD_IMAGES, (True, True))
+    docker, kvm = _backends()
+    if not had_container_image and "libgo/demo:latest" in {image.name for image in _images_or_none(docker)}:
         docker._client.call(lambda api: api.remove_image("libgo/demo:latest", force=True))
-    if not had_guest_image:
+    if not had_guest_image and "libgo-demo" in {image.name for image in _images_or_none(kvm)}:
         kvm._connection.call(lambda conn: volume_delete(pool_ensure(conn, "default"), "libgo-demo"))
     docker.close()
     kvm.close()
+
+
+def _images_or_none(backend: DockerBackend | KvmBackend) -> list[ImageInfo]:
+    """Without an engine there is nothing to take away; the tests that need it will say so."""
+    try:
+        return backend.image_list()
+    except ComputeError:
+        return []
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,9 @@
 import os
 import tempfile
 
-os.environ.setdefault("LIBGO_VAR", tempfile.mkdtemp(prefix="libgo-test-var-"))
+# The workers of a parallel run inherit the environment of the process that started them.
+if "LIBGO_VAR" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["LIBGO_VAR"] = tempfile.mkdtemp(prefix="libgo-test-var-")
 os.environ.setdefault("LIBGO_SECRET_KEY", "only-for-tests-and-long-enough-for-hs256")
 
 from libgo_site.settings.base import *  # noqa: E402, F403
