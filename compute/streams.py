@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
 
 from asgiref.sync import sync_to_async
 
@@ -12,9 +15,9 @@ from compute.actor import Actor
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
-from compute.backends.types import ByteStream
+from compute.backends.types import ByteStream, LogQuery
 from compute.errors import InvalidState, OperationNotSupported
-from compute.loghub import Piece, Wanted
+from compute.loghub import Batch, Piece, Shown, Wanted
 from compute.models import Instance
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
@@ -25,6 +28,8 @@ from compute.states import InstanceState, Permission
 
 # A shell that most images have; bash where it is there.
 _SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
+
+_FIRST_WITHIN_S = 1.0
 
 # What lets a person act inside an instance, not only read what it says.
 _INSIDE = (Capability.EXEC, Capability.CONSOLE)
@@ -39,6 +44,38 @@ async def logs_follow(actor: Actor, instance_id: str, wanted: Wanted) -> AsyncGe
     async with aclosing(loghub.follow(instance, backend, wanted)) as pieces:
         async for piece in pieces:
             yield piece
+
+
+async def logs_text(
+    actor: Actor, instance_id: str, wanted: Wanted, shown: Shown, *, as_text: bool
+) -> AsyncGenerator[bytes, None]:
+    """The same as text, or as one JSON object a line; begins within a second, be it with nothing."""
+    async with aclosing(logs_follow(actor, instance_id, wanted)) as pieces:
+        coming = asyncio.ensure_future(anext(pieces, None))
+        try:
+            done, _ = await asyncio.wait({coming}, timeout=_FIRST_WITHIN_S)
+            if not done:
+                yield b""
+            while (piece := await coming) is not None:
+                yield (piece.plain(shown) if as_text else piece.rows(shown)).encode()
+                coming = asyncio.ensure_future(anext(pieces, None))
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+
+async def logs_whole(
+    actor: Actor, instance_id: str, query: LogQuery, shown: Shown
+) -> AsyncGenerator[bytes, None]:
+    """All that is asked for, as text, however long; the engine sends it no faster than it is taken."""
+    instance, backend = await _target(actor, instance_id, Capability.LOGS)
+    if not instance.engine_id:
+        return
+    asked = replace(query, follow=False, timestamps=shown.timestamps)
+    batches: Any = backend.logs_follow(instance.engine_id, asked)
+    async with aclosing(batches):
+        async for lines in batches:
+            yield Batch(lines).plain(shown).encode()
 
 
 async def exec_open(actor: Actor, instance_id: str, *, rows: int, cols: int) -> ByteStream:

@@ -12,11 +12,8 @@ from rest_framework.response import Response
 from compute.api import serializers as s
 from compute.api.account_views import _listing
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
-from compute.api.log_query import tail_of, time_of
 from compute.api.schema import api
-from compute.backends.types import LogQuery
 from compute.errors import InvalidInput
-from compute.loghub.pieces import line_dict
 from compute.models import Instance
 from compute.selectors import cluster
 from compute.selectors.events import events_page
@@ -205,22 +202,6 @@ class InstanceEvents(ApiView):
             newest_first="after" not in asked,
         )
         return self.answer({"items": rows})
-
-
-class InstanceLogs(ApiView):
-    @api(
-        "instances",
-        "Container output, or a VM's serial log",
-        response=s.LogShape,
-        query=("tail", "since", "until", "timestamps"),
-        errors=(409, 422, 503),
-    )
-    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        asked = self.query({"tail": tail_of, "since": time_of, "until": time_of, "timestamps": boolean})
-        query = LogQuery(**asked)
-        lines = instances.instance_logs(self.actor, instance_id, query)
-        shown = [line_dict(line, query.timestamps) for line in lines]
-        return Response({"lines": shown, "text": "\n".join(line["text"] for line in shown)})
 
 
 class ClusterStatus(ApiView):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
@@ -53,9 +53,11 @@ def api(
     public: bool = False,
     operation_id: str | None = None,
     ends_as: int = 0,
+    also: Mapping[tuple[int, str], Any] | None = None,
 ) -> Callable[[Any], Any]:
     """Decorate one method of a view. ``query`` names its query parameters. ``ends_as``: short work,
-    whose answer with this status is held until it ends; before that it is the operation alone."""
+    whose answer with this status is held until it ends; before that it is the operation alone.
+    ``also`` are answers in other media types: ``{(200, "text/plain"): OpenApiTypes.STR}``."""
     answers: dict[Any, Any] = {
         code: OpenApiResponse(ErrorSerializer, description=_TEXTS[code]) for code in (*_ALWAYS, *errors)
     }
@@ -71,6 +73,7 @@ def api(
         answers[200] = OpenApiResponse(response, description="With wait: it ended well")
         answers[201] = OpenApiResponse(response, description="With wait: it was created")
         query = (*query, "wait")
+    answers.update(also or {})
     parameters = [
         OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.QUERY, required=False) for name in query
     ]

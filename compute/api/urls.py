@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from compute.api import account_views as a
 from compute.api import attachment_views as t
 from compute.api import instance_views as i
+from compute.api import log_views as logs
 from compute.api import operation_views as o
 from compute.api.base import ApiView
 from compute.errors import NotFound
@@ -63,7 +64,7 @@ urlpatterns = [
     path(f"{_INSTANCE}/resources", i.InstanceResources.as_view()),
     path(f"{_INSTANCE}/usage", i.InstanceUsage.as_view()),
     path(f"{_INSTANCE}/events", i.InstanceEvents.as_view()),
-    path(f"{_INSTANCE}/logs", i.InstanceLogs.as_view()),
+    path(f"{_INSTANCE}/logs", logs.InstanceLogs.as_view()),
     path(f"{_INSTANCE}/networks", t.InstanceNetworks.as_view()),
     path(f"{_INSTANCE}/networks/<str:network>", t.InstanceNetwork.as_view()),
     path(f"{_INSTANCE}/storage", t.InstanceStorage.as_view()),

@@ -214,7 +214,8 @@ class NetworkJoin:
 class LogQuery:
     """``tail`` None means everything; a read is still bounded by ``max_bytes``. A stream ends at the
     end of the log unless ``follow``; it begins behind ``after``, the ``place`` of a line that was read
-    before, where the engine's lines have one."""
+    before, where the engine's lines have one. ``timestamps`` False lets a stream that does not follow
+    leave the times away."""
 
     tail: int | None = 200
     since: datetime | None = None

@@ -40,7 +40,13 @@ class Mark(NamedTuple):
         return _envelope("mark", data)
 
     def plain(self, shown: Shown) -> str:
-        return ""
+        """A line of its own where lines are missing; the rest is for people who look on."""
+        return f"{self.text}\n" if self.kind in ("skipped", "lost") else ""
+
+    def rows(self, shown: Shown) -> str:
+        """A row of its own among rows of JSON."""
+        row = {"mark": self.kind, "text": self.text, "lines": self.lines}
+        return orjson.dumps(row).decode() + "\n"
 
 
 class Batch:
@@ -60,6 +66,10 @@ class Batch:
     def plain(self, shown: Shown) -> str:
         """As plain text, each line with its end."""
         return self._once("plain", shown, _lines_plain)
+
+    def rows(self, shown: Shown) -> str:
+        """One JSON object a line."""
+        return self._once("rows", shown, _lines_rows)
 
     def _once(self, name: str, shown: Shown, make: Callable[[list[LogLine], bool], str]) -> str:
         known = self._made.get((name, shown))
@@ -129,6 +139,10 @@ def _lines_plain(lines: list[LogLine], timestamps: bool) -> str:
     else:
         texts = (line.text for line in lines)
     return "\n".join(texts) + "\n"
+
+
+def _lines_rows(lines: list[LogLine], timestamps: bool) -> str:
+    return "".join(orjson.dumps(line_dict(line, timestamps)).decode() + "\n" for line in lines)
 
 
 def _envelope(kind: str, data: dict[str, Any]) -> str:

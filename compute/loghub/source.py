@@ -108,7 +108,9 @@ class Source:
 
     async def history(self, query: LogQuery) -> AsyncGenerator[Sequence[LogLine], None]:
         """What the engine still has of earlier lines, by a reading of its own that ends."""
-        batches: Any = self._backend.logs_follow(self._engine_id, replace(query, follow=False))
+        batches: Any = self._backend.logs_follow(
+            self._engine_id, replace(query, follow=False, timestamps=True)
+        )
         async with aclosing(batches):
             async for lines in batches:
                 yield lines

@@ -18,7 +18,7 @@ from compute.actor import Actor
 from compute.audit import audit
 from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_class, backend_for
-from compute.backends.types import LogLine, LogQuery, Resources
+from compute.backends.types import Resources
 from compute.errors import (
     InvalidInput,
     InvalidState,
@@ -207,17 +207,6 @@ def instance_usage(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
         return recent[0]
     node_require(instance.node)
     return usage_dict(backend_for(node_config(instance.node)).usage(instance.engine_id))
-
-
-def instance_logs(actor: Actor, id_or_name: str | uuid.UUID, query: LogQuery) -> list[LogLine]:
-    """A bounded piece of the log. Its content needs the permission ``console``."""
-    instance = instance_get(actor, id_or_name)
-    permission_require(actor, Permission.CONSOLE, instance.project_id)
-    capability_require(instance, Capability.LOGS)
-    node_require(instance.node)
-    if not instance.engine_id:
-        return []
-    return backend_for(node_config(instance.node)).logs_read(instance.engine_id, query)
 
 
 def _type(wanted: str | None, node: Node) -> InstanceType:

@@ -6,8 +6,10 @@ from django.urls import URLPattern, path
 
 from dockerapp.api import networks as n
 from dockerapp.api import volumes as v
+from dockerapp.api.logs import ContainerLogs
 
 urlpatterns: list[URLPattern] = [
+    path("containers/<str:container>/logs", ContainerLogs.as_view()),
     path("networks", n.Networks.as_view()),
     path("networks/prune", n.NetworksPrune.as_view()),
     path("networks/<str:network>", n.NetworkDetail.as_view()),
