@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from pathlib import Path
@@ -41,7 +42,7 @@ class PrivateEngine:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         try:
             until(self.socket.exists, "the private engine starts", 30)
-            until(self._answers, "the private engine answers", 30)
+            until(lambda: engine_answers(self.socket), "the private engine answers", 30)
         except AssertionError as error:
             self.close()
             raise AssertionError(f"{error}: {(self.folder / 'log').read_text()[-1500:]}") from error
@@ -57,10 +58,68 @@ class PrivateEngine:
         self.stop()
         subprocess.run(["umount", "--lazy", str(self.folder / "root")], check=False, capture_output=True)
 
-    def _answers(self) -> bool:
-        done = subprocess.run(
-            ["curl", "-s", "--max-time", "2", "--unix-socket", str(self.socket), "http://d/_ping"],
-            capture_output=True,
-            check=False,
-        )
-        return done.stdout == b"OK"
+
+_RUNTIME = """#!/bin/sh
+# runc, but without limits of processes: Podman sets them to their maximum, which not every machine may.
+file= previous=
+for word in "$@"; do
+  [ "$previous" = --bundle ] && file=$word/config.json
+  [ "$previous" = --process ] && file=$word
+  previous=$word
+done
+[ -n "$file" ] && sed -i 's/"rlimits":\\[[^]]*\\],\\{0,1\\}//' "$file"
+exec runc "$@"
+"""
+_CONTAINERS_CONF = """[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[containers]
+log_driver = "k8s-file"
+"""
+
+
+class PodmanEngine:
+    """Podman's service for Docker's clients, with storage of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "podman.sock"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        runtime, conf = self.folder / "runtime", self.folder / "containers.conf"
+        runtime.write_text(_RUNTIME)
+        runtime.chmod(0o755)
+        conf.write_text(_CONTAINERS_CONF)
+        command = ["podman", "--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
+        command += ["--tmpdir", str(self.folder / "tmp"), "--runtime", str(runtime)]
+        command += ["system", "service", "--time=0", self.url]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "CONTAINERS_CONF": str(conf)},
+            )
+        until(lambda: engine_answers(self.socket), "Podman answers", 30)
+
+    def close(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(30)
+        subprocess.run(["umount", "--lazy", str(self.folder / "root" / "overlay")], capture_output=True)
+
+
+def engine_answers(socket: Path) -> bool:
+    """Whether an engine says that it is well."""
+    done = subprocess.run(
+        ["curl", "-s", "--max-time", "2", "--unix-socket", str(socket), "http://d/_ping"],
+        capture_output=True,
+        check=False,
+    )
+    return done.stdout == b"OK"

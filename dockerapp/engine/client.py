@@ -97,6 +97,14 @@ class EngineClient:
         self._retries = min(int(options.get("max_retries", 2)), 5)
         self._retry_delay_s = float(options.get("retry_delay_s", 0.2))
         self.version = str(options.get("api_version") or "")
+        self._product = ""
+
+    @property
+    def product(self) -> str:
+        """Who speaks Docker's API there: ``docker`` or ``podman``."""
+        if not self._product:
+            self._greet()
+        return self._product
 
     @property
     def is_local(self) -> bool:
@@ -128,8 +136,7 @@ class EngineClient:
     def negotiated(self) -> str:
         """The API version both sides speak; asked for once."""
         if not self.version:
-            answer = self._first_answer()
-            theirs = _version_of(answer)
+            theirs = self._greet()
             if theirs is None:
                 raise not_an_engine(self.node.name)
             self.version = ".".join(map(str, min(theirs, _parts(_NEWEST))))
@@ -192,16 +199,21 @@ class EngineClient:
             client.mount(scheme, _Adapter(connecting, self._context()))
         return client
 
-    def _first_answer(self) -> Any:
-        """What stands at ``/version``, whoever answers there; None when it is not JSON."""
+    def _greet(self) -> tuple[int, ...] | None:
+        """Who answers there, and its API version; None when it is no engine."""
         address = self._address()
         at_most = _FIRST_ANSWER_S if address.startswith("unix://") else _FIRST_ANSWER_FAR_S
         client = self._client(address, min(self.node.connect_timeout_s, at_most), "1.24")
         try:
             with engine_errors(self.node.name, asks_only=True):
                 try:
-                    answer = client.get(f"{client.base_url}/version", timeout=client.timeout, stream=True)
-                    raw = answer.raw.read(_ANSWER_MAX, decode_content=True)
+                    # Podman takes a second for its version, and milliseconds for this.
+                    ping, _ = _asked(client, "_ping")
+                    theirs = _parts_of(ping.headers.get("Api-Version")) if ping.ok else None
+                    if theirs is not None:
+                        self._product = "podman" if "Libpod-Api-Version" in ping.headers else "docker"
+                        return theirs
+                    answer, raw = _asked(client, "version")
                 except requests.exceptions.ConnectionError as error:
                     self._complain(error)
                     raise
@@ -210,10 +222,12 @@ class EngineClient:
         if answer.status_code == 400 and b"HTTPS server" in raw:
             why = "its port speaks TLS. Give the node its certificates (tls)."
             raise unreachable(self.node.name, "wants_tls", why)
+        self._product = "docker"
         try:
-            return json.loads(raw) if answer.ok else None
+            found = json.loads(raw) if answer.ok else None
         except ValueError:
             return None
+        return _parts_of(found.get("ApiVersion")) if isinstance(found, dict) else None
 
     def _complain(self, error: Exception) -> None:
         """Raises what the tunnel knows better than the broken connection."""
@@ -251,10 +265,15 @@ def _parts(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
 
 
-def _version_of(answer: Any) -> tuple[int, ...] | None:
-    """The API version in the answer to ``/version``; None when something else answered."""
-    text = answer.get("ApiVersion") if isinstance(answer, dict) else None
+def _parts_of(text: Any) -> tuple[int, ...] | None:
+    """A version that an engine tells; None for anything else."""
     return _parts(text) if isinstance(text, str) and _VERSION.fullmatch(text) else None
+
+
+def _asked(client: APIClient, path: str) -> tuple[requests.Response, bytes]:
+    """The answer and the beginning of its body, whoever it comes from."""
+    answer = client.get(f"{client.base_url}/{path}", timeout=client.timeout, stream=True)
+    return answer, answer.raw.read(_ANSWER_MAX, decode_content=True)
 
 
 def _never_sent(error: Exception) -> bool:

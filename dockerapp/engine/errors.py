@@ -67,13 +67,15 @@ def api_error(node_name: str, error: APIError) -> ComputeError:
         return _wrong_version(node_name)
     if status == 409 and "already in use" in lowered and "name" in lowered:
         return NameConflict(f"The name is taken on the engine: {text}")
-    if status == 409 or "is not running" in lowered or "is paused" in lowered:
+    if status == 409 or any(words in lowered for words in _WRONG_STATE):
         return InvalidState(f"The engine refused: {text}")
     if status == 400:
         return InvalidInput(f"The engine refused the request: {text}")
     return BackendError(f"Docker reported a problem: {text}")
 
 
+# The last is Podman's.
+_WRONG_STATE = ("is not running", "is paused", "container state improper")
 _TOO_OTHER = re.compile(r"client version \S+ is too (?:new|old)", re.I)
 
 

@@ -6,19 +6,26 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from docker import APIClient
+
 from compute.backends.capabilities import Capability
 from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
 from dockerapp.engine.client import EngineClient, as_list
 
+# What other engines that speak Docker's API answer with "not found" (measured on Podman 4.3).
+_LACKING = {"podman": frozenset({Capability.RESIZE})}
+_INFO_MORE_S = 1.5
+_WARNINGS_MAX, _WARNING_CHARS = 20, 300
+
 
 def node_info(client: EngineClient, capabilities: frozenset[Capability]) -> NodeInfo:
-    """Within the connection deadline: the engine's ``/info``."""
-    info: Mapping[str, Any] = client.call(lambda api: api.info(), quick=True)
+    """Within the connection deadline and a little more: the engine's ``/info``."""
+    info = engine_info(client)
     return NodeInfo(
         version=str(info.get("ServerVersion", "")),
         api_version=client.negotiated(),
         hostname=str(info.get("Name", "")),
-        capabilities=capabilities,
+        capabilities=capabilities - _LACKING.get(client.product, frozenset()),
         cpu_cores=float(info.get("NCPU") or 0),
         memory_bytes=int(info.get("MemTotal") or 0),
         details={
@@ -28,8 +35,27 @@ def node_info(client: EngineClient, capabilities: frozenset[Capability]) -> Node
             "cgroup_version": info.get("CgroupVersion", ""),
             "images": info.get("Images", 0),
             "architecture": info.get("Architecture", ""),
+            "engine": client.product,
+            "live_restore": bool(info.get("LiveRestoreEnabled")),
+            "warnings": warnings_of(info),
         },
     )
+
+
+def engine_info(client: EngineClient) -> Mapping[str, Any]:
+    """What ``/info`` says; Podman takes a second or two for it."""
+    timeout_s = client.node.connect_timeout_s + _INFO_MORE_S
+
+    def ask(api: APIClient) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = api._result(api._get(api._url("/info"), timeout=timeout_s), True)
+        return answer
+
+    return client.call(ask, quick=True)
+
+
+def warnings_of(info: Mapping[str, Any]) -> list[str]:
+    """What the engine warns of, bounded."""
+    return [str(text)[:_WARNING_CHARS] for text in as_list(info.get("Warnings"))[:_WARNINGS_MAX]]
 
 
 def image_list(client: EngineClient) -> list[ImageInfo]:

@@ -113,12 +113,17 @@ def container_kill(client: EngineClient, engine_id: str, signal: str, *, missing
         try:
             api.kill(engine_id, signal)
         except APIError as error:
-            if not (missing_ok and error.status_code == 409):
+            if not (missing_ok and _runs_not(error)):
                 raise
 
     client.call(kill)
     if signal == "SIGKILL":
         client.call(lambda api: api.wait(engine_id, timeout=10))
+
+
+def _runs_not(error: APIError) -> bool:
+    """Docker's conflict; Podman calls it an error of its own and explains it."""
+    return error.status_code == 409 or "container state improper" in str(error.explanation)
 
 
 def container_pause(client: EngineClient, engine_id: str, *, paused: bool) -> None:

@@ -12,6 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from docker import APIClient
+
 from compute.backends.types import Usage
 from compute.errors import ComputeError, InvalidState
 from dockerapp.engine.client import EngineClient, as_list
@@ -55,14 +57,16 @@ class UsageReader:
         with self._lock:
             for gone in set(self._last) - set(ids):
                 del self._last[gone]
-        if self._client.is_local and ids and _cgroup_of(ids[0]) is not None:
-            samples = [self._sample_or_none(engine_id) for engine_id in ids]
-        else:
-            with ThreadPoolExecutor(min(_PARALLEL, max(1, len(ids)))) as pool:
-                samples = list(pool.map(self._sample_or_none, ids))
+        # A folder of the kernel with that very id is the proof that the container runs here.
+        here = [key for key in ids if self._client.is_local and _cgroup_of(key) is not None]
+        samples = {engine_id: self._sample_or_none(engine_id) for engine_id in here}
+        elsewhere = [engine_id for engine_id in ids if engine_id not in samples]
+        if elsewhere:
+            with ThreadPoolExecutor(min(_PARALLEL, len(elsewhere))) as pool:
+                samples |= zip(elsewhere, pool.map(self._sample_or_none, elsewhere), strict=True)
         return {
             engine_id: self._finished(engine_id, sample)
-            for engine_id, sample in zip(ids, samples, strict=True)
+            for engine_id, sample in samples.items()
             if sample is not None
         }
 
@@ -81,8 +85,7 @@ class UsageReader:
                 except OSError as error:
                     # It ended between the look for its files and reading them.
                     raise InvalidState("The container does not run.", state="stopped") from error
-        doc = self._client.call(lambda api: api.stats(engine_id, stream=False, one_shot=True))
-        return _from_engine(doc)
+        return _from_engine(self._client.call(lambda api: _statistics(api, engine_id)))
 
     def _finished(self, engine_id: str, sample: _Sample) -> Usage:
         with self._lock:
@@ -93,6 +96,14 @@ class UsageReader:
         return Usage(
             **{**sample.usage.__dict__, "cpu_percent": None if percent is None else round(percent, 2)}
         )
+
+
+def _statistics(api: APIClient, engine_id: str) -> dict[str, Any]:
+    """One answer of the engine; Podman sends nothing at all for what does not run."""
+    params = {"stream": "false", "one-shot": "true"}
+    response = api._get(api._url("/containers/{0}/stats", engine_id), params=params)
+    api._raise_for_status(response)
+    return dict(response.json()) if response.content.strip() else {}
 
 
 def _cgroup_of(engine_id: str) -> dict[str, Path] | None:

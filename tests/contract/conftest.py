@@ -20,6 +20,7 @@ from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.domain_xml import volume_xml
 from kvm.engine.storage import volume_or_none
+from tests.engines import PodmanEngine
 from tests.reporter import MemoryReporter
 
 
@@ -102,9 +103,31 @@ def _test_image_make(conn: Any) -> None:
 _SUBJECTS = {"fake": _fake, "docker": _docker, "libvirt-test": _libvirt_test, "kvm": _kvm}
 
 
-@pytest.fixture(params=list(_SUBJECTS))
+@pytest.fixture(scope="session")
+def podman(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PodmanEngine]:
+    engine = PodmanEngine(tmp_path_factory.mktemp("podman"))
+    engine.start()
+    yield engine
+    engine.close()
+
+
+def _podman(run_id: str, engine: PodmanEngine) -> Subject:
+    """Podman's service for Docker's clients: the same backend, fewer capabilities."""
+    backend = DockerBackend(NodeConfig(id="contract-podman", name="podman", backend="docker", url=engine.url))
+    image = backend.demo_image_make(MemoryReporter())
+    return Subject(backend, InstanceType.CONTAINER, {"image": image, "network_mode": "none"}, run_id)
+
+
+def subject_make(request: pytest.FixtureRequest, run_id: str) -> Subject:
+    """The subject that ``request.param`` names; Podman is started when it is first asked for."""
+    if request.param == "podman":
+        return _podman(run_id, request.getfixturevalue("podman"))
+    return _SUBJECTS[request.param](run_id)
+
+
+@pytest.fixture(params=[*_SUBJECTS, "podman"])
 def subject(request: pytest.FixtureRequest, run_id: str, engines: None) -> Iterator[Subject]:
-    made = _SUBJECTS[request.param](run_id)
+    made = subject_make(request, run_id)
     yield made
     made.clean()
 
