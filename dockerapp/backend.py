@@ -38,6 +38,7 @@ from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
 from dockerapp.engine.images import Images
 from dockerapp.engine.networks import Networks
+from dockerapp.engine.stacks import UNDO_STACK, Stacks
 from dockerapp.engine.volumes import Volumes
 
 
@@ -71,6 +72,7 @@ class DockerBackend(Backend):
         self.images = Images(self._client)
         self.networks = Networks(self._client)
         self.volumes = Volumes(self._client)
+        self.stacks = Stacks(self._client)
         self._usage = stats.UsageReader(self._client)
 
     def close(self) -> None:
@@ -138,6 +140,9 @@ class DockerBackend(Backend):
         return self._usage.all(info.engine_id for info in self.instance_list() if info.state in running)
 
     def undo(self, step: UndoStep) -> None:
+        if step.kind == UNDO_STACK:
+            self.stacks.undo(step)
+            return
         if step.kind in (claims.UNDO_NETWORK, claims.UNDO_VOLUME):
             claims.claim_undo(self._client, step)
             return

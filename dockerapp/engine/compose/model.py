@@ -1,0 +1,386 @@
+"""A resolved compose model: what each service would be as a container, and what is written on it all.
+
+Every service is turned into the same typed configuration that a container of the API has, so one policy
+holds for both. Keys that have no place there are free, or an administrator's, or nobody's.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from compute.backends.types import LABEL_PROJECT
+from compute.errors import InvalidInput, PolicyDenied
+from dockerapp.engine.compose.text import Document, Problem
+from dockerapp.engine.compose.tool import NOWHERE
+from dockerapp.engine.spec import config_check
+from dockerapp.labels import LABEL_STACK
+
+REPLICAS_MAX = 100
+SERVICES_MAX = 50
+_RESERVED = ("libgo.", "com.docker.compose.")
+
+# Of a service: keys that reach nothing but its own container.
+_FREE = frozenset(
+    "attach container_name cpu_count cpu_percent cpu_shares cpus cpuset configs deploy depends_on "
+    "dns dns_opt dns_search domainname expose extra_hosts healthcheck init labels links mac_address "
+    "mem_limit mem_reservation mem_swappiness memswap_limit networks pids_limit platform profiles pull_policy "
+    "scale secrets shm_size stdin_open stop_grace_period stop_signal tty ulimits".split()
+)
+# Keys that become keys of a container's configuration, which has a policy of its own.
+_TYPED = frozenset(
+    "image command entrypoint environment volumes ports network_mode restart working_dir user hostname "
+    "cap_add cap_drop privileged read_only tmpfs devices gpus logging".split()
+)
+# Keys that nobody may use here.
+_NEVER = frozenset("build develop provider credential_spec use_api_socket models label_file env_file".split())
+_DEPLOY_FREE = frozenset("replicas mode resources restart_policy labels endpoint_mode placement".split()) | {
+    "update_config",
+    "rollback_config",
+}
+_RULES = {
+    "pid": "host_pid",
+    "ipc": "host_ipc",
+    "uts": "host_uts",
+    "userns_mode": "host_user",
+    "cgroup": "host_cgroup",
+    "use_api_socket": "engine_socket",
+    "security_opt": "security_options",
+    "device_cgroup_rules": "devices",
+}
+# Where a broken rule of the container's policy stands in the file.
+_KEYS = {
+    "privileged": "privileged",
+    "host_network": "network_mode",
+    "host_path": "volumes",
+    "devices": "devices",
+    "added_capabilities": "cap_add",
+    "log_driver": "logging",
+}
+_RULE_CONFIG = {"host_network": "network_mode", "host_path": "volumes", "added_capabilities": "capabilities"}
+_CONFIG_KEYS = {
+    "env": "environment",
+    "capabilities": "cap_add",
+    "restart_policy": "restart",
+    "log_driver": "logging",
+}
+_SHARES_OWN = re.compile(r"service:.+|private|shareable|none")
+_SOCKET = re.compile(r"(?:docker|containerd|podman|libvirt)[\w-]*\.?-?sock")
+
+
+@dataclass(frozen=True)
+class Service:
+    """What one service comes to. ``pull`` is missing, always or never; ``config`` is typed as the
+    configuration of a container."""
+
+    name: str
+    image: str
+    replicas: int
+    cpu_cores: float
+    memory_bytes: int
+    pull: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome of a check. ``volumes`` and ``networks`` map the file's names to
+    ``{"name", "external"}`` of the engine. ``model`` is what Compose will get, None when refused."""
+
+    problems: tuple[Problem, ...]
+    services: tuple[Service, ...] = ()
+    volumes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    networks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    model: dict[str, Any] | None = None
+    document: Document | None = None
+
+    @property
+    def errors(self) -> list[Problem]:
+        return [problem for problem in self.problems if problem.level == "error"]
+
+    def problem(self, reason: str, *path: str, rule: str = "") -> Problem:
+        """A further problem, at its place in the file."""
+        line = self.document.line(*path) if self.document else None
+        service = path[1] if path[:1] == ("services",) and len(path) > 1 else ""
+        return Problem(reason, line, service, rule)
+
+
+def model_check(
+    document: Document, model: dict[str, Any], env: Mapping[str, str], *, is_admin: bool
+) -> Checked:
+    """Everything that can be said without knowing the engine."""
+    plain = _unescaped(model)
+    services = plain.get("services") or {}
+    problems = [*_top_problems(document, plain, is_admin=is_admin)]
+    made = []
+    for name, body in services.items():
+        found = list(_service_problems(document, name, body, services, is_admin=is_admin))
+        config, more = _config(document, name, body, plain, is_admin=is_admin)
+        problems += [*found, *more]
+        made.append(_service(name, body, config))
+    return Checked(
+        tuple(problems),
+        tuple(made),
+        _named(plain.get("volumes")),
+        _named(plain.get("networks")),
+        _inlined(model, env),
+        document,
+    )
+
+
+def model_marked(model: Mapping[str, Any], stack_id: str, project_id: str) -> dict[str, Any]:
+    """The model as it goes to the engine: everything it makes says whose it is; images are there
+    already, and nothing is taken from the environment."""
+    marked: dict[str, Any] = copy.deepcopy(dict(model))
+    marks = {LABEL_STACK: stack_id, LABEL_PROJECT: project_id}
+    for body in marked.get("services", {}).values():
+        body["labels"] = {**(body.get("labels") or {}), **marks}
+        env = body.get("environment") or {}
+        body["environment"] = {key: value for key, value in env.items() if value is not None}
+        body.pop("pull_policy", None)
+    for kind in ("networks", "volumes"):
+        for name, body in (marked.get(kind) or {}).items():
+            given = body or {}
+            if not given.get("external"):
+                marked[kind][name] = {**given, "labels": {**(given.get("labels") or {}), **marks}}
+    return marked
+
+
+def _inlined(model: dict[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
+    """Configs and secrets that name a variable get its value: later runs have no variables."""
+    for kind in ("configs", "secrets"):
+        for body in (model.get(kind) or {}).values():
+            if body.get("environment"):
+                body["content"] = env.get(body.pop("environment"), "").replace("$", "$$")
+    return model
+
+
+def _unescaped(value: Any) -> Any:
+    """Compose doubles every “$” in what it resolves, so that it can be read again."""
+    if isinstance(value, str):
+        return value.replace("$$", "$")
+    if isinstance(value, dict):
+        return {key: _unescaped(item) for key, item in value.items()}
+    return [_unescaped(item) for item in value] if isinstance(value, list) else value
+
+
+def _named(given: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    return {
+        key: {"name": str(body.get("name", key)), "external": bool(body.get("external"))}
+        for key, body in (given or {}).items()
+    }
+
+
+# -- what is refused --------------------------------------------------------------------------
+
+
+def _top_problems(document: Document, model: Mapping[str, Any], *, is_admin: bool) -> Iterator[Problem]:
+    services = model.get("services") or {}
+    if not services:
+        yield Problem("the file has no services that would run", document.line("services"))
+    if len(services) > SERVICES_MAX:
+        yield Problem(f"the file has more than {SERVICES_MAX} services", document.line("services"))
+    for kind in ("volumes", "networks"):
+        for name, body in (model.get(kind) or {}).items():
+            line = document.line(kind, name)
+            yield from _labels_reserved(body.get("labels"), line, "")
+            if not is_admin:
+                yield from _driver_problems(kind, name, body, line)
+    for kind in ("configs", "secrets"):
+        for name, body in (model.get(kind) or {}).items():
+            if body.get("external") or body.get("file"):
+                reason = f"“{name}” must have “content” or “environment”: other sources are not read"
+                yield Problem(reason, document.line(kind, name), rule=f"compose_{kind}")
+
+
+def _driver_problems(kind: str, name: str, body: Mapping[str, Any], line: int | None) -> Iterator[Problem]:
+    noun = kind.removesuffix("s")
+    if str(body.get("driver") or "") not in ("", "local" if noun == "volume" else "bridge"):
+        yield _denied(f"{noun}_driver", f"the driver “{str(body['driver'])[:60]}” of “{name}”", line, "")
+    if body.get("driver_opts"):
+        yield _denied(f"{noun}_driver_opts", f"driver options of the {noun} “{name}”", line, "")
+    ipam = body.get("ipam") or {}
+    if ipam.get("options") or ipam.get("driver") not in (None, "", "default"):
+        yield _denied("network_ipam", f"an address manager of its own for “{name}”", line, "")
+
+
+def _service_problems(
+    document: Document, name: str, body: Mapping[str, Any], services: Mapping[str, Any], *, is_admin: bool
+) -> Iterator[Problem]:
+    for key, value in body.items():
+        if key in _TYPED or key in _FREE or value in (None, "", [], {}, False):
+            continue
+        line = document.line("services", name, key)
+        if key in _NEVER:
+            reason = f"“{key}” is not taken in a stack"
+            yield Problem(reason, line, name, _RULES.get(key, f"compose_{key}"))
+        elif not is_admin and not _is_harmless(key, value, services):
+            yield _denied(_RULES.get(key, key), f"“{key}”", line, name)
+    yield from _labels_reserved(body.get("labels"), document.line("services", name, "labels"), name)
+    joined = body.get("networks") or {}
+    if not is_admin and any((item or {}).get("driver_opts") for item in joined.values()):
+        line = document.line("services", name, "networks")
+        yield _denied("network_driver_opts", "driver options of a network", line, name)
+    for key in sorted(set(body.get("deploy") or {}) - _DEPLOY_FREE):
+        yield Problem(f"“deploy.{key}” is not taken here", document.line("services", name, "deploy"), name)
+    if not 0 <= _replicas(body) <= REPLICAS_MAX:
+        line = document.line("services", name, "deploy", "replicas")
+        yield Problem(f"a service runs at most {REPLICAS_MAX} times", line, name)
+
+
+def _is_harmless(key: str, value: Any, services: Mapping[str, Any]) -> bool:
+    if key in ("pid", "ipc"):
+        return bool(_SHARES_OWN.fullmatch(str(value)))
+    if key == "volumes_from":
+        named = [str(item) for item in value]
+        return all(not n.startswith("container:") and n.partition(":")[0] in services for n in named)
+    if key == "security_opt":
+        return all(str(item) in ("no-new-privileges:true", "no-new-privileges") for item in value)
+    return False
+
+
+def _labels_reserved(labels: Any, line: int | None, service: str) -> Iterator[Problem]:
+    for key in labels or {}:
+        if str(key).startswith(_RESERVED) and not str(key).startswith("libgo.test"):
+            yield Problem(f"the label “{str(key)[:80]}” is set by LibGo or Compose", line, service)
+
+
+def _denied(rule: str, what: str, line: int | None, service: str) -> Problem:
+    return Problem(
+        f"only administrators may ask for {what}: it may reach past the project", line, service, rule
+    )
+
+
+# -- a service as a container -----------------------------------------------------------------
+
+
+def _config(
+    document: Document, name: str, body: Mapping[str, Any], model: Mapping[str, Any], *, is_admin: bool
+) -> tuple[dict[str, Any], list[Problem]]:
+    """The typed configuration, and what its own check says of it."""
+    given, problems = _given(document, name, body, model)
+    services = model.get("services") or {}
+    shared = str(given.get("network_mode", ""))
+    if shared.startswith("service:") and shared.removeprefix("service:") in services:
+        given.pop("network_mode")
+    if any(_SOCKET.search(item.partition(":")[0]) for item in given.get("volumes", [])) and not is_admin:
+        line = document.line("services", name, "volumes")
+        problems.append(_denied("engine_socket", "the socket of an engine", line, name))
+    while True:
+        try:
+            return config_check(given, allow_root_equivalent=is_admin), problems
+        except PolicyDenied as error:
+            rule = str(error.details.get("rule", ""))
+            line = document.line("services", name, _KEYS.get(rule, rule))
+            problems.append(Problem(error.message, line, name, rule))
+            # Without what broke it: what else is broken is told as well.
+            if given.pop(_RULE_CONFIG.get(rule, rule), None) is None:
+                return given, problems
+        except InvalidInput as error:
+            key = next(iter(error.details.get("fields", {})), "").removeprefix("config.").partition(".")[0]
+            line = document.line("services", name, _CONFIG_KEYS.get(key, key))
+            problems.append(Problem(error.message.removeprefix("config."), line, name))
+            return given, problems
+
+
+def _given(
+    document: Document, name: str, body: Mapping[str, Any], model: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Problem]]:
+    volumes, tmpfs, problems = _mounts(document, name, body, model)
+    env = {key: value for key, value in (body.get("environment") or {}).items() if value is not None}
+    logging = body.get("logging") or {}
+    given: dict[str, Any] = {
+        "image": body.get("image", ""),
+        "command": body.get("command"),
+        "entrypoint": body.get("entrypoint"),
+        "env": {str(key): str(value) for key, value in env.items()},
+        "volumes": volumes,
+        "ports": [_port(port) for port in body.get("ports") or []],
+        "network_mode": body.get("network_mode"),
+        "restart_policy": _restart(str(body.get("restart") or "")),
+        "working_dir": body.get("working_dir"),
+        "user": body.get("user"),
+        "hostname": body.get("hostname"),
+        "capabilities": {"add": body.get("cap_add") or [], "drop": body.get("cap_drop") or []},
+        "privileged": body.get("privileged"),
+        "read_only": body.get("read_only"),
+        "tmpfs": tmpfs,
+        "devices": [_device(item) for item in body.get("devices") or []],
+        "gpus": "all" if body.get("gpus") or _reserved_devices(body) else None,
+        "log_driver": logging.get("driver"),
+        "log_options": logging.get("options"),
+    }
+    return {key: value for key, value in given.items() if value not in (None, [], {}, "")}, problems
+
+
+def _mounts(
+    document: Document, name: str, body: Mapping[str, Any], model: Mapping[str, Any]
+) -> tuple[list[str], list[str], list[Problem]]:
+    known = model.get("volumes") or {}
+    volumes: list[str] = []
+    tmpfs = [str(item).partition(":")[0] for item in body.get("tmpfs") or []]
+    problems: list[Problem] = []
+    line = document.line("services", name, "volumes")
+    for item in body.get("volumes") or []:
+        kind, source, target = item.get("type"), str(item.get("source") or ""), str(item.get("target"))
+        mode = ":ro" if item.get("read_only") else ""
+        if kind == "bind" and source.startswith("/libgo-stack/"):
+            relative = source.removeprefix(NOWHERE).lstrip("/") or "."
+            reason = f"“{relative[:80]}” is a path beside the file, and a stack has no folder; use a volume"
+            problems.append(Problem(reason, line, name))
+        elif kind == "bind":
+            volumes.append(f"{source}:{target}{mode}")
+        elif kind == "volume" and source:
+            volumes.append(f"{(known.get(source) or {}).get('name', source)}:{target}{mode}")
+        elif kind == "tmpfs":
+            tmpfs.append(target)
+        elif kind != "volume":
+            problems.append(Problem(f"mounts of the type “{str(kind)[:20]}” are not taken", line, name))
+    return volumes, tmpfs, problems
+
+
+def _port(port: Mapping[str, Any]) -> str:
+    """As a container's configuration writes it; of a range the first number stands for all."""
+    published = str(port.get("published") or "").partition("-")[0]
+    address = f"{port['host_ip']}:" if "." in str(port.get("host_ip") or "") else ""
+    return f"{address}{published}:{port.get('target')}/{port.get('protocol') or 'tcp'}"
+
+
+def _restart(text: str) -> dict[str, Any] | None:
+    policy, _, count = text.partition(":")
+    if not policy:
+        return None
+    return {"policy": policy, **({"maximum_retry_count": int(count)} if count.isdigit() else {})}
+
+
+def _device(item: Any) -> str:
+    if not isinstance(item, Mapping):
+        return str(item)
+    return f"{item.get('source')}:{item.get('target')}:{item.get('permissions') or 'rwm'}"
+
+
+def _reserved_devices(body: Mapping[str, Any]) -> Any:
+    resources = (body.get("deploy") or {}).get("resources") or {}
+    return (resources.get("reservations") or {}).get("devices")
+
+
+def _replicas(body: Mapping[str, Any]) -> int:
+    wanted = (body.get("deploy") or {}).get("replicas", body.get("scale"))
+    return 1 if wanted is None else int(wanted)
+
+
+def _service(name: str, body: Mapping[str, Any], config: Mapping[str, Any]) -> Service:
+    limits = ((body.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    policy = str(body.get("pull_policy") or "missing")
+    return Service(
+        name=name,
+        image=str(body.get("image") or ""),
+        replicas=_replicas(body),
+        cpu_cores=float(limits.get("cpus") or body.get("cpus") or 0),
+        memory_bytes=int(limits.get("memory") or body.get("mem_limit") or 0),
+        pull=policy if policy in ("always", "never") else "missing",
+        config=config,
+    )

@@ -1,0 +1,208 @@
+"""Stacks of one engine: Compose does the work, LibGo checks before and cleans up after."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from docker import APIClient
+
+from compute.backends.types import Reporter, UndoStep
+from compute.errors import (
+    InstanceNotFound,
+    InvalidState,
+    NetworkNotFound,
+    VolumeNotFound,
+)
+from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.compose.model import Checked, model_check, model_marked
+from dockerapp.engine.compose.text import Problem, document_read, env_text
+from dockerapp.engine.compose.tool import compose_resolve, compose_run, compose_tool
+from dockerapp.engine.lifecycle import container_remove
+from dockerapp.engine.pull import image_ensure
+from dockerapp.labels import LABEL_COMPOSE, LABEL_STACK
+
+UNDO_STACK = "stack"
+_UP_S = 1800.0
+_ACT_S = 600.0
+_PLACE = re.compile(r"(?<![\w/])(services|networks|volumes|configs|secrets)((?:\.[\w-]+|\[[\w-]+\])+)")
+_EXTRA = re.compile(r"additional propert(?:y|ies) '([^']+)' not allowed")
+_SERVICE = re.compile(r'service "([^"]+)"')
+_WORDS = (
+    (re.compile(r"^validating \S+: *"), ""),
+    (re.compile(r": invalid compose project$"), ""),
+    (re.compile(r"^decoding failed due to the following error\(s\): *"), ""),
+)
+_ENDS = frozenset({"Started", "Healthy", "Running", "Stopped", "Removed", "Created", "Exited", "Recreated"})
+
+
+@dataclass(frozen=True)
+class StackSpec:
+    """What is to run: ``model`` as :class:`Checked` gave it, ``images`` as ``(name, pull)``."""
+
+    name: str
+    stack_id: str
+    project_id: str
+    model: Mapping[str, Any]
+    images: Sequence[tuple[str, str]]
+    containers: int
+
+
+class Stacks:
+    """What one engine can do with stacks. Every method raises only ``ComputeError``."""
+
+    def __init__(self, client: EngineClient) -> None:
+        self._client = client
+
+    def tool(self) -> dict[str, str]:
+        """Which Compose carries it out: ``path``, ``version``, ``source``."""
+        return dict(vars(compose_tool()))
+
+    def check(self, name: str, text: str, env: Mapping[str, str], *, is_admin: bool) -> Checked:
+        """Read and resolve a compose file; no engine is asked. Problems are in the answer."""
+        document, problems = document_read(text)
+        if document is None or problems:
+            return Checked(tuple(problems), document=document)
+        model, error, warnings = compose_resolve(name, document.text, env_text(dict(env)))
+        told = [Problem(text, level="warning") for text in warnings]
+        if model is None:
+            return Checked((_complaint(document, error), *told), document=document)
+        found = model_check(document, model, env, is_admin=is_admin)
+        return Checked(
+            (*found.problems, *told), found.services, found.volumes, found.networks, found.model, document
+        )
+
+    def pull(self, images: Iterable[tuple[str, str]], report: Reporter, span: tuple[float, float]) -> None:
+        """Each image once, as its service says; ``span`` is the share of the percentage."""
+        wanted = list(dict.fromkeys(images))
+        low, high = span
+        for number, (image, when) in enumerate(wanted):
+            step = (high - low) / len(wanted)
+            image_ensure(self._client, image, when, report, (low + number * step, low + (number + 1) * step))
+
+    def up(self, spec: StackSpec, report: Reporter, *, words: Sequence[str] = ()) -> None:
+        """Make it so: what differs is made anew, what is gone from the file is removed."""
+        self._foreign_refuse(spec)
+        self.pull(spec.images, report, (3, 40))
+        report.progress(40, "Bringing the services up")
+        marked = model_marked(spec.model, spec.stack_id, spec.project_id)
+        options = ["up", "-d", "--no-build", "--pull", "never", "--remove-orphans", *words]
+        self._run(spec.name, marked, options, _Steps(report, (40, 96), 3 * spec.containers), _UP_S)
+
+    def act(self, spec: StackSpec, verb: str, service: str, report: Reporter) -> None:
+        """``start``, ``stop`` or ``restart``, of one service or of all in their order."""
+        self._foreign_refuse(spec)
+        marked = model_marked(spec.model, spec.stack_id, spec.project_id)
+        words = [verb, *([service] if service else [])]
+        self._run(spec.name, marked, words, _Steps(report, (5, 96), 2 * spec.containers), _ACT_S)
+
+    def down(self, spec: StackSpec, report: Reporter, *, volumes: bool) -> None:
+        """Nothing of it is left, but its volumes unless ``volumes``."""
+        self._foreign_refuse(spec)
+        marked = model_marked(spec.model, spec.stack_id, spec.project_id)
+        words = ["down", "--remove-orphans", *(["--volumes"] if volumes else [])]
+        self._run(spec.name, marked, words, _Steps(report, (5, 90), 2 * spec.containers), _ACT_S)
+        self.remove(spec.name, spec.stack_id, volumes=volumes)
+
+    def remove(self, name: str, stack_id: str, *, volumes: bool) -> None:
+        """Whatever carries the marks of this stack, whoever made it; idempotent."""
+        marks = {"label": [f"{LABEL_STACK}={stack_id}", f"{LABEL_COMPOSE}={name}"]}
+        for row in self._call(lambda api: api.containers(all=True, filters=marks)):
+            container_remove(self._client, str(row["Id"]), volumes=True)
+        for row in self._call(lambda api: api.networks(filters=marks)):
+            with contextlib.suppress(NetworkNotFound):
+                self._call(lambda api, found=row: api.remove_network(found["Id"]))
+        if volumes:
+            for row in as_list(self._call(lambda api: api.volumes(filters=marks)).get("Volumes")):
+                with contextlib.suppress(VolumeNotFound):
+                    self._call(lambda api, found=row: api.remove_volume(found["Name"]))
+
+    def undo(self, step: UndoStep) -> None:
+        """Take back a first deployment. Compose may have been ended between asking and hearing, so the
+        engine is looked at again."""
+        for pause in (0.0, 0.7):
+            time.sleep(pause)
+            self.remove(step.ref["name"], step.ref["stack"], volumes=True)
+
+    def remove_outside(
+        self, engine_ids: Sequence[str], networks: Sequence[str], volumes: Sequence[str]
+    ) -> None:
+        """Take down what was not deployed from here, thing by thing."""
+        for engine_id in engine_ids:
+            container_remove(self._client, engine_id, volumes=True)
+        for network in networks:
+            with contextlib.suppress(NetworkNotFound, InstanceNotFound):
+                self._call(lambda api, found=network: api.remove_network(found))
+        for volume in volumes:
+            with contextlib.suppress(VolumeNotFound, InstanceNotFound):
+                self._call(lambda api, found=volume: api.remove_volume(found))
+
+    def _foreign_refuse(self, spec: StackSpec) -> None:
+        """Compose goes by labels that anyone may put on a container or an image: whatever has this
+        stack's name without its mark stops the work before Compose could take it for its own."""
+        named = {"label": [f"{LABEL_COMPOSE}={spec.name}"]}
+        for row in self._call(lambda api: api.containers(all=True, filters=named)):
+            if (row.get("Labels") or {}).get(LABEL_STACK) != spec.stack_id:
+                other = str((as_list(row.get("Names")) or ["/?"])[0]).lstrip("/")
+                raise InvalidState(
+                    f"The container “{other[:80]}” says that it belongs to “{spec.name}”, but LibGo did not "
+                    "deploy it. Remove it, or give the stack another name.",
+                    container=other[:80],
+                )
+
+    def _run(
+        self, name: str, model: Mapping[str, Any], words: Sequence[str], steps: _Steps, timeout_s: float
+    ) -> None:
+        compose_run(
+            self._client,
+            name,
+            model,
+            words,
+            on_step=steps.take,
+            checkpoint=steps.report.checkpoint,
+            timeout_s=timeout_s,
+        )
+
+    def _call(self, method: Any) -> Any:
+        def run(api: APIClient) -> Any:
+            return method(api)
+
+        return self._client.call(run)
+
+
+class _Steps:
+    """Compose's progress as a log and a percentage: each container ends as many steps as are awaited."""
+
+    def __init__(self, report: Reporter, span: tuple[float, float], awaited: int) -> None:
+        self.report = report
+        self._span, self._awaited, self._ended = span, max(awaited, 1), 0
+
+    def take(self, step: Mapping[str, Any]) -> None:
+        what, status = str(step.get("id") or ""), str(step.get("status") or step.get("text") or "")
+        line = " ".join(word for word in (what, status, str(step.get("message") or "")) if word)
+        self._ended += status in _ENDS
+        low, high = self._span
+        share = min(1.0, self._ended / self._awaited)
+        self.report.progress(low + (high - low) * share, line[:250] or "Compose works")
+
+
+def _complaint(document: Any, text: str) -> Problem:
+    """What Compose says of a file, at its place in the text that was given."""
+    place, extra, service = _PLACE.search(text), _EXTRA.search(text), _SERVICE.search(text)
+    path: list[str] = []
+    if place:
+        path = [place[1], *re.findall(r"[\w-]+", place[2])]
+    elif service:
+        path = ["services", service[1]]
+    if extra:
+        path.append(extra[1])
+    for pattern, written in _WORDS:
+        text = pattern.sub(written, text)
+    if extra:
+        text = f"“{extra[1]}” is not known here; check its spelling and indentation"
+    name = path[1] if path[:1] == ["services"] and len(path) > 1 else ""
+    return Problem(text.strip()[:500], document.line(*path) if path else None, name)
