@@ -23,4 +23,5 @@ class DockerappConfig(AppConfig):
             form="dockerapp.forms.ContainerForm",
             guard="dockerapp.services.ownership.config_guard",
             content_guard="dockerapp.services.policy.container_content_policy",
+            owner="dockerapp.selectors.stacks.stack_owner",
         )

@@ -24,7 +24,8 @@ class Registration:
     are dotted paths of what else its app brings, imported on first use: ``handlers`` is a module whose
     ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
     ``services/guards.py``, ``form`` the class of the form that makes an instance,
-    ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``)."""
+    ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``), ``owner``
+    tells the mirror whose an instance is that appears on a node."""
 
     name: str
     dotted_path: str
@@ -34,6 +35,7 @@ class Registration:
     form: str = ""
     tabs: str = ""
     content_guard: str = ""
+    owner: str = ""
 
 
 _registrations: dict[str, Registration] = {}

@@ -6,15 +6,17 @@ Observations are truth, events are only hints to observe. Every function here ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from compute.backends.base import Backend
+from compute.backends.registry import backend_registration
 from compute.backends.types import InstanceInfo
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
@@ -28,6 +30,9 @@ _ACTIVE = sorted(ACTIVE_OPERATION_STATES)
 
 # Operations that add and remove the row themselves.
 _ROW_OWNERS = ["instance.create", "instance.delete"]
+
+# Tells the project of an instance that appeared, None when it is nobody's that it knows.
+Owner = Callable[[Node, InstanceInfo], "Project | None"]
 
 _FACT_OF_STATE = {
     InstanceState.RUNNING: "instance.started",
@@ -147,17 +152,27 @@ def _uuid_list(text: str) -> list[str]:
 
 
 def _row_new(node: Node, info: InstanceInfo) -> Instance:
+    owner = _owner(node, info)
     row = Instance(
         node=node,
         backend=node.backend,
-        project=Project.objects.get(is_default=True),
+        project=owner or Project.objects.get(is_default=True),
         engine_id=info.engine_id,
         created_at=info.created_at or timezone.now(),
-        managed=False,
+        managed=owner is not None,
     )
     for column, value in _observed(info).items():
         setattr(row, column, value)
     return row
+
+
+def _owner(node: Node, info: InstanceInfo) -> Project | None:
+    """Whose it is, where the backend's app made it by other means than a create (a stack)."""
+    dotted_path = backend_registration(node.backend).owner
+    if not dotted_path or not info.project_id:
+        return None
+    module, _, name = dotted_path.rpartition(".")
+    return cast(Owner, getattr(importlib.import_module(module), name))(node, info)
 
 
 def _observed(info: InstanceInfo) -> dict[str, Any]:

@@ -15,6 +15,7 @@ _CPU_MAX = 1024.0
 _MEMORY_MIN = 4 * 1024**2
 _BYTES_MAX = 2**60
 _LABELS_MAX = 64
+_OWN_LABELS = ("libgo.instance", "libgo.operation", "libgo.project", "libgo.stack")
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def labels_check(name: str, given: Any) -> dict[str, str]:
             raise InvalidInput.field(name, "keys must be printable text of 1 to 128 characters.")
         if not isinstance(value, str) or len(value) > 4096:
             raise InvalidInput.field(f"{name}.{key}", "must be text of at most 4096 characters.")
-        if key in ("libgo.instance", "libgo.operation", "libgo.project"):
-            raise InvalidInput.field(f"{name}.{key}", "is set by LibGo itself.")
+        if key in _OWN_LABELS or key.startswith("com.docker.compose."):
+            raise InvalidInput.field(f"{name}.{key}", "is set by LibGo or Compose itself.")
     return dict(given)
 
 

@@ -10,8 +10,13 @@ from django.db.models import Count, Sum
 
 from compute.backends.types import Resources
 from compute.errors import ResourceLimitExceeded
-from compute.models import Instance, Project
+from compute.models import Instance, Operation, Project
 from compute.selectors.cluster import site_limits
+from compute.states import ACTIVE_OPERATION_STATES
+
+# In the params of an operation that makes instances without a row each beforehand: what it will add.
+# Counted while it is active, so in part twice when some are there already; never too little.
+RESERVES = "reserves"
 
 _COLUMNS = {
     "max_instances": "instances",
@@ -46,12 +51,22 @@ def _used(project: Project | None, but: uuid.UUID | None) -> dict[str, Any]:
     rows = Instance.objects.exclude(pk=but) if but else Instance.objects.all()
     if project is not None:
         rows = rows.filter(project=project)
-    return rows.aggregate(
+    used = rows.aggregate(
         instances=Count("id"),
         cpu_cores=Sum("cpu_cores"),
         memory_bytes=Sum("memory_bytes"),
         storage_bytes=Sum("storage_bytes"),
     )
+    for reserved in _reserved(project):
+        used = {column: (value or 0) + reserved.get(column, 0) for column, value in used.items()}
+    return used
+
+
+def _reserved(project: Project | None) -> list[dict[str, Any]]:
+    active = Operation.objects.filter(state__in=sorted(ACTIVE_OPERATION_STATES), params__has_key=RESERVES)
+    if project is not None:
+        active = active.filter(project=project)
+    return [params[RESERVES] for params in active.values_list("params", flat=True)]
 
 
 def _check(scope: str, limits: dict[str, Any], used: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from dockerapp.api import networks as n
 from dockerapp.api import volumes as v
 from dockerapp.api.logs import ContainerLogs
+from dockerapp.api.stack_urls import stack_urls
 
 urlpatterns: list[URLPattern] = [
     path("containers/<str:container>/logs", ContainerLogs.as_view()),
@@ -18,4 +19,5 @@ urlpatterns: list[URLPattern] = [
     path("volumes", v.Volumes.as_view()),
     path("volumes/prune", v.VolumesPrune.as_view()),
     path("volumes/<str:name>", v.VolumeDetail.as_view()),
+    *stack_urls,
 ]

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker import APIClient
 
-from compute.backends.types import Reporter, UndoStep
+from compute.backends.types import LABEL_PROJECT, Reporter, UndoStep
 from compute.errors import (
     InstanceNotFound,
     InvalidState,
@@ -42,14 +42,22 @@ _ENDS = frozenset({"Started", "Healthy", "Running", "Stopped", "Removed", "Creat
 
 @dataclass(frozen=True)
 class StackSpec:
-    """What is to run: ``model`` as :class:`Checked` gave it, ``images`` as ``(name, pull)``."""
+    """What is to run: ``model`` as :class:`Checked` gave it, ``images`` as ``(name, pull)``, how many of
+    each service."""
 
     name: str
     stack_id: str
     project_id: str
     model: Mapping[str, Any]
     images: Sequence[tuple[str, str]]
-    containers: int
+    replicas: Mapping[str, int]
+
+    @property
+    def containers(self) -> int:
+        return sum(self.replicas.values())
+
+    def marked(self) -> dict[str, Any]:
+        return model_marked(self.model, self.stack_id, self.project_id, self.replicas)
 
 
 class Stacks:
@@ -89,27 +97,38 @@ class Stacks:
         self._foreign_refuse(spec)
         self.pull(spec.images, report, (3, 40))
         report.progress(40, "Bringing the services up")
-        marked = model_marked(spec.model, spec.stack_id, spec.project_id)
         options = ["up", "-d", "--no-build", "--pull", "never", "--remove-orphans", *words]
-        self._run(spec.name, marked, options, _Steps(report, (40, 96), 3 * spec.containers), _UP_S)
+        self._run(spec.name, spec.marked(), options, _Steps(report, (40, 96), 3 * spec.containers), _UP_S)
 
     def act(self, spec: StackSpec, verb: str, service: str, report: Reporter) -> None:
         """``start``, ``stop`` or ``restart``, of one service or of all in their order."""
         self._foreign_refuse(spec)
-        marked = model_marked(spec.model, spec.stack_id, spec.project_id)
         words = [verb, *([service] if service else [])]
-        self._run(spec.name, marked, words, _Steps(report, (5, 96), 2 * spec.containers), _ACT_S)
+        self._run(spec.name, spec.marked(), words, _Steps(report, (5, 96), 2 * spec.containers), _ACT_S)
 
     def down(self, spec: StackSpec, report: Reporter, *, volumes: bool) -> None:
         """Nothing of it is left, but its volumes unless ``volumes``."""
         self._foreign_refuse(spec)
-        marked = model_marked(spec.model, spec.stack_id, spec.project_id)
         words = ["down", "--remove-orphans", *(["--volumes"] if volumes else [])]
-        self._run(spec.name, marked, words, _Steps(report, (5, 90), 2 * spec.containers), _ACT_S)
-        self.remove(spec.name, spec.stack_id, volumes=volumes)
+        self._run(spec.name, spec.marked(), words, _Steps(report, (5, 90), 2 * spec.containers), _ACT_S)
+        self.remove(spec.name, spec.stack_id, spec.project_id, volumes=volumes)
 
-    def remove(self, name: str, stack_id: str, *, volumes: bool) -> None:
-        """Whatever carries the marks of this stack, whoever made it; idempotent."""
+    def container_ids(self, stack_id: str) -> list[str]:
+        """Engine ids of what carries the mark of this stack."""
+        marks = {"label": [f"{LABEL_STACK}={stack_id}"]}
+        return [str(row["Id"]) for row in self._call(lambda api: api.containers(all=True, filters=marks))]
+
+    def volume_names(self, name: str) -> list[str]:
+        """The volumes that a stack of this name has left on the engine."""
+        named = {"label": [f"{LABEL_COMPOSE}={name}"]}
+        answer = self._call(lambda api: api.volumes(filters=named))
+        return [str(row["Name"]) for row in as_list(answer.get("Volumes"))]
+
+    def remove(
+        self, name: str, stack_id: str, project_id: str, *, volumes: bool, keep: Sequence[str] = ()
+    ) -> None:
+        """Whatever carries the marks of this stack, whoever made it; idempotent. ``keep`` are volumes
+        that stay."""
         marks = {"label": [f"{LABEL_STACK}={stack_id}", f"{LABEL_COMPOSE}={name}"]}
         for row in self._call(lambda api: api.containers(all=True, filters=marks)):
             container_remove(self._client, str(row["Id"]), volumes=True)
@@ -117,16 +136,19 @@ class Stacks:
             with contextlib.suppress(NetworkNotFound):
                 self._call(lambda api, found=row: api.remove_network(found["Id"]))
         if volumes:
+            marks = {"label": [f"{LABEL_PROJECT}={project_id}", f"{LABEL_COMPOSE}={name}"]}
             for row in as_list(self._call(lambda api: api.volumes(filters=marks)).get("Volumes")):
-                with contextlib.suppress(VolumeNotFound):
-                    self._call(lambda api, found=row: api.remove_volume(found["Name"]))
+                if row["Name"] not in keep:
+                    with contextlib.suppress(VolumeNotFound):
+                        self._call(lambda api, found=row: api.remove_volume(found["Name"]))
 
     def undo(self, step: UndoStep) -> None:
         """Take back a first deployment. Compose may have been ended between asking and hearing, so the
         engine is looked at again."""
         for pause in (0.0, 0.7):
             time.sleep(pause)
-            self.remove(step.ref["name"], step.ref["stack"], volumes=True)
+            ref = step.ref
+            self.remove(ref["name"], ref["stack"], ref["project"], volumes=True, keep=ref["keep"])
 
     def remove_outside(
         self, engine_ids: Sequence[str], networks: Sequence[str], volumes: Sequence[str]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from dockerapp.handlers import networks, volumes
+from dockerapp.handlers import networks, stacks, volumes
 
-HANDLERS: dict[str, Handler] = {**networks.HANDLERS, **volumes.HANDLERS}
+HANDLERS: dict[str, Handler] = {**networks.HANDLERS, **stacks.HANDLERS, **volumes.HANDLERS}

@@ -27,8 +27,8 @@ _RESERVED = ("libgo.", "com.docker.compose.")
 _FREE = frozenset(
     "attach container_name cpu_count cpu_percent cpu_shares cpus cpuset configs deploy depends_on "
     "dns dns_opt dns_search domainname expose extra_hosts healthcheck init labels links mac_address "
-    "mem_limit mem_reservation mem_swappiness memswap_limit networks pids_limit platform profiles pull_policy "
-    "scale secrets shm_size stdin_open stop_grace_period stop_signal tty ulimits".split()
+    "mem_limit mem_reservation mem_swappiness memswap_limit networks pids_limit platform profiles "
+    "pull_policy scale secrets shm_size stdin_open stop_grace_period stop_signal tty ulimits".split()
 )
 # Keys that become keys of a container's configuration, which has a policy of its own.
 _TYPED = frozenset(
@@ -131,17 +131,25 @@ def model_check(
     )
 
 
-def model_marked(model: Mapping[str, Any], stack_id: str, project_id: str) -> dict[str, Any]:
+def model_marked(
+    model: Mapping[str, Any], stack_id: str, project_id: str, replicas: Mapping[str, int]
+) -> dict[str, Any]:
     """The model as it goes to the engine: everything it makes says whose it is; images are there
-    already, and nothing is taken from the environment."""
+    already, and nothing is taken from the environment.
+
+    Volumes do not carry the stack: they may outlive it, and a later stack of that name finds them.
+    """
     marked: dict[str, Any] = copy.deepcopy(dict(model))
-    marks = {LABEL_STACK: stack_id, LABEL_PROJECT: project_id}
-    for body in marked.get("services", {}).values():
-        body["labels"] = {**(body.get("labels") or {}), **marks}
+    whose, stack = {LABEL_PROJECT: project_id}, {LABEL_STACK: stack_id}
+    for name, body in marked.get("services", {}).items():
+        body["labels"] = {**(body.get("labels") or {}), **whose, **stack}
         env = body.get("environment") or {}
         body["environment"] = {key: value for key, value in env.items() if value is not None}
         body.pop("pull_policy", None)
-    for kind in ("networks", "volumes"):
+        if name in replicas:
+            body.pop("scale", None)
+            body["deploy"] = {**(body.get("deploy") or {}), "mode": "replicated", "replicas": replicas[name]}
+    for kind, marks in (("networks", {**whose, **stack}), ("volumes", whose)):
         for name, body in (marked.get(kind) or {}).items():
             given = body or {}
             if not given.get("external"):

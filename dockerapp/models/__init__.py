@@ -1,0 +1,5 @@
+"""What only Docker keeps in the database: columns and constraints, no I/O and no rules."""
+
+from dockerapp.models.stack import Stack
+
+__all__ = ["Stack"]
