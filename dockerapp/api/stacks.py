@@ -9,7 +9,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api.base import PAGING, ApiView, boolean, text
-from compute.api.instance_views import _idempotency
+from compute.api.instance_views import idempotency_of
 from compute.api.log_query import tail_of, time_of
 from compute.api.schema import api
 from compute.backends.types import LogQuery
@@ -49,7 +49,7 @@ class StackList(DockerView):
         node = self.query(NODE).get("node", "")
         self.wait_seconds()
         body = self.body(s.StackCreateRequest)
-        operation = stacks.stack_create(self.actor, body, node=node, idempotency=_idempotency(request))
+        operation = stacks.stack_create(self.actor, body, node=node, idempotency=idempotency_of(request))
         return self.answer_operation(operation, ends_as=201)
 
 

@@ -176,6 +176,10 @@ class EngineClient:
         if self._tunnel is not None:
             self._tunnel.close()
 
+    def docker_host(self) -> str:
+        """The address as the engine's own programs take it; over ssh that of the tunnel's near end."""
+        return f"unix://{self._tunnel.open()}" if self._tunnel is not None else self.node.url
+
     def _address(self, *, wait: bool = True) -> str:
         """Where the engine is spoken to; raises ``BackendUnavailable`` while the way there is shut."""
         if self._tunnel is not None:
