@@ -23,8 +23,8 @@ from compute.sealing import seal
 from compute.selectors.access import permission_require
 from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
-from compute.services.instances import instance_logs
 from compute.services.limits import RESERVES, limits_check, limits_lock
+from compute.services.logs import logs_piece
 from compute.services.nodes import node_require
 from compute.states import ACTIVE_OPERATION_STATES, Permission
 from dockerapp.labels import LABEL_COMPOSE, LABEL_DEPENDS
@@ -174,7 +174,7 @@ def stack_logs(
     timed = LogQuery(query.tail, query.since, query.until, timestamps=True, max_bytes=query.max_bytes)
     for instance in found.of_service(service):
         label = found.service_of(instance)
-        lines += [(label, instance, line) for line in instance_logs(actor, instance.pk, timed)]
+        lines += [(label, instance, line) for line in logs_piece(actor, instance, timed)]
     lines.sort(key=lambda item: item[2].timestamp or item[1].created_at)
     kept = _LOG_LINES_MAX if query.tail is None else query.tail
     return lines[-kept:] if kept else []
