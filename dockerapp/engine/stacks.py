@@ -19,9 +19,9 @@ from compute.errors import (
     VolumeNotFound,
 )
 from dockerapp.engine.client import EngineClient, as_list
-from dockerapp.engine.compose.model import Checked, model_check, model_marked
-from dockerapp.engine.compose.text import Problem, document_read, env_text
-from dockerapp.engine.compose.tool import compose_resolve, compose_run, compose_tool
+from dockerapp.engine.compose_model import Checked, model_check, model_marked
+from dockerapp.engine.compose_text import Problem, document_read, env_text
+from dockerapp.engine.compose_tool import compose_resolve, compose_run, compose_tool
 from dockerapp.engine.lifecycle import container_remove
 from dockerapp.engine.pull import image_ensure
 from dockerapp.labels import LABEL_COMPOSE, LABEL_STACK

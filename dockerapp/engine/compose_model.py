@@ -14,8 +14,8 @@ from typing import Any
 
 from compute.backends.types import LABEL_PROJECT
 from compute.errors import InvalidInput, PolicyDenied
-from dockerapp.engine.compose.text import Document, Problem
-from dockerapp.engine.compose.tool import NOWHERE
+from dockerapp.engine.compose_text import Document, Problem
+from dockerapp.engine.compose_tool import NOWHERE
 from dockerapp.engine.spec import config_check
 from dockerapp.labels import LABEL_STACK
 

@@ -27,7 +27,7 @@ from typing import Any
 
 from compute.errors import BackendError, BackendTimeout, OperationNotSupported
 from dockerapp.engine.client import EngineClient
-from dockerapp.engine.compose.endpoint import endpoint_environ
+from dockerapp.engine.compose_endpoint import endpoint_environ
 from dockerapp.engine.errors import reason
 
 # Where the engine's packages put their plug-ins; each also runs by itself.
