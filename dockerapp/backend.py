@@ -39,6 +39,7 @@ from dockerapp.engine.containers import Containers
 from dockerapp.engine.images import Images
 from dockerapp.engine.networks import Networks
 from dockerapp.engine.stacks import UNDO_STACK, Stacks
+from dockerapp.engine.system import System
 from dockerapp.engine.volumes import Volumes
 
 
@@ -73,6 +74,7 @@ class DockerBackend(Backend):
         self.networks = Networks(self._client)
         self.volumes = Volumes(self._client)
         self.stacks = Stacks(self._client)
+        self.system = System(self._client)
         self._usage = stats.UsageReader(self._client)
 
     def close(self) -> None:

@@ -112,7 +112,10 @@ class PodmanEngine:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             self.process.wait(30)
-        subprocess.run(["umount", "--lazy", str(self.folder / "root" / "overlay")], capture_output=True)
+        # It mounts its storage on itself, once for each time that it looked at it.
+        overlay = str(self.folder / "root" / "overlay")
+        while subprocess.run(["umount", "--lazy", overlay], capture_output=True).returncode == 0:
+            continue
 
 
 def engine_answers(socket: Path) -> bool:

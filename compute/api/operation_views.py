@@ -133,7 +133,7 @@ class NodeDetail(ApiView):
 
 
 class NodeTest(ApiView):
-    @api("nodes", "Ask its engine now", response=s.NodeTest)
+    @api("nodes", "Ask its engine now", response=s.NodeTest, operation_id="nodes_test_one")
     def post(self, request: Request, node_id: str) -> HttpResponseBase:
         self.query({})
         self.body()

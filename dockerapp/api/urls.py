@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from dockerapp.api import networks as n
+from dockerapp.api import system as s
 from dockerapp.api import volumes as v
 from dockerapp.api.logs import ContainerLogs
 from dockerapp.api.stack_urls import stack_urls
@@ -20,4 +21,8 @@ urlpatterns: list[URLPattern] = [
     path("volumes/prune", v.VolumesPrune.as_view()),
     path("volumes/<str:name>", v.VolumeDetail.as_view()),
     *stack_urls,
+    path("system/info", s.SystemInfo.as_view()),
+    path("system/version", s.SystemVersion.as_view()),
+    path("system/df", s.SystemDisk.as_view()),
+    path("system/prune", s.SystemPrune.as_view()),
 ]

@@ -43,11 +43,16 @@ def node_info(client: EngineClient, capabilities: frozenset[Capability]) -> Node
 
 
 def engine_info(client: EngineClient) -> Mapping[str, Any]:
-    """What ``/info`` says; Podman takes a second or two for it."""
+    """What ``/info`` says."""
+    return engine_asked(client, "/info")
+
+
+def engine_asked(client: EngineClient, path: str) -> Mapping[str, Any]:
+    """What the engine says of itself; Podman takes a second or two for it."""
     timeout_s = client.node.connect_timeout_s + _INFO_MORE_S
 
     def ask(api: APIClient) -> Mapping[str, Any]:
-        answer: Mapping[str, Any] = api._result(api._get(api._url("/info"), timeout=timeout_s), True)
+        answer: Mapping[str, Any] = api._result(api._get(api._url(path), timeout=timeout_s), True)
         return answer
 
     return client.call(ask, quick=True)

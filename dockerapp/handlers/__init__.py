@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from dockerapp.handlers import networks, stacks, volumes
+from dockerapp.handlers import networks, stacks, system, volumes
 
-HANDLERS: dict[str, Handler] = {**networks.HANDLERS, **stacks.HANDLERS, **volumes.HANDLERS}
+HANDLERS: dict[str, Handler] = {
+    **networks.HANDLERS,
+    **stacks.HANDLERS,
+    **system.HANDLERS,
+    **volumes.HANDLERS,
+}
