@@ -21,7 +21,8 @@ class DockerappConfig(AppConfig):
             disabled_reason=reason,
             handlers="dockerapp.handlers",
             form="dockerapp.forms.ContainerForm",
-            guard="dockerapp.services.ownership.config_guard",
+            guard="dockerapp.services.guard.config_guard",
             content_guard="dockerapp.services.policy.container_content_policy",
             owner="dockerapp.selectors.stacks.stack_owner",
+            secrets="dockerapp.selectors.registries.create_secrets",
         )

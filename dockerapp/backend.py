@@ -32,7 +32,7 @@ from compute.backends.types import (
     Usage,
 )
 from compute.states import InstanceState, InstanceType
-from dockerapp.engine import claims, demo, events, host, lifecycle, logs, spec, stats, terminal
+from dockerapp.engine import build, claims, demo, events, host, lifecycle, logs, spec, stats, terminal
 from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
@@ -147,6 +147,9 @@ class DockerBackend(Backend):
             return
         if step.kind in (claims.UNDO_NETWORK, claims.UNDO_VOLUME):
             claims.claim_undo(self._client, step)
+            return
+        if step.kind in (build.UNDO_BUILD, build.UNDO_TAG):
+            build.build_undo(self._client, step)
             return
         lifecycle.container_undo(self._client, step)
 

@@ -83,7 +83,7 @@ def _answer(code: str, message: str, details: Mapping[str, Any]) -> Response:
 def _framework(error: exceptions.APIException) -> Response:
     """DRF's own exceptions in our words."""
     if isinstance(error, exceptions.ValidationError):
-        return _answer("INVALID_INPUT", "Some fields are wrong.", {"fields": _flat(error.detail)})
+        return _answer("INVALID_INPUT", "Some fields are wrong.", {"fields": field_errors(error.detail)})
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         return _answer("UNAUTHENTICATED", str(error.detail), {})
     if isinstance(error, exceptions.PermissionDenied):
@@ -95,16 +95,16 @@ def _framework(error: exceptions.APIException) -> Response:
     return _answer("INVALID_INPUT", f"The request cannot be read: {error.detail}", {})
 
 
-def _flat(detail: Any, prefix: str = "") -> dict[str, str]:
+def field_errors(detail: Any, prefix: str = "") -> dict[str, str]:
     """``{"cpu": {"cores": ["too many"]}}`` as ``{"cpu.cores": "too many"}``."""
     if isinstance(detail, Mapping):
         found: dict[str, str] = {}
         for key, value in detail.items():
-            found.update(_flat(value, f"{prefix}.{key}" if prefix else str(key)))
+            found.update(field_errors(value, f"{prefix}.{key}" if prefix else str(key)))
         return found
     if isinstance(detail, (list, tuple)):
         nested = [item for item in detail if isinstance(item, Mapping)]
         if nested:
-            return _flat(nested[0], prefix)
+            return field_errors(nested[0], prefix)
         return {prefix or "body": " ".join(str(item) for item in detail)}
     return {prefix or "body": str(detail)}

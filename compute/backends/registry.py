@@ -25,7 +25,8 @@ class Registration:
     ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
     ``services/guards.py``, ``form`` the class of the form that makes an instance,
     ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``), ``owner``
-    tells the mirror whose an instance is that appears on a node."""
+    tells the mirror whose an instance is that appears on a node, ``secrets`` looks up
+    what a create needs and nobody stores (``execution/secrets.py``)."""
 
     name: str
     dotted_path: str
@@ -36,6 +37,7 @@ class Registration:
     tabs: str = ""
     content_guard: str = ""
     owner: str = ""
+    secrets: str = ""
 
 
 _registrations: dict[str, Registration] = {}

@@ -105,6 +105,8 @@ class InstanceSpec:
     labels: Mapping[str, str] = field(default_factory=dict)
     auto_start: bool = True
     grants: Grants = Grants()
+    # Looked up for this one create (a registry's password), never stored and never shown.
+    secrets: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

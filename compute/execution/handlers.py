@@ -23,6 +23,7 @@ from compute.execution.mirror import (
 )
 from compute.execution.report import OperationReporter
 from compute.execution.resources import grants_of
+from compute.execution.secrets import spec_secrets
 from compute.models import Instance, Node, Operation
 from compute.states import InstanceType
 
@@ -85,6 +86,7 @@ def _create(work: Work) -> dict[str, Any]:
         labels=params["labels"],
         auto_start=params["auto_start"],
         grants=grants_of(work.operation, work.instance.project_id),
+        secrets=spec_secrets(work.node, work.instance.project_id, params["config"]),
     )
     info = work.backend.instance_create(spec, work.report)
     instance_adopt(work.instance, info)

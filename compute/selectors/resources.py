@@ -44,7 +44,7 @@ class ResourceFilter:
 def resources_page(actor: Actor, wanted: ResourceFilter) -> Page:
     """Rows with their node and project; what belongs to no project is seen by every member."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows = _filtered(resources_visible(actor, wanted.kind), wanted)
+    rows = resources_filtered(resources_visible(actor, wanted.kind), wanted)
     ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
     found = [resource_dict(row) for row in rows.order_by(*ordering)[start:end]]
     return Page(found, rows.count(), wanted.page, wanted.page_size)
@@ -90,7 +90,7 @@ def resource_dict(row: Resource) -> dict[str, Any]:
     }
 
 
-def _filtered(rows: QuerySet[Resource], wanted: ResourceFilter) -> QuerySet[Resource]:
+def resources_filtered(rows: QuerySet[Resource], wanted: ResourceFilter) -> QuerySet[Resource]:
     if wanted.backend:
         rows = rows.filter(node__backend=wanted.backend)
     if wanted.node:

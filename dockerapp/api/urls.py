@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from dockerapp.api import networks as n
 from dockerapp.api import system as s
 from dockerapp.api import volumes as v
+from dockerapp.api.image_urls import image_urls
 from dockerapp.api.logs import ContainerLogs
 from dockerapp.api.stack_urls import stack_urls
 
@@ -25,4 +26,5 @@ urlpatterns: list[URLPattern] = [
     path("system/version", s.SystemVersion.as_view()),
     path("system/df", s.SystemDisk.as_view()),
     path("system/prune", s.SystemPrune.as_view()),
+    *image_urls,
 ]

@@ -38,7 +38,8 @@ def container_get(client: EngineClient, engine_id: str) -> InstanceInfo:
 def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
     """Pull if asked and needed, create, start; the caller undoes on any error."""
     _storage_refuse(spec.resources)
-    image_ensure(client, spec.config["image"], spec.config.get("pull", "missing"), report, (5, 75))
+    when, credentials = spec.config.get("pull", "missing"), spec.secrets.get("registry")
+    image_ensure(client, spec.config["image"], when, report, (5, 75), credentials)
     report.progress(78, "Creating the container")
     if _by_name(client, spec.name) is not None:
         raise NameConflict(f"There is already a container “{spec.name}” on this node.", name=spec.name)

@@ -1,63 +1,77 @@
-"""Pull an image, with the progress of its layers folded into one percentage."""
+"""Pull and push images, with the progress of their layers folded into one percentage."""
 
 from __future__ import annotations
 
 import contextlib
-import queue
-import threading
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from docker.auth import get_config_header, resolve_repository_name
-from docker.errors import APIError, NotFound
-from docker.types import CancellableStream
+from docker import APIClient
 
 from compute.backends.types import Reporter
-from compute.errors import BackendError, ComputeError, ImageNotFound
+from compute.errors import BackendError, ComputeError, ImageNotFound, InvalidInput, NotFound
+from dockerapp.credentials import Credentials, auth_headers
 from dockerapp.engine.client import EngineClient
-from dockerapp.engine.errors import engine_errors, reason
+from dockerapp.engine.errors import reason
+from dockerapp.engine.stream import Event, EventStream, Explain, stream_follow
 
-_HEARTBEAT_S = 0.5
+_SETTLE_S = 0.3
+_NEARLY_ALL = 99.0
+# Percentage and step; ``line`` is worth a place in the log. May raise to cancel.
+Show = Callable[[float, str, str], None]
 
 
 @dataclass
 class _Layer:
-    downloaded: float = 0.0
-    extracted: float = 0.0
+    moved: float = 0.0
+    unpacked: float = 0.0
     total: int | None = None
 
 
-class PullProgress:
-    """Layers weigh what they hold in bytes (the mean of the known ones until that is told);
-    downloading and extracting are half of a layer each. The percentage never falls."""
+class LayerProgress:
+    """Layers weigh what they hold in bytes (the mean of the known ones until that is told). On a pull
+    downloading and unpacking are half of a layer each; on a push there is only sending. The
+    percentage never falls."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, unpacks: bool = True) -> None:
+        self._unpacks = unpacks
         self._layers: dict[str, _Layer] = {}
+        self._said: dict[str, str] = {}
         self.percent = 0.0
 
-    def feed(self, event: Mapping[str, Any]) -> float:
-        """Take one event of the pull stream; the percentage so far, 0 to 100."""
+    def feed(self, event: Event) -> float:
+        """Take one event of the stream; the percentage so far, 0 to 100."""
         status, layer_id = str(event.get("status", "")), str(event.get("id", ""))
-        detail = event.get("progressDetail") or {}
+        detail = event.get("progressDetail")
         if layer_id and (layer_id in self._layers or status in _FIRST_WORDS):
-            self._move(self._layers.setdefault(layer_id, _Layer()), status, detail)
+            known = self._layers.setdefault(layer_id, _Layer())
+            self._move(known, status, detail if isinstance(detail, Mapping) else {})
         self.percent = max(self.percent, self._fold())
         return self.percent
 
+    def line(self, event: Event) -> str:
+        """What the log should say of the event; empty for another tick of what it said already."""
+        status, layer_id = str(event.get("status", ""))[:500], str(event.get("id", ""))[:80]
+        if not status or self._said.get(layer_id) == status:
+            return ""
+        self._said[layer_id] = status
+        return f"{layer_id}: {status}" if layer_id else status
+
     def _move(self, layer: _Layer, status: str, detail: Mapping[str, Any]) -> None:
-        current, total = detail.get("current"), detail.get("total")
+        current, total = _count(detail.get("current")), _count(detail.get("total"))
         if total:
-            layer.total = int(total)
-        share = min(1.0, float(current or 0) / float(total)) if total else 0.0
-        if status == "Downloading":
-            layer.downloaded = max(layer.downloaded, share)
+            layer.total = total
+        share = min(1.0, current / total) if total else 0.0
+        if status in ("Downloading", "Pushing"):
+            layer.moved = max(layer.moved, share)
         elif status in ("Verifying Checksum", "Download complete"):
-            layer.downloaded = 1.0
+            layer.moved = 1.0
         elif status == "Extracting":
-            layer.downloaded, layer.extracted = 1.0, max(layer.extracted, share)
-        elif status in ("Pull complete", "Already exists"):
-            layer.downloaded = layer.extracted = 1.0
+            layer.moved, layer.unpacked = 1.0, max(layer.unpacked, share)
+        elif status in _LAST_WORDS or status.startswith("Mounted from"):
+            layer.moved = layer.unpacked = 1.0
 
     def _fold(self) -> float:
         known = [layer.total for layer in self._layers.values() if layer.total]
@@ -66,14 +80,26 @@ class PullProgress:
         whole = sum(weight for weight, _ in weights)
         if not whole:
             return 0.0
-        return 100 * sum(w * (0.5 * x.downloaded + 0.5 * x.extracted) for w, x in weights) / whole
+        return 100 * sum(weight * self._share(layer) for weight, layer in weights) / whole
+
+    def _share(self, layer: _Layer) -> float:
+        return 0.5 * layer.moved + 0.5 * layer.unpacked if self._unpacks else layer.moved
 
 
-_FIRST_WORDS = {"Pulling fs layer", "Already exists", "Waiting", "Downloading", "Layer already exists"}
+_FIRST_WORDS = {
+    *("Pulling fs layer", "Already exists", "Waiting", "Downloading", "Layer already exists"),
+    *("Preparing", "Pushing"),
+}
+_LAST_WORDS = {"Pull complete", "Already exists", "Pushed", "Layer already exists"}
 
 
 def image_ensure(
-    client: EngineClient, image: str, when: str, report: Reporter, span: tuple[float, float]
+    client: EngineClient,
+    image: str,
+    when: str,
+    report: Reporter,
+    span: tuple[float, float],
+    credentials: Credentials | None = None,
 ) -> None:
     """Make sure the image is there: ``when`` is missing, always or never; ``span`` is the part of
     the operation's percentage that this may fill. Raises ``ImageNotFound``, ``BackendError``."""
@@ -85,136 +111,178 @@ def image_ensure(
     low, high = span
     report.progress(low, f"Pulling {image}")
 
-    def show(percent: float, step: str) -> None:
+    def show(percent: float, step: str, line: str) -> None:
+        if line:
+            report.log(line)
         report.progress(low + (high - low) * percent / 100, step)
 
-    image_pull(client, image, show)
+    image_pull(client, image, show, credentials)
     report.log(f"Pulled {image}")
 
 
 def image_present(client: EngineClient, image: str) -> bool:
     """Whether the engine has it already."""
+    return image_doc(client, image) is not None
+
+
+def image_doc(client: EngineClient, image: str) -> Mapping[str, Any] | None:
+    """What the engine tells of it; None when it is not there."""
     try:
-        client.call(lambda api: api.inspect_image(image))
-    except ImageNotFound:
-        return False
-    return True
+        return dict(client.call(lambda api: api.inspect_image(image)))
+    except NotFound:
+        return None
 
 
-def image_pull(client: EngineClient, image: str, show: Callable[[float, str], None]) -> None:
-    """Pull; ``show`` may raise to cancel, which closes the stream and so stops the engine's pull.
+def image_pull(
+    client: EngineClient,
+    image: str,
+    show: Show,
+    credentials: Credentials | None = None,
+    platform: str = "",
+) -> Mapping[str, Any]:
+    """Pull; what the engine then tells of the image. ``show`` may raise to cancel, which stops the
+    engine's pull; the image's name is afterwards what it was before, or nothing."""
+    progress, before = LayerProgress(), image_doc(client, image)
+    repository, tag = reference_split(image)
 
-    ``show`` is called at least twice a second, also while a registry says nothing at all: a pull
-    that hangs can still be cancelled.
-    """
-    progress, pull = PullProgress(), _PullStream(client, image)
+    def post(api: APIClient, body: Any) -> Any:
+        params = {"fromImage": repository, "tag": tag, **({"platform": platform} if platform else {})}
+        url = api._url("/images/create")
+        return api._post(url, params=params, headers=auth_headers(credentials), stream=True, timeout=None)
+
+    def each(event: Event) -> None:
+        percent = progress.feed(event) if event else progress.percent
+        show(percent, f"Pulling {image}", progress.line(event))
+
     try:
-        for event in pull.events():
-            show(progress.feed(event) if event else progress.percent, f"Pulling {image}")
-    finally:
-        pull.close()
-    if not image_present(client, image):
-        raise BackendError(f"Pulling “{image}” ended before the image was complete.", image=image)
+        stream_follow(EventStream(client, post, _explain_pull(image)), each)
+        found = image_doc(client, image)
+        if found is None:
+            raise BackendError(f"Pulling “{image}” ended before the image was complete.", image=image)
+        _platform_check(image, platform, found)
+    except ComputeError:
+        if progress.percent >= _NEARLY_ALL:
+            # The engine may just be writing the image down.
+            time.sleep(_SETTLE_S)
+            with contextlib.suppress(ComputeError):
+                name_restore(client, image, str(before["Id"]) if before else "")
+        raise
+    return found
 
 
-class _PullStream:
-    """Reads the engine's answer in a thread of its own, which may be left behind waiting: what it
-    gets after :meth:`close` it throws away."""
+def image_push(
+    client: EngineClient, image: str, show: Show, credentials: Credentials | None = None
+) -> dict[str, Any]:
+    """Push; ``{"digest", "size_bytes"}`` as the registry then has it."""
+    progress, result = LayerProgress(unpacks=False), dict[str, Any]()
+    repository, tag = reference_split(image)
 
-    def __init__(self, client: EngineClient, image: str) -> None:
-        self._client, self._image = client, image
-        self._inbox: queue.Queue[Mapping[str, Any] | ComputeError | None] = queue.Queue(maxsize=1000)
-        self._lock = threading.Lock()
-        self._stream: CancellableStream | None = None
-        self._closed = False
-        threading.Thread(target=self._read, daemon=True).start()
+    def post(api: APIClient, body: Any) -> Any:
+        url = api._url("/images/{0}/push", repository)
+        headers = auth_headers(credentials)
+        return api._post(url, params={"tag": tag}, headers=headers, stream=True, timeout=None)
 
-    def events(self) -> Iterator[Mapping[str, Any]]:
-        """The events, and empty ones while nothing comes. Raises what the pull ended with."""
-        while True:
-            try:
-                item = self._inbox.get(timeout=_HEARTBEAT_S)
-            except queue.Empty:
-                item = {}
-            if item is None:
-                return
-            if isinstance(item, ComputeError):
-                raise item
-            yield item
+    def each(event: Event) -> None:
+        aux = event.get("aux")
+        if isinstance(aux, Mapping) and aux.get("Digest"):
+            result.update(digest=str(aux["Digest"])[:100], size_bytes=_count(aux.get("Size")))
+        percent = progress.feed(event) if event else progress.percent
+        show(percent, f"Pushing {image}", progress.line(event))
 
-    def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            stream = self._stream
-        if stream is not None:
-            # The other side may have closed it first.
-            with contextlib.suppress(OSError, AttributeError):
-                stream.close()
-
-    def _read(self) -> None:
-        end: ComputeError | None = None
-        try:
-            with engine_errors(self._client.node.name):
-                for event in self._open():
-                    if event.get("error"):
-                        raise _refused(self._image, str(event["error"]))
-                    if not self._put(event):
-                        return
-        except ComputeError as error:
-            end = error
-        self._put(end)
-
-    def _put(self, item: Mapping[str, Any] | ComputeError | None) -> bool:
-        """False when nobody listens any more."""
-        while not self._closed:
-            with contextlib.suppress(queue.Full):
-                self._inbox.put(item, timeout=_HEARTBEAT_S)
-                return True
-        return False
-
-    def _open(self) -> Iterator[Mapping[str, Any]]:
-        repository, tag = reference_split(self._image)
-        api = self._client.api
-        header = get_config_header(api, resolve_repository_name(repository)[0])
-        response = api._post(
-            api._url("/images/create"),
-            params={"fromImage": repository, "tag": tag},
-            headers={"X-Registry-Auth": header} if header else None,
-            stream=True,
-            timeout=None,
-        )
-        events: Iterator[Mapping[str, Any]] = api._stream_helper(response, decode=True)
-        with self._lock:
-            closed, self._stream = self._closed, CancellableStream(events, response)
-        if closed:
-            self.close()
-        try:
-            api._raise_for_status(response)
-        except NotFound as error:
-            raise _absent(self._image) from error
-        except APIError as error:
-            raise _refused(self._image, str(error.explanation or error)) from error
-        # Not the cancellable stream: that one takes a lost engine for the end.
-        return events
+    stream_follow(EventStream(client, post, _explain_push(image)), each)
+    if not result:
+        raise BackendError(f"Pushing “{image}” ended before the registry had all of it.", image=image)
+    return result
 
 
 def reference_split(image: str) -> tuple[str, str]:
     """``repository, tag``; a digest is a tag to the engine. Without either: ``latest``."""
     if "@" in image:
-        repository, _, digest = image.partition("@")
-        return repository, digest
+        name, _, digest = image.partition("@")
+        head, colon, tail = name.rpartition(":")
+        return (head if colon and "/" not in tail else name), digest
     head, colon, tail = image.rpartition(":")
     return (head, tail) if colon and "/" not in tail else (image, "latest")
 
 
-def _absent(image: str) -> ImageNotFound:
-    return ImageNotFound(f"No registry has an image “{image}”. Check the name and the tag.", image=image)
+def name_restore(client: EngineClient, image: str, before: str) -> None:
+    """The name means again what it meant before: an image's id, or nothing."""
+    now = image_doc(client, image)
+    if now is None or before == now.get("Id"):
+        return
+    if not before:
+        client.call(lambda api: api.remove_image(image))
+        return
+    repository, tag = reference_split(image)
+    client.call(lambda api: api.tag(before, repository, tag, force=True))
 
 
-def _refused(image: str, text: str) -> ComputeError:
+def _platform_check(image: str, wanted: str, found: Mapping[str, Any]) -> None:
+    """The engine takes another architecture without a word."""
+    if not wanted:
+        return
+    system, _, rest = wanted.partition("/")
+    machine = rest.partition("/")[0]
+    has = (str(found.get("Os", "")), str(found.get("Architecture", "")))
+    if has != (system, machine or has[1]):
+        raise ImageNotFound(
+            f"“{image}” has no variant for {wanted}: the registry gave {has[0]}/{has[1]}.", image=image
+        )
+
+
+def _explain_pull(image: str) -> Explain:
+    def explain(status: int, text: str) -> ComputeError:
+        return image_refused(image, "pull", status, text)
+
+    return explain
+
+
+def _explain_push(image: str) -> Explain:
+    def explain(status: int, text: str) -> ComputeError:
+        return image_refused(image, "push", status, text)
+
+    return explain
+
+
+def image_refused(image: str, verb: str, status: int, text: str) -> ComputeError:
+    """What a registry, or the engine on its behalf, refused; told apart by its words."""
     lowered = text.lower()
-    if "manifest unknown" in lowered or "not found" in lowered or "does not exist" in lowered:
-        return _absent(image)
-    if "unauthorized" in lowered or "no basic auth" in lowered or "denied" in lowered:
-        return ImageNotFound(f"The registry does not let LibGo pull “{image}”: {reason(text)}", image=image)
-    return BackendError(f"Pulling “{image}” failed: {reason(text)}", image=image)
+    if verb == "pull" and "pull access denied" in lowered:
+        return ImageNotFound(
+            f"No registry has an image “{image}”, or it wants a log-in: add its registry with a user name "
+            "and password.",
+            image=image,
+        )
+    if any(word in lowered for word in _UNAUTHORISED):
+        return BackendError(
+            f"The registry does not let LibGo {verb} “{image}”: {reason(text)}. Check the user name and the "
+            "password of the registry.",
+            image=image,
+        )
+    if verb == "push" and "does not exist locally" in lowered:
+        return ImageNotFound(f"The node has no image “{image}”.", image=image)
+    if status == 404 or any(word in lowered for word in ("manifest unknown", "not found", "does not exist")):
+        return ImageNotFound(f"No registry has an image “{image}”. Check the name and the tag.", image=image)
+    if any(word in lowered for word in ("no such host", "connection refused", "i/o timeout", "dial tcp")):
+        host = image.partition("/")[0]
+        return BackendError(
+            f"The node cannot reach the registry {host}: {reason(text)}. Check its address and the node's "
+            "network.",
+            image=image,
+        )
+    if "x509" in lowered or "http response to https" in lowered:
+        return BackendError(
+            f"The node does not trust the registry of “{image}”: {reason(text)}. Put its authority into the "
+            "engine's certs.d folder, or list it as insecure there.",
+            image=image,
+        )
+    if status == 400:
+        return InvalidInput.field("image", f"was refused by the engine: {reason(text)}")
+    return BackendError(f"The {verb} of “{image}” failed: {reason(text)}", image=image)
+
+
+_UNAUTHORISED = ("unauthorized", "no basic auth", "denied", "authentication required", "incorrect username")
+
+
+def _count(value: Any) -> int:
+    return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**62 else 0

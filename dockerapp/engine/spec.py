@@ -348,4 +348,5 @@ _CHECKS: dict[str, Check] = {
     "log_driver": _one_of(_LOG_DRIVERS),
     "log_options": _env,
     "pull": _one_of(_PULL),
+    "registry": _text,
 }

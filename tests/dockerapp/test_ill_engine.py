@@ -152,7 +152,7 @@ def test_a_pull_during_which_nothing_comes_can_be_cancelled(ill: ScriptedEngine)
     ill.script["POST /images/create"] = stall
     beats: list[float] = []
 
-    def show(percent: float, step: str) -> None:
+    def show(percent: float, step: str, line: str) -> None:
         beats.append(percent)
         if len(beats) == 3:
             raise OperationCancelled("enough")
@@ -167,7 +167,7 @@ def test_a_pull_during_which_nothing_comes_can_be_cancelled(ill: ScriptedEngine)
 def test_a_pull_that_is_not_even_begun_can_be_cancelled(ill: ScriptedEngine) -> None:
     ill.script["POST /images/create"] = Request.hang
 
-    def show(percent: float, step: str) -> None:
+    def show(percent: float, step: str, line: str) -> None:
         raise OperationCancelled("enough")
 
     began = time.monotonic()
@@ -180,7 +180,7 @@ def test_a_pull_that_is_not_even_begun_can_be_cancelled(ill: ScriptedEngine) -> 
     ("event", "kind", "words"),
     [
         ({"error": "manifest unknown"}, ImageNotFound, "No registry has"),
-        ({"error": "unauthorized: authentication required"}, ImageNotFound, "does not let"),
+        ({"error": "unauthorized: authentication required"}, BackendError, "does not let"),
         ({"error": "write /var/lib/docker/tmp/x: no space left on device"}, BackendError, "no space left"),
         ({"status": "Pulling from demo", "id": "latest"}, BackendError, "before the image was complete"),
     ],
@@ -198,7 +198,7 @@ def test_what_goes_wrong_in_the_middle_of_a_pull_is_told(
         404, {"message": "No such image: demo"}
     )
     with pytest.raises(kind, match=words) as refused:
-        image_pull(EngineClient(_node(ill.url)), "demo", lambda percent, step: None)
+        image_pull(EngineClient(_node(ill.url)), "demo", lambda *said: None)
     assert "/var/lib" not in refused.value.message
 
 
@@ -210,7 +210,7 @@ def test_an_engine_lost_in_the_middle_of_a_pull_is_not_a_success(ill: ScriptedEn
 
     ill.script["POST /images/create"] = script
     with pytest.raises(BackendUnavailable):
-        image_pull(EngineClient(_node(ill.url)), "demo", lambda percent, step: None)
+        image_pull(EngineClient(_node(ill.url)), "demo", lambda *said: None)
 
 
 def test_lost_events_say_so_and_leave_no_thread_behind(ill: ScriptedEngine) -> None:

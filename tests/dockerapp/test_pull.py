@@ -11,7 +11,7 @@ from compute.backends.types import InstanceSpec, Resources
 from compute.errors import ImageNotFound, OperationCancelled
 from compute.states import InstanceType
 from dockerapp.backend import DockerBackend
-from dockerapp.engine.pull import PullProgress, image_present, reference_split
+from dockerapp.engine.pull import LayerProgress, image_present, reference_split
 from tests.reporter import MemoryReporter
 
 DEMO = "libgo/demo:latest"
@@ -83,7 +83,7 @@ def test_never_pulling_is_respected(backend: DockerBackend, pushed: str, run_id:
 
 
 def test_layers_fold_into_a_percentage_that_never_falls() -> None:
-    progress = PullProgress()
+    progress = LayerProgress()
     seen = [
         progress.feed(event)
         for event in (

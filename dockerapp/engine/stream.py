@@ -1,0 +1,129 @@
+"""Long answers of the engine: a stream of JSON events, which can be left at any moment.
+
+The engine's answer is read in a thread of its own. Whoever follows it hears something at least twice
+a second, also while the engine says nothing at all, so a pull that hangs can still be cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from docker import APIClient
+from docker.errors import APIError
+from docker.types import CancellableStream
+
+from compute.errors import ComputeError, OperationCancelled
+from dockerapp.engine.client import EngineClient
+from dockerapp.engine.errors import engine_errors
+
+_HEARTBEAT_S = 0.5
+Event = Mapping[str, Any]
+# What the engine answered with (0: an error inside the stream) and its words, as an error.
+Explain = Callable[[int, str], ComputeError]
+
+
+class EventStream:
+    """``post`` sends the request and gives the response; ``body`` is streamed to the engine first.
+
+    The thread may be left behind waiting: what it gets after :meth:`close` it throws away, and a body
+    that is still being sent breaks off.
+    """
+
+    def __init__(
+        self,
+        client: EngineClient,
+        post: Callable[[APIClient, Iterator[bytes] | None], Any],
+        explain: Explain,
+        body: Iterable[bytes] | None = None,
+    ) -> None:
+        self._client, self._post, self._explain, self._body = client, post, explain, body
+        self._inbox: queue.Queue[Event | ComputeError | None] = queue.Queue(maxsize=1000)
+        self._lock = threading.Lock()
+        self._stream: CancellableStream | None = None
+        self._closed = False
+        # Bytes of the body that were handed on so far.
+        self.sent = 0
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def events(self) -> Iterator[Event]:
+        """The events, and empty ones while nothing comes. Raises what the stream ended with."""
+        while True:
+            try:
+                item = self._inbox.get(timeout=_HEARTBEAT_S)
+            except queue.Empty:
+                item = {}
+            if item is None:
+                return
+            if isinstance(item, ComputeError):
+                raise item
+            yield item
+
+    def close(self) -> None:
+        """Leave; the engine stops what it does for us."""
+        with self._lock:
+            self._closed = True
+            stream = self._stream
+        if stream is not None:
+            # The other side may have closed it first.
+            with contextlib.suppress(OSError, AttributeError):
+                stream.close()
+
+    def _read(self) -> None:
+        end: ComputeError | None = None
+        try:
+            with engine_errors(self._client.node.name):
+                for event in self._open():
+                    if not isinstance(event, Mapping):
+                        continue
+                    if event.get("error"):
+                        raise self._explain(0, str(event["error"]))
+                    if not self._put(event):
+                        return
+        except ComputeError as error:
+            end = error
+        self._put(end)
+
+    def _put(self, item: Event | ComputeError | None) -> bool:
+        """False when nobody listens any more."""
+        while not self._closed:
+            with contextlib.suppress(queue.Full):
+                self._inbox.put(item, timeout=_HEARTBEAT_S)
+                return True
+        return False
+
+    def _open(self) -> Iterator[Event]:
+        api = self._client.api
+        response = self._post(api, self._feed() if self._body is not None else None)
+        events: Iterator[Event] = api._stream_helper(response, decode=True)
+        with self._lock:
+            closed, self._stream = self._closed, CancellableStream(events, response)
+        if closed:
+            self.close()
+        try:
+            api._raise_for_status(response)
+        except APIError as error:
+            raise self._explain(error.status_code or 500, str(error.explanation or error)) from error
+        # Not the cancellable stream: that one takes a lost engine for the end.
+        return events
+
+    def _feed(self) -> Iterator[bytes]:
+        """The body, which ends in an error when nobody wants it any more: a whole one would be worked
+        on by the engine."""
+        for chunk in self._body or ():
+            if self._closed:
+                raise OperationCancelled("The upload was given up.")
+            self.sent += len(chunk)
+            yield chunk
+
+
+def stream_follow(stream: EventStream, each: Callable[[Event], None]) -> None:
+    """Every event through ``each``, which may raise to cancel; closed whatever happens."""
+    try:
+        for event in stream.events():
+            each(event)
+    finally:
+        stream.close()

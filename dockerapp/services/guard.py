@@ -1,0 +1,20 @@
+"""The guard of a container's configuration: whose things it names, what the site's policy says.
+
+One function for every door (create, clone, template, stack ...); each noun has its own check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compute.actor import Actor
+from compute.models import Node, Project
+from dockerapp.services import ownership
+from dockerapp.services.image_policy import image_guard
+
+
+def config_guard(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration, completed. Raises ``PolicyDenied`` naming the rule, ``InvalidInput``,
+    and the words for what is not there."""
+    return ownership.config_guard(actor, project, node, image_guard(actor, project, node, dict(config)))

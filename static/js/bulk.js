@@ -1,0 +1,212 @@
+// Many things at once: a column of check boxes, and a bar with what can be done to those chosen.
+//
+// How a page uses it (see templates/compute/_bulk_bar.html, _bulk_all.html and _bulk_item.html):
+//
+//   {% include "compute/_bulk_bar.html" with bulk="images" one="image" many="images" actions=bulk_actions %}
+//   <div data-bulk="images">                the table; htmx may swap it as often as it likes
+//     <th>{% include "compute/_bulk_all.html" %}</th>
+//     <td>{% include "compute/_bulk_item.html" with id=row.id label=row.name can="remove" %}</td>
+//
+// On the box of an item:
+//   data-bulk-item    what goes into the address for {id}
+//   data-bulk-label   how people call it
+//   data-bulk-can     words of the actions that are possible on it; without it all are
+// On a button of the bar (a view gives them as dicts: word, label, method, url, title, text, danger, body):
+//   data-bulk-action  the word; data-bulk-method and data-bulk-url: a route of the API with {id} in it,
+//                     which should wait (“?wait=30”), so that the result of each can be shown
+//   data-bulk-title, data-bulk-text, data-bulk-danger: what is asked before; without a text nothing is
+//   data-bulk-body    JSON to send along
+//
+// What is chosen stays chosen when the table is swapped; what the table shows no more is dropped, so
+// nothing is ever done to what cannot be seen. Three requests run at a time. Those that went well are
+// no longer chosen afterwards. Shift chooses a range.
+(() => {
+  "use strict";
+  const AT_ONCE = 3;
+  const chosen = new Map();
+  let last = null;
+
+  const of = (name) => {
+    if (!chosen.has(name)) chosen.set(name, new Map());
+    return chosen.get(name);
+  };
+  const table = (name) => document.querySelector(`[data-bulk="${CSS.escape(name)}"]`);
+  const bar = (name) => document.querySelector(`[data-bulk-bar="${CSS.escape(name)}"]`);
+  const boxes = (name) => [...(table(name)?.querySelectorAll("[data-bulk-item]") ?? [])];
+
+  function take(name, box) {
+    const { bulkItem: id, bulkLabel: label, bulkCan: can } = box.dataset;
+    if (box.checked) of(name).set(id, { id, label, can: can === undefined ? null : can.split(" ") });
+    else of(name).delete(id);
+  }
+
+  // After a swap: the boxes as they were, without what is gone.
+  function restore(name) {
+    const seen = boxes(name);
+    const ids = new Set(seen.map((box) => box.dataset.bulkItem));
+    [...of(name).keys()].filter((id) => !ids.has(id)).forEach((id) => of(name).delete(id));
+    seen.forEach((box) => {
+      box.checked = of(name).has(box.dataset.bulkItem);
+      if (box.checked) take(name, box);
+    });
+    paint(name);
+  }
+
+  const fitting = (name, word) => [...of(name).values()].filter((item) => !item.can || item.can.includes(word));
+
+  function paint(name) {
+    const count = of(name).size;
+    const all = table(name)?.querySelector("[data-bulk-all]");
+    if (all) {
+      all.checked = count > 0 && count === boxes(name).length;
+      all.indeterminate = count > 0 && !all.checked;
+      all.disabled = boxes(name).length === 0;
+    }
+    const strip = bar(name);
+    if (!strip) return;
+    strip.hidden = count === 0;
+    strip.querySelector("[data-bulk-count]").textContent = `${count} selected`;
+    strip.querySelectorAll("[data-bulk-action]").forEach((button) => {
+      const fit = fitting(name, button.dataset.bulkAction).length;
+      button.disabled = fit === 0;
+      const plain = button.dataset.bulkLabel;
+      button.textContent = fit === count || fit === 0 ? plain : `${plain} (${fit})`;
+    });
+  }
+
+  function element(tag, className, text) {
+    const made = document.createElement(tag);
+    made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  }
+
+  function button(className, text) {
+    const made = element("button", className, text);
+    made.type = "button";
+    return made;
+  }
+
+  // One dialog asks, then shows how it goes, item by item.
+  function ask(name, source) {
+    const { bulkAction: word, bulkTitle: title, bulkText: text, bulkDanger: danger } = source.dataset;
+    const items = fitting(name, word);
+    const dialog = element("dialog", "bulk-dialog card");
+    dialog.setAttribute("aria-label", title || source.dataset.bulkLabel);
+    const head = element("div", "card-body pb-2");
+    head.append(element("h3", "card-title mb-1", (title || source.dataset.bulkLabel).replace("{n}", items.length)));
+    const say = element("p", "text-secondary mb-0", text || "");
+    head.append(say);
+    const list = element("div", "list-group list-group-flush bulk-list");
+    items.forEach((item) => {
+      const row = element("div", "list-group-item py-2");
+      const line = element("div", "d-flex gap-2");
+      item.mark = element("span", "ms-auto text-nowrap text-secondary", "");
+      line.append(element("span", "text-break", item.label), item.mark);
+      item.why = element("div", "small text-danger text-break");
+      row.append(line, item.why);
+      list.append(row);
+    });
+    const foot = element("div", "card-footer d-flex gap-2");
+    const leave = button("btn", "Cancel");
+    const go = button(`btn ms-auto ${danger ? "btn-danger" : "btn-primary"}`, source.dataset.bulkLabel);
+    foot.append(leave, go);
+    dialog.append(head, list, foot);
+    document.body.append(dialog);
+    leave.addEventListener("click", () => dialog.close());
+    dialog.addEventListener("close", () => { dialog.remove(); source.isConnected && source.focus(); });
+    go.addEventListener("click", () => run({ name, source, items, say, go, leave }));
+    dialog.showModal();
+    if (text) leave.focus();
+    else run({ name, source, items, say, go, leave });
+  }
+
+  async function run({ name, source, items, say, go, leave }) {
+    go.remove();
+    leave.textContent = "Stop";
+    const work = { left: [...items], done: 0, bad: 0, stopped: false };
+    const stop = () => { work.stopped = true; };
+    leave.closest("dialog").addEventListener("close", stop);
+    const tell = () => { say.textContent = `${work.done} of ${items.length} done${work.bad ? `, ${work.bad} failed` : ""}`; };
+    tell();
+    const one = async () => {
+      while (work.left.length && !work.stopped) {
+        const item = work.left.shift();
+        item.mark.textContent = "at work …";
+        const result = await send(source.dataset, item.id);
+        work.done += 1;
+        if (!result.ok) work.bad += 1;
+        item.mark.className = `ms-auto text-nowrap ${result.ok ? "text-green" : "text-red"}`;
+        item.mark.textContent = result.mark;
+        item.why.textContent = result.why;
+        if (result.ok) of(name).delete(item.id);
+        tell();
+        restore(name);
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, one));
+    leave.textContent = "Close";
+    leave.focus();
+  }
+
+  // The result of one request, in words.
+  async function send({ bulkMethod: method, bulkUrl: url, bulkBody: body }, id) {
+    const headers = { ...JSON.parse(document.body.getAttribute("hx-headers") || "{}"), Accept: "application/json" };
+    if (body) headers["Content-Type"] = "application/json";
+    try {
+      const answer = await fetch(url.replace("{id}", encodeURIComponent(id)), {
+        method: method || "POST", headers, body: body || undefined, credentials: "same-origin",
+      });
+      if (answer.status === 202) return { ok: true, mark: "still at work", why: "" };
+      if (answer.ok) return { ok: true, mark: "done", why: "" };
+      const said = await answer.json().catch(() => null);
+      return { ok: false, mark: "failed", why: said?.error?.message || `The server answered ${answer.status}.` };
+    } catch {
+      return { ok: false, mark: "failed", why: "The server could not be reached." };
+    }
+  }
+
+  document.addEventListener("change", (event) => {
+    const place = event.target.closest("[data-bulk]");
+    if (!place) return;
+    const name = place.dataset.bulk;
+    if (event.target.matches("[data-bulk-all]")) {
+      boxes(name).forEach((box) => { box.checked = event.target.checked; take(name, box); });
+    } else if (event.target.matches("[data-bulk-item]")) {
+      take(name, event.target);
+    } else return;
+    paint(name);
+  });
+
+  document.addEventListener("click", (event) => {
+    const box = event.target.closest("[data-bulk-item]");
+    if (box) {
+      const name = box.closest("[data-bulk]").dataset.bulk;
+      const all = boxes(name);
+      const from = all.findIndex((other) => other.dataset.bulkItem === last);
+      if (event.shiftKey && from >= 0) {
+        const to = all.indexOf(box);
+        all.slice(Math.min(from, to), Math.max(from, to) + 1).forEach((other) => {
+          other.checked = box.checked;
+          take(name, other);
+        });
+        paint(name);
+      }
+      last = box.dataset.bulkItem;
+      return;
+    }
+    const strip = event.target.closest("[data-bulk-bar]");
+    if (!strip) return;
+    const name = strip.dataset.bulkBar;
+    const action = event.target.closest("[data-bulk-action]");
+    if (action) ask(name, action);
+    if (event.target.closest("[data-bulk-clear]")) {
+      of(name).clear();
+      restore(name);
+    }
+  });
+
+  const again = () => document.querySelectorAll("[data-bulk]").forEach((place) => restore(place.dataset.bulk));
+  document.addEventListener("htmx:afterSettle", again);
+  document.addEventListener("DOMContentLoaded", again);
+})();
