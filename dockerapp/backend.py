@@ -14,6 +14,9 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    FileEntry,
+    FileListing,
+    FileWrite,
     Grants,
     HostNetwork,
     ImageInfo,
@@ -36,6 +39,7 @@ from dockerapp.engine import build, claims, demo, events, host, lifecycle, logs,
 from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
+from dockerapp.engine.files import Files
 from dockerapp.engine.images import Images
 from dockerapp.engine.networks import Networks
 from dockerapp.engine.stacks import UNDO_STACK, Stacks
@@ -56,6 +60,7 @@ class DockerBackend(Backend):
             Capability.LOGS,
             Capability.STATS,
             Capability.EVENTS,
+            Capability.FILES,
             Capability.IMAGE,
             Capability.NETWORK,
             Capability.NETWORK_ATTACH,
@@ -70,6 +75,7 @@ class DockerBackend(Backend):
         self._client = EngineClient(node)
         # What only Docker has, each noun a facet of its own; the app's services and handlers use them.
         self.containers = Containers(self._client)
+        self.files = Files(self._client)
         self.images = Images(self._client)
         self.networks = Networks(self._client)
         self.volumes = Volumes(self._client)
@@ -167,6 +173,39 @@ class DockerBackend(Backend):
 
     async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
         return await terminal.exec_open(self._client, engine_id, command, rows=rows, cols=cols)
+
+    async def file_stat(self, engine_id: str, path: str) -> FileEntry:
+        return await self.files.stat(engine_id, path)
+
+    async def file_list(self, engine_id: str, path: str, limit: int) -> FileListing:
+        return await self.files.list(engine_id, path, limit)
+
+    def file_read(self, engine_id: str, path: str, size: int, start: int, count: int) -> AsyncIterator[bytes]:
+        return self.files.file_read(engine_id, path, size, start, count)
+
+    async def file_write(
+        self, engine_id: str, path: str, chunks: AsyncIterator[bytes], wanted: FileWrite
+    ) -> FileEntry:
+        return await self.files.file_write(engine_id, path, chunks, wanted)
+
+    async def file_remove(self, engine_id: str, path: str, *, recursive: bool) -> None:
+        await self.files.remove(engine_id, path, recursive=recursive)
+
+    async def file_rename(self, engine_id: str, path: str, to: str) -> None:
+        await self.files.rename(engine_id, path, to)
+
+    async def folder_make(
+        self, engine_id: str, path: str, *, mode: int | None, uid: int | None, gid: int | None
+    ) -> None:
+        await self.files.folder_make(engine_id, path, mode=mode, uid=uid, gid=gid)
+
+    def tree_read(self, engine_id: str, path: str) -> AsyncIterator[bytes]:
+        return self.files.tree_read(engine_id, path)
+
+    async def tree_write(
+        self, engine_id: str, path: str, chunks: AsyncIterator[bytes], *, allow_special: bool
+    ) -> dict[str, int]:
+        return await self.files.tree_write(engine_id, path, chunks, allow_special=allow_special)
 
     def image_list(self) -> list[ImageInfo]:
         return host.image_list(self._client)

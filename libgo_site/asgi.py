@@ -8,6 +8,7 @@ import os
 from a2wsgi import WSGIMiddleware
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "libgo_site.settings.prod")
 
@@ -15,6 +16,9 @@ from libgo_site.wsgi import application as wsgi_application  # noqa: E402, I001
 from compute.api.transfers import TransferMiddleware  # noqa: E402
 from compute.api.waiting import WaitMiddleware  # noqa: E402
 from compute.routing import websocket_urlpatterns  # noqa: E402
+
+# Routes announce which bodies stream past them: known before the first request.
+get_resolver()._populate()
 
 application = ProtocolTypeRouter(
     {

@@ -15,7 +15,7 @@ from rest_framework.views import APIView
 from compute.actor import Actor
 from compute.api.authentication import request_actor
 from compute.api.renderers import dumps
-from compute.api.transfers import Download, Upload, transfer_leave
+from compute.api.transfers import BODY_LENGTH_HEADER, Download, Upload, transfer_leave
 from compute.api.waiting import WAIT_HEADER
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.models import Operation
@@ -151,6 +151,12 @@ class ApiView(APIView):
         """Let the body of the request stream into ``upload``, which makes the answer. The route must
         be announced with ``upload_route``."""
         return HttpResponse(headers=transfer_leave(upload))
+
+    @property
+    def body_length(self) -> int | None:
+        """Of a body that streams past the view, as the client announced it."""
+        text = self.request.headers.get(BODY_LENGTH_HEADER, "")
+        return int(text) if text.isdigit() else None
 
     def _held(
         self, operation: Operation, body: Mapping[str, Any], ends_as: int | str, default: float

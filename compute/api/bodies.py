@@ -35,17 +35,17 @@ class RequestBody:
         self._receive = receive
         headers = dict(scope["headers"])
         declared = headers.get(b"content-length", b"")
-        self._declared = int(declared) if declared.isdigit() else None
+        self.declared = int(declared) if declared.isdigit() else None
         self._request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         # Nothing more will come, or nobody is there to send it.
-        self.is_over = not self._declared and b"transfer-encoding" not in headers
+        self.is_over = not self.declared and b"transfer-encoding" not in headers
         self.is_client_gone = False
 
     async def small(self, limit: int) -> bytes:
         """The whole of it, within ``limit`` bytes and a minute. Raises ``PayloadTooLarge``,
         ``InvalidInput``."""
         parts, size, deadline = [], 0, time.monotonic() + _SMALL_WITHIN_S
-        if self._declared is not None and self._declared > limit:
+        if self.declared is not None and self.declared > limit:
             raise _too_large(limit)
         while not self.is_over:
             parts.append(await self._next(deadline - time.monotonic()))
@@ -57,7 +57,7 @@ class RequestBody:
     async def chunks(self, max_bytes: int, still_allowed: Check | None = None) -> Chunks:
         """Piece by piece as it comes. Raises ``PayloadTooLarge``, ``InvalidInput`` when it stalls or
         breaks off, and what ``still_allowed`` raises, which is asked every few seconds."""
-        if self._declared is not None and self._declared > max_bytes:
+        if self.declared is not None and self.declared > max_bytes:
             raise _too_large(max_bytes)
         size, asked_at = 0, time.monotonic()
         while not self.is_over:

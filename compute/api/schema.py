@@ -54,14 +54,16 @@ def api(
     operation_id: str | None = None,
     ends_as: int = 0,
     also: Mapping[tuple[int, str], Any] | None = None,
+    media: str = "",
 ) -> Callable[[Any], Any]:
     """Decorate one method of a view. ``query`` names its query parameters. ``ends_as``: short work,
     whose answer with this status is held until it ends; before that it is the operation alone.
-    ``also`` are answers in other media types: ``{(200, "text/plain"): OpenApiTypes.STR}``."""
+    ``also`` are answers in other media types: ``{(200, "text/plain"): OpenApiTypes.STR}``; ``media`` is
+    that of the one with ``status``."""
     answers: dict[Any, Any] = {
         code: OpenApiResponse(ErrorSerializer, description=_TEXTS[code]) for code in (*_ALWAYS, *errors)
     }
-    answers[status] = (
+    answers[(status, media) if media else status] = (
         OpenApiResponse(response) if response is not None else OpenApiResponse(description="Done")
     )
     if ends_as:

@@ -51,7 +51,9 @@ from compute.selectors.operations import operation_dict
 log = structlog.get_logger(__name__)
 
 TRANSFER_HEADER = "X-LibGo-Transfer"
-_HEADER = TRANSFER_HEADER.lower().encode()
+# Tells a view that gets no body how long it was announced to be; a client's own is thrown away.
+BODY_LENGTH_HEADER = "X-LibGo-Body-Length"
+_HEADER, _BODY_LENGTH = TRANSFER_HEADER.lower().encode(), BODY_LENGTH_HEADER.lower().encode()
 # Uploads that an operation works on hold a thread each.
 _UPLOADS_AT_ONCE = 16
 _TRANSFERS_AT_ONCE = 200
@@ -61,16 +63,26 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 T = TypeVar("T")
 
 
+@dataclass
+class Told:
+    """What is known of a download's answer once its first chunk is there. Chunks that add up to
+    anything but ``length`` break the connection off."""
+
+    status: int = 200
+    length: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class Download:
     """``open`` is called in the event loop; what it raises before its first chunk is answered as an
     error, later the connection breaks off, so a part is never taken for the whole. ``still_allowed``
-    is asked every few seconds and raises when the right was taken away. ``length`` is told to the
-    client where it is known; chunks that add up to anything else break the connection off."""
+    is asked every few seconds and raises when the right was taken away. ``told`` may be filled in
+    until the first chunk."""
 
     open: Callable[[], Chunks]
     still_allowed: Check | None = None
-    length: int | None = None
+    told: Told = field(default_factory=Told)
 
 
 @dataclass(frozen=True)
@@ -202,8 +214,10 @@ class TransferMiddleware:
                 await pump.run(is_head=scope["method"] == "HEAD", is_full=is_full)
 
     async def _with_body_outside(self, scope: Any, body: RequestBody, send: Send) -> None:
-        names = (b"content-length", b"transfer-encoding", b"expect")
+        names = (b"content-length", b"transfer-encoding", b"expect", _BODY_LENGTH)
         headers = [(name, value) for name, value in scope["headers"] if name not in names]
+        if body.declared is not None:
+            headers.append((_BODY_LENGTH, str(body.declared).encode()))
         held = _Held(None)
         await self._app({**scope, "headers": headers}, _Replay(b"", _nothing_more), held)
         upload = held.transfer
@@ -217,8 +231,7 @@ class TransferMiddleware:
             if not body.is_client_gone:
                 await body.answer_error(send, outcome, held.headers())
             return
-        more = [(name.lower().encode(), value.encode()) for name, value in upload.headers.items()]
-        await body.answer_json(send, *outcome, [*held.headers(), *more])
+        await body.answer_json(send, *outcome, [*held.headers(), *_encoded(upload.headers)])
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[bool]:
@@ -271,6 +284,10 @@ class _Replay:
         return await self._receive()
 
 
+def _encoded(headers: Mapping[str, str]) -> Headers:
+    return [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
 async def _nothing_more() -> Message:
     """The body stays outside: a view that reads on finds the end."""
     return {"type": "http.request", "body": b"", "more_body": False}
@@ -309,12 +326,13 @@ class _Pump:
         self, first: bytes | ComputeError, chunks: Chunks, gone: asyncio.Future[None], is_head: bool
     ) -> None:
         if isinstance(first, ComputeError):
-            await self._body.answer_error(self._send, first, self._kept())
+            await self._body.answer_error(self._send, first, self._kept(b"content-disposition"))
             return
-        headers = self._kept()
-        if self._download.length is not None:
-            headers.append((b"content-length", str(self._download.length).encode()))
-        await self._send({**self._start, "headers": headers})
+        told = self._download.told
+        headers = [*self._kept(), *_encoded(told.headers)]
+        if told.length is not None:
+            headers.append((b"content-length", str(told.length).encode()))
+        await self._send({**self._start, "status": told.status, "headers": headers})
         if is_head:
             await self._send({"type": "http.response.body", "body": b""})
             return
@@ -327,12 +345,12 @@ class _Pump:
                 # Too late for an answer: without its last piece the body is seen to be broken off.
                 log.warning("download_broken_off", reason=outcome.message)
 
-    def _kept(self) -> Headers:
-        dropped = (_HEADER, b"content-length")
+    def _kept(self, *but: bytes) -> Headers:
+        dropped = (_HEADER, b"content-length", *but)
         return [(name, value) for name, value in self._start["headers"] if name.lower() not in dropped]
 
     async def _send_all(self, first: bytes, chunks: Chunks) -> None:
-        sent, length = 0, self._download.length
+        sent, length = 0, self._download.told.length
         chunk: bytes | None = first
         while chunk is not None:
             sent += len(chunk)

@@ -23,6 +23,9 @@ from compute.backends.capabilities import CAPABILITY_METHODS, Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    FileEntry,
+    FileListing,
+    FileWrite,
     Grants,
     HostNetwork,
     ImageInfo,
@@ -201,6 +204,53 @@ class Backend(ABC):
     async def console_open(self, engine_id: str) -> ByteStream:
         """The serial console of a running instance."""
         raise self._unsupported(Capability.CONSOLE)
+
+    # Files: in an event loop; paths are absolute and hold no “..”; whatever streams is never held as
+    # a whole, and closing a stream early ends it on the engine too.
+
+    async def file_stat(self, engine_id: str, path: str) -> FileEntry:
+        """What is there; of a symlink, what it leads to inside the instance. Raises ``NotFound``."""
+        raise self._unsupported(Capability.FILES)
+
+    async def file_list(self, engine_id: str, path: str, limit: int) -> FileListing:
+        """What is in a folder, by name. Raises ``NotFound``, ``InvalidState`` for what is no folder."""
+        raise self._unsupported(Capability.FILES)
+
+    def file_read(self, engine_id: str, path: str, size: int, start: int, count: int) -> AsyncIterator[bytes]:
+        """``count`` bytes from ``start`` of a regular file seen to have ``size``; ``InvalidState`` when
+        it has another size now."""
+        raise self._unsupported(Capability.FILES)
+
+    async def file_write(
+        self, engine_id: str, path: str, chunks: AsyncIterator[bytes], wanted: FileWrite
+    ) -> FileEntry:
+        """Create or replace a regular file; through a symlink, what it leads to."""
+        raise self._unsupported(Capability.FILES)
+
+    async def file_remove(self, engine_id: str, path: str, *, recursive: bool) -> None:
+        """Raises ``InvalidState`` for a folder that is not empty, and where the instance has to run."""
+        raise self._unsupported(Capability.FILES)
+
+    async def file_rename(self, engine_id: str, path: str, to: str) -> None:
+        """Raises ``NameConflict`` when something is there, ``InvalidState`` where it has to run."""
+        raise self._unsupported(Capability.FILES)
+
+    async def folder_make(
+        self, engine_id: str, path: str, *, mode: int | None, uid: int | None, gid: int | None
+    ) -> None:
+        """Raises ``NameConflict`` when something is there."""
+        raise self._unsupported(Capability.FILES)
+
+    def tree_read(self, engine_id: str, path: str) -> AsyncIterator[bytes]:
+        """A file or a whole folder as a tar."""
+        raise self._unsupported(Capability.FILES)
+
+    async def tree_write(
+        self, engine_id: str, path: str, chunks: AsyncIterator[bytes], *, allow_special: bool
+    ) -> dict[str, int]:
+        """Unpack a plain tar into a folder; ``{"entries", "content_bytes"}``. ``allow_special``: devices,
+        setuid files and file capabilities may be in it, else ``PolicyDenied``."""
+        raise self._unsupported(Capability.FILES)
 
     def usage_all(self) -> dict[str, Usage]:
         """A sample of every running instance by engine id, as cheaply as the engine allows."""

@@ -42,6 +42,17 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.IMAGE: ("image_list", "demo_image_make"),
     Capability.NETWORK: ("network_list",),
     Capability.NETWORK_ATTACH: ("network_attach", "network_detach"),
+    Capability.FILES: (
+        "file_stat",
+        "file_list",
+        "file_read",
+        "file_write",
+        "file_remove",
+        "file_rename",
+        "folder_make",
+        "tree_read",
+        "tree_write",
+    ),
 }
 
 # What an action on an instance needs; an action without a row needs only the core of a backend.

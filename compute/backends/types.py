@@ -303,6 +303,43 @@ class UndoStep:
     ref: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class FileEntry:
+    """One thing in a file system of an instance. ``type``: file, directory, symlink, device, fifo,
+    socket or unknown. ``mode`` holds the permission bits alone; ``target_type`` is what a symlink leads
+    to, where the backend knows. Names and targets are hostile data."""
+
+    name: str
+    type: str
+    size: int
+    mode: int
+    uid: int | None = None
+    gid: int | None = None
+    modified_at: datetime | None = None
+    link_target: str = ""
+    target_type: str = ""
+
+
+@dataclass(frozen=True)
+class FileListing:
+    """What is in a folder. ``truncated``: there is more, or the backend gave up looking; ``method``
+    says how it looked."""
+
+    entries: tuple[FileEntry, ...]
+    truncated: bool = False
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class FileWrite:
+    """How a file is to be written; None keeps what a file that is there has, else the default."""
+
+    size: int
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+
+
 class Reporter(Protocol):
     """How backend code talks to the operation it works for. Every method may be called from the
     thread that runs the handler; ``checkpoint`` raises :class:`OperationCancelled` when the

@@ -7,6 +7,7 @@ from django.urls import URLPattern, path
 from dockerapp.api import networks as n
 from dockerapp.api import system as s
 from dockerapp.api import volumes as v
+from dockerapp.api.file_urls import file_urls
 from dockerapp.api.image_urls import image_urls
 from dockerapp.api.logs import ContainerLogs
 from dockerapp.api.stack_urls import stack_urls
@@ -22,6 +23,7 @@ urlpatterns: list[URLPattern] = [
     path("volumes/prune", v.VolumesPrune.as_view()),
     path("volumes/<str:name>", v.VolumeDetail.as_view()),
     *stack_urls,
+    *file_urls,
     path("system/info", s.SystemInfo.as_view()),
     path("system/version", s.SystemVersion.as_view()),
     path("system/df", s.SystemDisk.as_view()),

@@ -12,7 +12,14 @@ import pytest
 
 from compute.actor import Actor
 from compute.api import bodies, transfers
-from compute.api.transfers import Download, TransferMiddleware, Upload, operation_upload, transfer_leave
+from compute.api.transfers import (
+    Download,
+    Told,
+    TransferMiddleware,
+    Upload,
+    operation_upload,
+    transfer_leave,
+)
 from compute.errors import BackendError, BackendUnavailable, PermissionDenied
 from compute.execution import handlers
 from compute.execution.handlers import Work
@@ -193,13 +200,13 @@ async def test_a_download_streams_in_the_place_of_the_body() -> None:
 
 async def test_an_empty_download_is_complete() -> None:
     client = Client()
-    await _talk(client, Download(Source().open, length=0))
+    await _talk(client, Download(Source().open, told=Told(length=0)))
     assert client.body == b"" and client.is_complete and client.answered["content-length"] == "0"
 
 
 async def test_head_tells_the_length_and_reads_no_further() -> None:
     source, client = Source(b"ab", b"cd"), Client(method="HEAD")
-    await _talk(client, Download(source.open, length=4))
+    await _talk(client, Download(source.open, told=Told(length=4)))
     assert client.answered["content-length"] == "4" and client.body == b""
     assert source.given == 1 and source.is_closed
 
@@ -214,7 +221,7 @@ async def test_head_tells_the_length_and_reads_no_further() -> None:
 )
 async def test_an_error_before_the_first_chunk_is_an_answer(error: Any, status: int, code: str) -> None:
     client = Client()
-    await _talk(client, Download(Source(error).open, length=12))
+    await _talk(client, Download(Source(error).open, told=Told(length=12)))
     assert (client.status, client.code) == (status, code)
     assert client.answered["content-type"] == "application/json"
     assert client.answered["content-length"] == str(len(client.body))
@@ -231,7 +238,7 @@ async def test_an_error_later_never_looks_like_the_end(error: Any) -> None:
 @pytest.mark.parametrize("length", [3, 5])
 async def test_a_length_that_was_a_lie_breaks_it_off(length: int) -> None:
     client = Client()
-    await _talk(client, Download(Source(b"ab", b"cd").open, length=length))
+    await _talk(client, Download(Source(b"ab", b"cd").open, told=Told(length=length)))
     assert not client.is_complete
 
 

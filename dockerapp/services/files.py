@@ -1,0 +1,268 @@
+"""Files of containers, in and out. Content needs the permission ``export``; whoever may not be inside
+a container may not have its files either.
+
+What streams runs in the event loop of the web process; rights are asked for again on the way.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.conf import settings
+
+from compute.actor import Actor
+from compute.audit import audit
+from compute.backends.capabilities import Capability
+from compute.backends.types import FileEntry, FileWrite
+from compute.errors import (
+    ComputeError,
+    InvalidInput,
+    InvalidState,
+    NotFound,
+    OperationNotSupported,
+    PreconditionFailed,
+    Unauthenticated,
+)
+from compute.models import Node, User
+from compute.selectors.access import actor_for, permission_require
+from compute.services.nodes import node_require
+from compute.states import Permission
+from dockerapp.selectors.containers import container_get
+from dockerapp.selectors.files import entry_dict, entry_tag
+from dockerapp.selectors.nodes import docker_of
+from dockerapp.services.policy import container_content_policy
+from dockerapp.spool import Spooled, spooled
+
+Chunks = AsyncIterator[bytes]
+Stream = AsyncGenerator[bytes, None]
+T = TypeVar("T")
+
+UPLOAD_MAX_BYTES = 64 * 1024**3
+LIST_DEFAULT, LIST_MAX = 1000, 5000
+# A file up to this size is put aside first, so that a body that breaks off leaves the old one whole.
+SPOOL_MAX_BYTES = 64 * 1024**2
+# As much of a body whose length nobody told.
+_UNTOLD_MAX_BYTES = 4 * 1024**3
+_OWNER_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whose files are meant; the actor was seen to be allowed to have them."""
+
+    actor: Actor
+    node: Node
+    name: str
+    uid: uuid.UUID
+    project_id: uuid.UUID | None
+    engine_id: str
+    noun: str = "container"
+
+
+@dataclass(frozen=True)
+class FileSend:
+    """How a file comes: where to, how long it says it is (None: unknown), and what must hold before:
+    ``if_match`` an entry's tag, ``is_new`` that nothing is there."""
+
+    path: str
+    length: int | None = None
+    mode: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    if_match: str = ""
+    is_new: bool = False
+
+
+def container_place(actor: Actor, wanted: str, node: str = "") -> Place:
+    """Raises ``ContainerNotFound``, ``PermissionDenied``, ``PolicyDenied``, ``OperationNotSupported``,
+    ``BackendUnavailable``."""
+    row = container_get(actor, wanted, node)
+    permission_require(actor, Permission.EXPORT, row.project_id)
+    if str(Capability.FILES) not in row.node.capabilities:
+        raise OperationNotSupported(
+            f"The node {row.node.name} cannot do this (files).", capability=str(Capability.FILES)
+        )
+    node_require(row.node)
+    container_content_policy(actor, row)
+    if not row.engine_id:
+        raise InvalidState(f"{row.name} is not there yet.", state=row.state)
+    return Place(actor, row.node, row.name, row.pk, row.project_id, row.engine_id)
+
+
+async def still_allowed(place: Place) -> None:
+    """Raises ``ComputeError`` once the right is gone."""
+    await sync_to_async(_allowed_now, thread_sensitive=False)(place)
+
+
+async def entry_get(place: Place, path: str, *, follow: bool = True) -> FileEntry:
+    """Of a symlink, with ``follow``, what it leads to."""
+    return await docker_of(place.node).files.stat(place.engine_id, path, follow=follow)
+
+
+async def folder_list(place: Place, path: str, limit: int) -> dict[str, Any]:
+    """``{"path", "entries", "truncated", "method"}``"""
+    found = await docker_of(place.node).files.list(place.engine_id, path, limit)
+    return {
+        "path": path,
+        "entries": [entry_dict(entry) for entry in found.entries],
+        "truncated": found.truncated,
+        "method": found.method,
+    }
+
+
+async def file_read(place: Place, path: str, entry: FileEntry, start: int, count: int) -> Stream:
+    chunks = docker_of(place.node).files.file_read(place.engine_id, path, entry.size, start, count)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+
+
+async def tree_read(place: Place, path: str) -> Stream:
+    chunks = docker_of(place.node).files.tree_read(place.engine_id, path)
+    async with aclosing(chunks):
+        async for chunk in chunks:
+            yield chunk
+
+
+async def tree_write(place: Place, path: str, chunks: Chunks) -> dict[str, Any]:
+    """Unpack a plain tar into a folder."""
+    files = docker_of(place.node).files
+
+    async def write() -> dict[str, Any]:
+        return await files.tree_write(place.engine_id, path, chunks, allow_special=place.actor.is_admin)
+
+    return await _audited(place, "archive.write", {"path": path}, write())
+
+
+async def file_write(place: Place, send: FileSend, chunks: Chunks) -> tuple[bool, FileEntry]:
+    """Whether it is new, and what is there now."""
+    if send.length is None or send.length <= SPOOL_MAX_BYTES:
+        limit = _UNTOLD_MAX_BYTES if send.length is None else SPOOL_MAX_BYTES
+        async with spooled(chunks, Path(settings.VAR_DIR) / "spool", limit) as kept:
+            return await _file_put(place, send, kept)
+    return await _file_put(place, send, _Direct(chunks, send.length))
+
+
+async def folder_make(place: Place, path: str, send: FileSend) -> FileEntry:
+    files = docker_of(place.node).files
+
+    async def make() -> FileEntry:
+        await files.folder_make(place.engine_id, path, mode=send.mode, uid=send.uid, gid=send.gid)
+        mode = 0o755 if send.mode is None else send.mode
+        return FileEntry(path.rpartition("/")[2], "directory", 0, mode, send.uid or 0, send.gid or 0)
+
+    return await _audited(place, "folder.create", {"path": path}, make())
+
+
+async def file_remove(place: Place, path: str, *, recursive: bool) -> None:
+    _root_refuse(path, "path")
+    work = docker_of(place.node).files.remove(place.engine_id, path, recursive=recursive)
+    await _audited(place, "file.delete", {"path": path, "recursive": recursive}, work)
+
+
+async def file_rename(place: Place, path: str, to: str) -> None:
+    _root_refuse(path, "path")
+    _root_refuse(to, "to")
+    if f"{to}/".startswith(f"{path}/"):
+        raise InvalidInput.field("to", "must lie outside of what is renamed.")
+    work = docker_of(place.node).files.rename(place.engine_id, path, to)
+    await _audited(place, "file.rename", {"path": path, "to": to}, work)
+
+
+def owner_checked(name: str, value: str) -> int:
+    """A user or group id. Raises ``InvalidInput``."""
+    if not value.isascii() or not value.isdigit() or int(value[:20]) > _OWNER_MAX:
+        raise InvalidInput.field(name, f"must be a number from 0 to {_OWNER_MAX}.")
+    return int(value)
+
+
+def mode_checked(actor: Actor, name: str, value: str) -> int:
+    """Permission bits such as ``644``; setuid and setgid are for administrators."""
+    digits = value.removeprefix("0o")
+    if not digits.isascii() or not digits or len(digits) > 5 or set(digits) - set("01234567"):
+        raise InvalidInput.field(name, "must be permission bits in octal, such as 0644.")
+    bits = int(digits, 8)
+    if bits > 0o7777 or (bits & 0o6000 and not actor.is_admin):
+        raise InvalidInput.field(name, "must be at most 0777; setuid and setgid are for administrators.")
+    return bits
+
+
+class _Direct:
+    """A long body, sent on as it comes."""
+
+    def __init__(self, chunks: Chunks, size: int) -> None:
+        self._chunks, self.size = chunks, size
+
+    def chunks(self) -> Chunks:
+        return self._chunks
+
+
+async def _file_put(place: Place, send: FileSend, body: Spooled | _Direct) -> tuple[bool, FileEntry]:
+    files = docker_of(place.node).files
+
+    async def write() -> tuple[bool, FileEntry]:
+        old = await _there(place, send.path)
+        if send.if_match and (old is None or entry_tag(old) != send.if_match):
+            raise PreconditionFailed(
+                f"“{send.path}” changed since you read it. Read it again, or save it elsewhere.",
+                path=send.path,
+            )
+        if send.is_new and old is not None:
+            raise PreconditionFailed(f"There is already a “{send.path}”.", path=send.path)
+        wanted = FileWrite(body.size, send.mode, send.uid, send.gid)
+        made = await files.file_write(place.engine_id, send.path, body.chunks(), wanted)
+        return old is None, made
+
+    return await _audited(place, "file.write", {"path": send.path, "size": body.size}, write())
+
+
+async def _there(place: Place, path: str) -> FileEntry | None:
+    try:
+        return await entry_get(place, path)
+    except NotFound:
+        return None
+
+
+async def _audited(place: Place, action: str, details: dict[str, Any], work: Awaitable[T]) -> T:
+    """Carry it out and leave one row, however it ends."""
+    result = "interrupted"
+    try:
+        outcome = await work
+        result = "ok"
+        return outcome
+    except ComputeError as error:
+        result = error.code
+        raise
+    finally:
+        await sync_to_async(audit, thread_sensitive=False)(
+            place.actor,
+            f"{place.noun}.{action}",
+            place.name,
+            target_uid=place.uid,
+            result=result,
+            details={key: _storable(value) for key, value in details.items()},
+        )
+
+
+def _storable(value: Any) -> Any:
+    return value[:500] if isinstance(value, str) else value
+
+
+def _root_refuse(path: str, field: str) -> None:
+    if path == "/":
+        raise InvalidInput.field(field, "must not be the root folder.")
+
+
+def _allowed_now(place: Place) -> None:
+    user = User.objects.filter(pk=place.actor.user_id, is_active=True).first()
+    if user is None:
+        raise Unauthenticated("The account is gone or was switched off.")
+    actor = actor_for(user)
+    container_get(actor, str(place.uid))
+    permission_require(actor, Permission.EXPORT, place.project_id)
