@@ -15,7 +15,11 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "libgo_site.settings.prod")
 from libgo_site.wsgi import application as wsgi_application  # noqa: E402, I001
 from compute.api.transfers import TransferMiddleware  # noqa: E402
 from compute.api.waiting import WaitMiddleware  # noqa: E402
-from compute.routing import websocket_urlpatterns  # noqa: E402
+from compute import routing as compute_routing  # noqa: E402
+from dockerapp import routing as docker_routing  # noqa: E402
+
+# Last what takes every other path.
+websocket_urlpatterns = [*docker_routing.websocket_urlpatterns, *compute_routing.websocket_urlpatterns]
 
 # Routes announce which bodies stream past them: known before the first request.
 get_resolver()._populate()
