@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from django.urls import URLPattern
 
-urlpatterns: list[URLPattern] = []
+from dockerapp.views.stack_urls import stack_urls
+
+urlpatterns: list[URLPattern] = [*stack_urls]

@@ -27,12 +27,14 @@ LOG_LINES_MAX = 5000
 
 @dataclass(frozen=True)
 class OperationFilter:
-    """Empty means "any". ``instance`` is an id or a name, ``user`` a user name or id."""
+    """Empty means "any". ``instance`` is an id or a name, ``user`` a user name or id, ``target`` the
+    name of what is no instance."""
 
     state: str = ""
     action: str = ""
     instance: str = ""
     user: str = ""
+    target: str = ""
     sort: list[str] = field(default_factory=list)
     page: int = 1
     page_size: int = 50
@@ -106,6 +108,8 @@ def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Op
         rows = rows.filter(state=wanted.state)
     if wanted.action:
         rows = rows.filter(action=wanted.action)
+    if wanted.target:
+        rows = rows.filter(target=wanted.target)
     if wanted.instance:
         rows = rows.filter(
             by_id_or_name(wanted.instance, id_column="instance_uid", name_column="instance_name")

@@ -1,0 +1,57 @@
+// The logs of a stack as one: a colour for each service, and a box to leave it out.
+(() => {
+  "use strict";
+  const KEPT = 5000;
+  document.addEventListener("DOMContentLoaded", () => {
+    const box = document.getElementById("log");
+    const state = document.getElementById("log-state");
+    const search = document.getElementById("log-search");
+    const follow = document.getElementById("log-follow");
+    const filters = document.getElementById("log-services");
+    const lines = [];
+    const shades = new Map(), hidden = new Set();
+    filters.querySelectorAll("[data-service]").forEach((item) => shades.set(item.dataset.service, item.dataset.shade));
+    function matches(line) {
+      return !hidden.has(line.service) && (!search.value || line.text.toLowerCase().includes(search.value.toLowerCase()));
+    }
+    function add(line) {
+      const row = document.createElement("div");
+      const name = document.createElement("span");
+      name.className = `log-name text-${shades.get(line.service) || "secondary"}`;
+      name.textContent = line.name;
+      name.title = line.timestamp || "";
+      const said = document.createElement("span");
+      said.className = line.mark ? "text-secondary" : line.stream === "stderr" ? "stderr" : "";
+      said.textContent = line.text || " ";
+      row.append(name, said);
+      row.hidden = !matches(line);
+      lines.push({ line, row });
+      box.append(row);
+      while (lines.length > KEPT) lines.shift().row.remove();
+    }
+    function again() { lines.forEach(({ line, row }) => { row.hidden = !matches(line); }); bottom(); }
+    function bottom() { if (follow.checked) box.scrollTop = box.scrollHeight; }
+    search.addEventListener("input", again);
+    follow.addEventListener("change", bottom);
+    filters.addEventListener("change", (event) => {
+      const service = event.target.dataset.service;
+      if (event.target.checked) hidden.delete(service); else hidden.add(service);
+      again();
+    });
+    document.getElementById("log-wrap").addEventListener("change", (event) => box.classList.toggle("wrap", event.target.checked));
+    document.getElementById("log-download").addEventListener("click", (event) => {
+      const text = lines.map(({ line }) => `${line.name} | ${line.text}`).join("\n");
+      event.currentTarget.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/plain" }));
+    });
+    const socket = window.libgo.socket(box.dataset.path);
+    socket.onopen = () => { state.textContent = "Following all services"; };
+    socket.onmessage = (message) => {
+      const fact = JSON.parse(message.data);
+      if (fact.type === "logs") fact.data.lines.forEach(add);
+      if (fact.type === "mark") add({ ...fact.data, mark: true });
+      if (fact.type === "error") state.textContent = fact.data.message;
+      bottom();
+    };
+    socket.onclose = (event) => { state.textContent = event.reason || "The log has ended. Reload to follow again."; };
+  });
+})();
