@@ -33,7 +33,7 @@ from dockerapp.services import stacks
 
 _TABS = ("services", "logs", "file", "operations")
 _COLOURS = {"running": "green", "partial": "yellow", "stopped": "secondary", "absent": "red"}
-_SHADES = ("blue", "green", "orange", "purple", "cyan", "pink", "lime", "azure", "yellow", "teal", "indigo")
+_SHADES = ("azure", "green", "orange", "pink", "cyan", "purple", "lime", "yellow", "teal")
 _EXAMPLE = """services:
   web:
     image: nginx:1.27

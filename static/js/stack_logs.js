@@ -9,6 +9,7 @@
     const follow = document.getElementById("log-follow");
     const filters = document.getElementById("log-services");
     const lines = [];
+    const prefix = `${box.dataset.stack}-`;
     const shades = new Map(), hidden = new Set();
     filters.querySelectorAll("[data-service]").forEach((item) => shades.set(item.dataset.service, item.dataset.shade));
     function matches(line) {
@@ -18,7 +19,7 @@
       const row = document.createElement("div");
       const name = document.createElement("span");
       name.className = `log-name text-${shades.get(line.service) || "secondary"}`;
-      name.textContent = line.name;
+      name.textContent = line.name.startsWith(prefix) ? line.name.slice(prefix.length) : line.name;
       name.title = line.timestamp || "";
       const said = document.createElement("span");
       said.className = line.mark ? "text-secondary" : line.stream === "stderr" ? "stderr" : "";
