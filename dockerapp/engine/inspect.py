@@ -18,6 +18,7 @@ from compute.backends.types import (
 )
 from compute.states import InstanceState, InstanceType
 from dockerapp.engine.client import as_list
+from dockerapp.engine.observed import observed_config
 
 _STATES = {
     "created": InstanceState.CREATED,
@@ -74,7 +75,7 @@ def inspect_info(doc: Mapping[str, Any]) -> InstanceInfo:
         image=str(config.get("Image", "")),
         image_id=str(doc.get("Image", "")),
         health=_health(state),
-        config=_config(config, host),
+        config=observed_config(doc),
         cpu_cores=_cpu_cores(host),
         memory_bytes=int(host.get("Memory") or 0) or None,
         networks=networks_of(settings.get("Networks") or {}),
@@ -139,15 +140,6 @@ def _health(state: Mapping[str, Any]) -> str:
     return "" if word == "none" else word
 
 
-def _health_check(check: Mapping[str, Any]) -> dict[str, Any]:
-    """As it is asked for: seconds, not the engine's nanoseconds; what was left to it is left out."""
-    names = (("interval", "Interval"), ("timeout", "Timeout"), ("start_period", "StartPeriod"))
-    shown: dict[str, Any] = {ours: int(check[theirs]) / 1e9 for ours, theirs in names if check.get(theirs)}
-    if check.get("Retries"):
-        shown["retries"] = int(check["Retries"])
-    return {"test": as_list(check["Test"]), **shown} if check.get("Test") else {}
-
-
 def _cpu_cores(host: Mapping[str, Any]) -> float | None:
     if host.get("NanoCpus"):
         return int(host["NanoCpus"]) / 1e9
@@ -200,39 +192,3 @@ def _inspected_ports(live: Mapping[str, Any], asked: Mapping[str, Any]) -> tuple
             address = str((binding or {}).get("HostIp") or "")
             found.append(PortInfo(address, int(public) if public else None, int(number), protocol or "tcp"))
     return tuple(found)
-
-
-def _config(config: Mapping[str, Any], host: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``config`` of the public API, as it is in force."""
-    restart = host.get("RestartPolicy") or {}
-    env = dict(item.partition("=")[::2] for item in as_list(config.get("Env")))
-    ports = [
-        f"{binding.get('HostIp', '')}:{binding.get('HostPort', '')}:{key}".lstrip(":")
-        for key, bindings in sorted((host.get("PortBindings") or {}).items())
-        for binding in bindings or []
-    ]
-    shown: dict[str, Any] = {
-        "image": config.get("Image", ""),
-        "command": as_list(config.get("Cmd")),
-        "entrypoint": as_list(config.get("Entrypoint")),
-        "env": env,
-        "volumes": as_list(host.get("Binds")),
-        "ports": ports,
-        "network_mode": host.get("NetworkMode", ""),
-        "restart_policy": {
-            "policy": restart.get("Name") or "no",
-            "maximum_retry_count": restart.get("MaximumRetryCount") or 0,
-        },
-        "working_dir": config.get("WorkingDir", ""),
-        "user": config.get("User", ""),
-        "hostname": config.get("Hostname", ""),
-        "capabilities": {"add": as_list(host.get("CapAdd")), "drop": as_list(host.get("CapDrop"))},
-        "privileged": bool(host.get("Privileged")),
-        "read_only": bool(host.get("ReadonlyRootfs")),
-        "tmpfs": sorted(host.get("Tmpfs") or {}),
-        "devices": [str(item.get("PathOnHost", "")) for item in as_list(host.get("Devices"))],
-        "log_driver": (host.get("LogConfig") or {}).get("Type", ""),
-        "log_options": dict((host.get("LogConfig") or {}).get("Config") or {}),
-        "health_check": _health_check(config.get("Healthcheck") or {}),
-    }
-    return {key: value for key, value in shown.items() if value not in ("", [], {}, False)}

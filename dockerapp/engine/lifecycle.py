@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from docker import APIClient
@@ -17,13 +19,15 @@ from compute.backends.types import (
 )
 from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput, NameConflict
 from dockerapp.engine.claims import claims_check, claims_make
-from dockerapp.engine.client import EngineClient
+from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.inspect import inspect_info, summary_info
 from dockerapp.engine.pull import image_ensure
-from dockerapp.engine.spec import create_body, resources_body
+from dockerapp.engine.spec import changeable_body, create_body, endpoint_body, resources_body
 
 UNDO_CONTAINER = "container"
 _NOT_MODIFIED = 304
+# The names that engines give to volumes nobody named.
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
 def container_list(client: EngineClient) -> list[InstanceInfo]:
@@ -56,23 +60,49 @@ def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter)
 
 def container_undo(client: EngineClient, step: UndoStep) -> None:
     """Remove what an operation made: only with that operation's label."""
-    rows = client.call(
-        lambda api: api.containers(
-            all=True, filters={"label": [f"{LABEL_OPERATION}={step.ref['operation_id']}"]}
-        )
-    )
-    for row in rows:
-        container_remove(client, row["Id"], volumes=True)
+    for engine_id in ids_of_operation(client, step.ref["operation_id"]):
+        container_remove(client, engine_id, volumes=True)
 
 
-def container_remove(client: EngineClient, engine_id: str, *, volumes: bool) -> None:
-    """Gone afterwards, with its anonymous volumes if ``volumes``; absent is fine."""
+def container_remove(client: EngineClient, engine_id: str, *, volumes: bool, force: bool = True) -> None:
+    """Gone afterwards, with its anonymous volumes if ``volumes``; absent is fine. Without ``force`` a
+    running one is refused by the engine itself."""
+    carried = _anonymous_volumes(client, engine_id) if volumes else []
     try:
-        client.call(lambda api: api.remove_container(engine_id, v=volumes, force=True))
+        client.call(lambda api: api.remove_container(engine_id, v=volumes, force=force))
     except InstanceNotFound:
         return
     except BackendTimeout:
         _look_again(client, engine_id, lambda info: info is None)
+    for name in carried:
+        _volume_drop(client, name)
+
+
+def _anonymous_volumes(client: EngineClient, engine_id: str) -> list[str]:
+    """A container that took over another's volumes has them by name, so the engine would keep them."""
+    try:
+        doc = client.call(lambda api: api.inspect_container(engine_id))
+    except InstanceNotFound:
+        return []
+    names = [str(mount.get("Name", "")) for mount in as_list(doc.get("Mounts"))]
+    return [name for name in names if is_anonymous(name)]
+
+
+def is_anonymous(volume: str) -> bool:
+    """Whether the engine itself made up this name of a volume."""
+    return _ANONYMOUS.fullmatch(volume) is not None
+
+
+def _volume_drop(client: EngineClient, name: str) -> None:
+    def drop(api: APIClient) -> None:
+        try:
+            api.remove_volume(name)
+        except APIError as error:
+            # Gone with its container already, or still used by another one.
+            if error.status_code not in (404, 409):
+                raise
+
+    client.call(drop)
 
 
 def container_start(client: EngineClient, engine_id: str) -> None:
@@ -134,10 +164,12 @@ def container_pause(client: EngineClient, engine_id: str, *, paused: bool) -> No
     client.call(lambda api: api.pause(engine_id) if paused else api.unpause(engine_id))
 
 
-def container_update(client: EngineClient, engine_id: str, resources: Resources) -> InstanceInfo:
-    """New limits, applied live."""
+def container_update(
+    client: EngineClient, engine_id: str, resources: Resources, changes: Mapping[str, Any] | None = None
+) -> InstanceInfo:
+    """New limits, and changes of ``CHANGEABLE`` keys, applied live."""
     _storage_refuse(resources)
-    body = resources_body(resources)
+    body = {**resources_body(resources), **changeable_body(changes or {})}
 
     def update(api: APIClient) -> Any:
         response = api._post_json(api._url("/containers/{0}/update", engine_id), data=body)
@@ -145,6 +177,11 @@ def container_update(client: EngineClient, engine_id: str, resources: Resources)
 
     client.call(update)
     return container_get(client, engine_id)
+
+
+def container_rename(client: EngineClient, engine_id: str, name: str) -> None:
+    """Called ``name`` afterwards. Raises ``NameConflict``."""
+    client.call(lambda api: api.rename(engine_id, name))
 
 
 def _storage_refuse(resources: Resources) -> None:
@@ -155,24 +192,47 @@ def _storage_refuse(resources: Resources) -> None:
 
 
 def _create(client: EngineClient, spec: InstanceSpec) -> str:
-    body = create_body(spec)
+    engine_id = container_make(client, spec.name, create_body(spec), spec.operation_id)
+    networks_join(client, engine_id, (spec.config.get("networks") or [])[1:])
+    return engine_id
+
+
+def container_make(client: EngineClient, name: str, body: Mapping[str, Any], operation_id: str) -> str:
+    """The engine's id of what was made from a body that carries this operation's label."""
 
     def create(api: APIClient) -> str:
-        response = api._post_json(api._url("/containers/create"), data=body, params={"name": spec.name})
+        response = api._post_json(api._url("/containers/create"), data=dict(body), params={"name": name})
         return str(api._result(response, True)["Id"])
 
     try:
         return client.call(create)
     except BackendTimeout:
         # It may have been made: the label tells.
-        rows = client.call(
-            lambda api: api.containers(
-                all=True, filters={"label": [f"{LABEL_OPERATION}={spec.operation_id}"]}
-            )
-        )
-        if not rows:
+        found = ids_of_operation(client, operation_id)
+        if not found:
             raise
-        return str(rows[0]["Id"])
+        return found[0]
+
+
+def ids_of_operation(client: EngineClient, operation_id: str) -> list[str]:
+    """The containers that an operation made."""
+    wanted = {"label": [f"{LABEL_OPERATION}={operation_id}"]}
+    rows = client.call(lambda api: api.containers(all=True, filters=wanted))
+    return [str(row["Id"]) for row in rows]
+
+
+def networks_join(client: EngineClient, engine_id: str, endpoints: Iterable[Mapping[str, Any]]) -> None:
+    """Connect to further networks, with fixed addresses and names."""
+    for endpoint in endpoints:
+        body = {"Container": engine_id, "EndpointConfig": endpoint_body(endpoint)}
+        client.call(_connect(endpoint["network"], body))
+
+
+def _connect(network: str, body: Mapping[str, Any]) -> Callable[[APIClient], None]:
+    def connect(api: APIClient) -> None:
+        api._raise_for_status(api._post_json(api._url("/networks/{0}/connect", network), data=dict(body)))
+
+    return connect
 
 
 def _by_name(client: EngineClient, name: str) -> InstanceInfo | None:
