@@ -61,6 +61,9 @@ class Action(Word):
     UNPAUSE = "unpause"
     KILL = "kill"
     RESET = "reset"
+    RECREATE = "recreate"
+    COMMIT = "commit"
+    RESTORE = "restore"
 
     @property
     def progressive(self) -> str:
@@ -79,6 +82,9 @@ _PROGRESSIVE = {
     Action.UNPAUSE: "resuming",
     Action.KILL: "killing",
     Action.RESET: "resetting",
+    Action.RECREATE: "recreating",
+    Action.COMMIT: "committing",
+    Action.RESTORE: "restoring",
 }
 
 # From which observed states an action makes sense. An action whose goal is already reached is a
@@ -97,6 +103,9 @@ ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
     Action.RESET: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
     Action.UPDATE: frozenset(InstanceState),
     Action.DELETE: frozenset(InstanceState),
+    Action.RECREATE: frozenset(InstanceState),
+    Action.COMMIT: frozenset(InstanceState),
+    Action.RESTORE: frozenset(InstanceState),
 }
 
 
@@ -188,4 +197,7 @@ ACTION_PERMISSIONS: dict[Action, Permission] = {
     Action.UNPAUSE: Permission.START,
     Action.KILL: Permission.STOP,
     Action.RESET: Permission.STOP,
+    Action.RECREATE: Permission.UPDATE,
+    Action.COMMIT: Permission.EXPORT,
+    Action.RESTORE: Permission.UPDATE,
 }

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
+import orjson
 from asgiref.sync import sync_to_async
 
 from compute import loghub
@@ -15,13 +16,14 @@ from compute.actor import Actor
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
-from compute.backends.types import ByteStream, LogQuery
-from compute.errors import InvalidState, OperationNotSupported
+from compute.backends.types import ByteStream, ExecResult, ExecSpec, LogQuery
+from compute.errors import ComputeError, InvalidState, OperationNotSupported, RateLimited
 from compute.loghub import Batch, Piece, Shown, Wanted
 from compute.models import Instance
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
+from compute.services.execs import exec_ended
 from compute.services.guards import content_guarded
 from compute.services.nodes import node_require
 from compute.states import InstanceState, Permission
@@ -33,6 +35,8 @@ _FIRST_WITHIN_S = 1.0
 
 # What lets a person act inside an instance, not only read what it says.
 _INSIDE = (Capability.EXEC, Capability.CONSOLE)
+_EXECS_AT_ONCE = 64
+_running: set[object] = set()
 
 
 async def logs_follow(actor: Actor, instance_id: str, wanted: Wanted) -> AsyncGenerator[Piece, None]:
@@ -83,6 +87,26 @@ async def exec_open(actor: Actor, instance_id: str, *, rows: int, cols: int) -> 
     instance, backend = await _target(actor, instance_id, Capability.EXEC)
     _running_require(instance)
     return await backend.exec_open(instance.engine_id, _SHELL, rows=rows, cols=cols)
+
+
+async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> AsyncGenerator[bytes, None]:
+    """The answer to one command, as JSON. Raises ``ComputeError`` when it could not be run, and
+    ``RateLimited`` when too many run at once."""
+    if len(_running) >= _EXECS_AT_ONCE:
+        raise RateLimited("Too many commands run at once. Try again in a moment.", retry_after=2)
+    word = object()
+    _running.add(word)
+    try:
+        backend = backend_for(node_config(instance.node))
+        ended: ExecResult | ComputeError = await backend.exec_run(instance.engine_id, wanted)
+    except ComputeError as error:
+        ended = error
+    finally:
+        _running.discard(word)
+    await sync_to_async(exec_ended, thread_sensitive=False)(actor, instance, wanted, ended)
+    if isinstance(ended, ComputeError):
+        raise ended
+    yield orjson.dumps(asdict(ended))
 
 
 async def console_open(actor: Actor, instance_id: str) -> ByteStream:

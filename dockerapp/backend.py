@@ -14,6 +14,8 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    ExecResult,
+    ExecSpec,
     FileEntry,
     FileListing,
     FileWrite,
@@ -35,7 +37,20 @@ from compute.backends.types import (
     Usage,
 )
 from compute.states import InstanceState, InstanceType
-from dockerapp.engine import build, claims, demo, events, host, lifecycle, logs, spec, stats, terminal
+from dockerapp.engine import (
+    build,
+    claims,
+    demo,
+    events,
+    exec_once,
+    host,
+    lifecycle,
+    logs,
+    replace,
+    spec,
+    stats,
+    terminal,
+)
 from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
@@ -56,6 +71,8 @@ class DockerBackend(Backend):
             Capability.PAUSE,
             Capability.KILL,
             Capability.RESIZE,
+            Capability.RENAME,
+            Capability.RECONFIGURE,
             Capability.EXEC,
             Capability.LOGS,
             Capability.STATS,
@@ -74,14 +91,14 @@ class DockerBackend(Backend):
         super().__init__(node)
         self._client = EngineClient(node)
         # What only Docker has, each noun a facet of its own; the app's services and handlers use them.
-        self.containers = Containers(self._client)
         self.files = Files(self._client)
+        self._usage = stats.UsageReader(self._client)
+        self.containers = Containers(self._client, self._usage)
         self.images = Images(self._client)
         self.networks = Networks(self._client)
         self.volumes = Volumes(self._client)
         self.stacks = Stacks(self._client)
         self.system = System(self._client)
-        self._usage = stats.UsageReader(self._client)
 
     def close(self) -> None:
         self._client.close()
@@ -93,6 +110,11 @@ class DockerBackend(Backend):
     @classmethod
     def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
         return spec.config_check(config, allow_root_equivalent=allow_root_equivalent)
+
+    @classmethod
+    def changes_validate(cls, changes: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
+        """Some keys of a configuration, for a container that takes the place of another."""
+        return spec.changes_check(changes, allow_root_equivalent=allow_root_equivalent)
 
     def probe(self) -> NodeInfo:
         return host.node_info(self._client, self.capabilities)
@@ -140,6 +162,18 @@ class DockerBackend(Backend):
     def instance_kill(self, engine_id: str, signal: str, report: Reporter) -> None:
         lifecycle.container_kill(self._client, engine_id, signal)
 
+    def instance_rename(self, engine_id: str, name: str, report: Reporter) -> None:
+        lifecycle.container_rename(self._client, engine_id, name)
+
+    @classmethod
+    def reconfigure_validate(
+        cls, changes: Mapping[str, Any], *, allow_root_equivalent: bool
+    ) -> dict[str, Any]:
+        return spec.reconfigure_check(changes, allow_root_equivalent=allow_root_equivalent)
+
+    def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
+        lifecycle.container_update(self._client, engine_id, Resources(), changes)
+
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
 
@@ -157,7 +191,8 @@ class DockerBackend(Backend):
         if step.kind in (build.UNDO_BUILD, build.UNDO_TAG):
             build.build_undo(self._client, step)
             return
-        lifecycle.container_undo(self._client, step)
+        undo = replace.replace_undo if step.kind == replace.UNDO_REPLACE else lifecycle.container_undo
+        undo(self._client, step)
 
     def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
         return events.events_follow(self._client, stop, ready)
@@ -206,6 +241,9 @@ class DockerBackend(Backend):
         self, engine_id: str, path: str, chunks: AsyncIterator[bytes], *, allow_special: bool
     ) -> dict[str, int]:
         return await self.files.tree_write(engine_id, path, chunks, allow_special=allow_special)
+
+    async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
+        return await exec_once.exec_run(self._client, engine_id, wanted)
 
     def image_list(self) -> list[ImageInfo]:
         return host.image_list(self._client)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -13,14 +14,16 @@ from compute.api import serializers as s
 from compute.api.account_views import _listing
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
+from compute.api.transfers import Download
 from compute.errors import InvalidInput
 from compute.models import Instance
 from compute.selectors import cluster
 from compute.selectors.events import events_page
 from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
-from compute.services import instances
+from compute.services import execs, instances
 from compute.services.idempotency import Idempotency
 from compute.states import Action
+from compute.streams import exec_once
 
 _FILTERS = ("backend", "state", "type", "node", "project", "image", "q", "label", "page", "page_size", "sort")
 _IN_USE = (409, 422, 503)
@@ -68,7 +71,7 @@ class InstanceDetail(ApiView):
 
     @api(
         "instances",
-        "Change resources, labels, annotations",
+        "Change name, resources, restart policy, labels, annotations",
         request=s.InstanceUpdateRequest,
         response=s.Accepted,
         status=202,
@@ -79,7 +82,7 @@ class InstanceDetail(ApiView):
 
     @api(
         "instances",
-        "Change resources, labels, annotations",
+        "Change name, resources, restart policy, labels, annotations",
         request=s.InstanceUpdateRequest,
         response=s.Accepted,
         status=202,
@@ -105,6 +108,9 @@ class InstanceDetail(ApiView):
         self.wait_seconds()
         row = instance_get(self.actor, instance_id)
         self.precondition(instance_dict(row))
+        policy = changes.pop("restart_policy", None)
+        if policy is not None:
+            changes["config"] = {"restart_policy": dict(policy)}
         operation = instances.instance_update(self.actor, row.pk, changes)
         shown = instance_dict(row)
         if operation is None:
@@ -180,6 +186,30 @@ def act_view(action: Action) -> type[ApiView]:
     Act.action, Act.request_shape = action, shape
     Act.__name__ = f"Instance{action.capitalize()}"
     return Act
+
+
+class InstanceExec(ApiView):
+    @api(
+        "instances",
+        "Run one command inside it and wait for its end",
+        request=s.ExecRequest,
+        response=s.ExecShape,
+        errors=(409, 422, 429, 502, 503, 504),
+    )
+    def post(self, request: Request, instance_id: str) -> HttpResponseBase:
+        self.query({})
+        row = instance_get(self.actor, instance_id)
+        return exec_answer(self, row)
+
+
+def exec_answer(view: ApiView, row: Instance) -> HttpResponse:
+    """Everything is checked now; the command runs while the event loop waits, and no thread does."""
+    actor = view.actor
+    execs.exec_permission(actor, row)
+    wanted = execs.exec_prepare(actor, row, view.body(s.ExecRequest))
+    return view.answer_download(
+        Download(lambda: exec_once(actor, row, wanted)), {"Content-Type": "application/json"}
+    )
 
 
 class InstanceUsage(ApiView):

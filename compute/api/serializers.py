@@ -44,8 +44,15 @@ class InstanceCreateRequest(Base[Any]):
     auto_start = s.BooleanField(required=False, default=True)
 
 
+class RestartPolicyShape(Base[Any]):
+    policy = s.ChoiceField(["no", "always", "unless-stopped", "on-failure"])
+    maximum_retry_count = s.IntegerField(required=False, min_value=0, max_value=1000)
+
+
 class InstanceUpdateRequest(Base[Any]):
+    name = s.CharField(required=False, max_length=63)
     resources = s.DictField(required=False)
+    restart_policy = RestartPolicyShape(required=False)
     labels = s.DictField(required=False)
     annotations = s.DictField(required=False)
 
@@ -61,6 +68,28 @@ class RestartRequest(Base[Any]):
 
 class KillRequest(Base[Any]):
     signal = s.CharField(required=False, max_length=16)
+
+
+class ExecRequest(Base[Any]):
+    command = s.ListField(
+        child=s.CharField(allow_blank=True, max_length=65536, trim_whitespace=False),
+        min_length=1,
+        max_length=256,
+        help_text="The program and its arguments; no shell reads them.",
+    )
+    env = s.DictField(child=s.CharField(allow_blank=True, trim_whitespace=False), required=False)
+    work_dir = s.CharField(required=False, allow_blank=True, max_length=4096)
+    user = s.CharField(required=False, allow_blank=True, max_length=256)
+    timeout = s.FloatField(required=False, help_text="Seconds, 0.1 to 300; 30 if not given.")
+
+
+class ExecShape(Base[Any]):
+    exit_code = s.IntegerField(allow_null=True, help_text="Null when its time was over.")
+    stdout = s.CharField(allow_blank=True)
+    stderr = s.CharField(allow_blank=True)
+    timed_out = s.BooleanField()
+    truncated = s.BooleanField(help_text="An output was cut off, and says so at its end.")
+    duration_ms = s.IntegerField()
 
 
 class NodeRef(Base[Any]):

@@ -62,6 +62,7 @@ urlpatterns = [
     path("compute/instances/name/<str:name>", i.InstanceByName.as_view()),
     path(_INSTANCE, i.InstanceDetail.as_view()),
     path(f"{_INSTANCE}/resources", i.InstanceResources.as_view()),
+    path(f"{_INSTANCE}/exec", i.InstanceExec.as_view()),
     path(f"{_INSTANCE}/usage", i.InstanceUsage.as_view()),
     path(f"{_INSTANCE}/events", i.InstanceEvents.as_view()),
     path(f"{_INSTANCE}/logs", logs.InstanceLogs.as_view()),

@@ -23,6 +23,8 @@ from compute.backends.capabilities import CAPABILITY_METHODS, Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    ExecResult,
+    ExecSpec,
     FileEntry,
     FileListing,
     FileWrite,
@@ -187,6 +189,22 @@ class Backend(ABC):
         next start. Changes nothing."""
         raise self._unsupported(Capability.RESIZE)
 
+    def instance_rename(self, engine_id: str, name: str, report: Reporter) -> None:
+        """Called ``name`` afterwards. Raises ``NameConflict``; ``InvalidState`` where it must be off."""
+        raise self._unsupported(Capability.RENAME)
+
+    @classmethod
+    def reconfigure_validate(
+        cls, changes: Mapping[str, Any], *, allow_root_equivalent: bool
+    ) -> dict[str, Any]:
+        """Keys of ``config`` that can be changed on an instance that exists, checked as by
+        ``config_validate``. Raises ``InvalidInput`` for every other key."""
+        raise OperationNotSupported(f"The {cls.title} backend changes no configuration.")
+
+    def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
+        """In force afterwards, without a restart. ``changes`` as ``reconfigure_validate`` gave them."""
+        raise self._unsupported(Capability.RECONFIGURE)
+
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
         """A bounded piece of the log, oldest first."""
         raise self._unsupported(Capability.LOGS)
@@ -199,6 +217,11 @@ class Backend(ABC):
 
     async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
         """An interactive session with a terminal inside a running instance."""
+        raise self._unsupported(Capability.EXEC)
+
+    async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
+        """Run one command and wait for its end. What it started is ended when its time is over. A
+        command that cannot be started is a result (exit code 126 or 127), no error."""
         raise self._unsupported(Capability.EXEC)
 
     async def console_open(self, engine_id: str) -> ByteStream:

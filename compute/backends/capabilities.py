@@ -10,6 +10,8 @@ class Capability(Word):
     KILL = "kill"
     RESET = "reset"
     RESIZE = "resize"
+    RENAME = "rename"
+    RECONFIGURE = "reconfigure"
     SNAPSHOT = "snapshot"
     VOLUME = "volume"
     NETWORK = "network"
@@ -34,7 +36,9 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.KILL: ("instance_kill",),
     Capability.RESET: ("instance_reset",),
     Capability.RESIZE: ("instance_resize",),
-    Capability.EXEC: ("exec_open",),
+    Capability.RENAME: ("instance_rename",),
+    Capability.RECONFIGURE: ("instance_reconfigure",),
+    Capability.EXEC: ("exec_open", "exec_run"),
     Capability.CONSOLE: ("console_open",),
     Capability.LOGS: ("logs_read", "logs_follow"),
     Capability.STATS: ("usage_all",),

@@ -21,6 +21,8 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    ExecResult,
+    ExecSpec,
     Grants,
     HostNetwork,
     ImageInfo,
@@ -109,6 +111,8 @@ class FakeBackend(Backend):
             Capability.KILL,
             Capability.RESET,
             Capability.RESIZE,
+            Capability.RENAME,
+            Capability.RECONFIGURE,
             Capability.EXEC,
             Capability.CONSOLE,
             Capability.LOGS,
@@ -228,6 +232,25 @@ class FakeBackend(Backend):
     def instance_reset(self, engine_id: str, report: Reporter) -> None:
         self._state(engine_id, InstanceState.RUNNING)
 
+    def instance_rename(self, engine_id: str, name: str, report: Reporter) -> None:
+        info = self.instance_get(engine_id)
+        if any(other.name == name and other != info for other in self.engine.instances.values()):
+            raise NameConflict(f"The fake engine has a “{name}” already.", name=name)
+        self.engine.put(replace(info, name=name))
+
+    @classmethod
+    def reconfigure_validate(
+        cls, changes: Mapping[str, Any], *, allow_root_equivalent: bool
+    ) -> dict[str, Any]:
+        for key in changes:
+            if key != "restart_policy":
+                raise InvalidInput.field(f"config.{key}", "cannot be changed.")
+        return dict(changes)
+
+    def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
+        info = self.instance_get(engine_id)
+        self.engine.put(replace(info, config={**info.config, **changes}))
+
     def usage(self, engine_id: str) -> Usage:
         if self.instance_get(engine_id).state != InstanceState.RUNNING:
             raise InvalidState("It does not run.", state=str(self.instance_get(engine_id).state))
@@ -300,6 +323,14 @@ class FakeBackend(Backend):
     async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
         self.instance_get(engine_id)
         return EchoStream()
+
+    async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
+        """Says its command; ``false`` fails, ``sleep`` outlasts its time."""
+        self.instance_get(engine_id)
+        program = wanted.command[0]
+        if program == "sleep":
+            return ExecResult(None, "", "", True, False, int(wanted.timeout_s * 1000))
+        return ExecResult(int(program == "false"), " ".join(wanted.command) + "\n", "", False, False, 1)
 
     async def console_open(self, engine_id: str) -> ByteStream:
         self.instance_get(engine_id)

@@ -263,6 +263,32 @@ def _second_text(seconds: int) -> str:
 
 
 @dataclass(frozen=True)
+class ExecSpec:
+    """One command to run inside an instance, without a terminal. ``max_bytes`` is kept of each of its
+    two outputs; ``command`` is never given to a shell."""
+
+    command: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    work_dir: str = ""
+    user: str = ""
+    timeout_s: float = 30.0
+    max_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True)
+class ExecResult:
+    """``exit_code`` is None when it was ended because its time was over. ``truncated``: an output was
+    larger than what was kept, and says so at its end."""
+
+    exit_code: int | None
+    stdout: str
+    stderr: str
+    timed_out: bool
+    truncated: bool
+    duration_ms: int
+
+
+@dataclass(frozen=True)
 class ResourceInfo:
     """Something of an engine that is no instance: an image, a network, a volume ...
 

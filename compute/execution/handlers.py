@@ -101,13 +101,22 @@ def _delete(work: Work) -> dict[str, Any]:
 
 
 def _update(work: Work) -> dict[str, Any]:
-    wanted = work.operation.params["resources"]
-    resources = Resources(**wanted)
-    waiting = work.backend.instance_resize(work.engine_id, resources)
-    info = work.backend.instance_update(work.engine_id, resources, work.report)
-    instances_observe(work.node, [info])
-    pending = {name: wanted[name] for name in sorted(waiting) if wanted.get(name) is not None}
-    Instance.objects.filter(pk=work.instance.pk).update(pending_changes=pending)
+    """Whatever of name, configuration and limits is asked for, each in force when the next begins."""
+    params = work.operation.params
+    pending: dict[str, Any] = {}
+    if params.get("name"):
+        work.report.progress(10, f"Renaming it to {params['name']}")
+        work.backend.instance_rename(work.engine_id, params["name"], work.report)
+    if params.get("config"):
+        work.report.progress(20, "Changing its configuration")
+        work.backend.instance_reconfigure(work.engine_id, params["config"], work.report)
+    if params.get("resources"):
+        resources = Resources(**params["resources"])
+        waiting = work.backend.instance_resize(work.engine_id, resources)
+        work.backend.instance_update(work.engine_id, resources, work.report)
+        pending = {name: params["resources"][name] for name in sorted(waiting) if params["resources"][name]}
+        Instance.objects.filter(pk=work.instance.pk).update(pending_changes=pending)
+    instances_observe(work.node, [work.backend.instance_get(work.engine_id)])
     return {"pending_changes": pending}
 
 

@@ -28,8 +28,10 @@ from compute.states import ACTIVE_OPERATION_STATES, InstanceState
 _ORPHAN_AFTER = timedelta(minutes=2)
 _ACTIVE = sorted(ACTIVE_OPERATION_STATES)
 
-# Operations that add and remove the row themselves.
-_ROW_OWNERS = ["instance.create", "instance.delete"]
+# Operations that put another thing of the engine in the place of the row's, and bind it themselves.
+REPLACERS = ["instance.recreate", "instance.restore"]
+# Operations that add and remove the row themselves, too.
+_ROW_OWNERS = ["instance.create", "instance.delete", *REPLACERS]
 
 # Tells the project of an instance that appeared, None when it is nobody's that it knows.
 Owner = Callable[[Node, InstanceInfo], "Project | None"]
@@ -48,10 +50,13 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
         return
     with transaction.atomic():
         rows = _rows_by_engine_id(node, infos)
+        replaced = _being_replaced(node)
         facts: list[Fact] = []
         created: list[Instance] = []
         for info in infos:
             row = rows.get(info.engine_id) or _row_being_made(node, info)
+            if _left_to_operation(row, info, replaced):
+                continue
             if row is None:
                 row = _row_new(node, info)
                 created.append(row)
@@ -133,6 +138,20 @@ def _rows_by_engine_id(node: Node, infos: Sequence[InstanceInfo]) -> dict[str, I
     if len(infos) <= 200:
         rows = rows.filter(engine_id__in=[info.engine_id for info in infos])
     return {row.engine_id: row for row in rows if row.engine_id}
+
+
+def _being_replaced(node: Node) -> dict[str, str]:
+    """Instance ids under an operation that replaces what the engine has of them, with its id."""
+    rows = Operation.objects.filter(node=node, action__in=REPLACERS, state__in=_ACTIVE)
+    return {str(uid): str(pk) for uid, pk in rows.values_list("instance_uid", "pk")}
+
+
+def _left_to_operation(row: Instance | None, info: InstanceInfo, replaced: dict[str, str]) -> bool:
+    """While a replacement is under way both the old and the new thing are there, under names that mean
+    nothing to people; the operation tells its outcome itself."""
+    if row is None:
+        return info.operation_id in replaced.values()
+    return str(row.pk) in replaced and replaced[str(row.pk)] != info.operation_id
 
 
 def _row_being_made(node: Node, info: InstanceInfo) -> Instance | None:

@@ -16,6 +16,7 @@ import structlog
 
 from compute.actor import Actor
 from compute.audit import audit
+from compute.backends.base import Backend
 from compute.backends.registry import backend_for
 from compute.backends.types import UndoStep
 from compute.errors import (
@@ -28,7 +29,7 @@ from compute.errors import (
 from compute.events import Fact, event_publish
 from compute.execution.handlers import Work, handler_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
-from compute.execution.mirror import instance_forget, instance_reread
+from compute.execution.mirror import REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.report import OperationReporter
 from compute.models import Instance, Operation
 from compute.selectors.nodes import node_config
@@ -149,12 +150,27 @@ def _row_settle(operation: Operation) -> None:
     if operation.action == "instance.create":
         instance_forget(row)
         return
+    backend = backend_for(node_config(row.node))
     try:
-        instance_reread(backend_for(node_config(row.node)), row.node, row.engine_id)
+        if operation.action in REPLACERS:
+            _replaced_settle(backend, operation, row)
+        else:
+            instance_reread(backend, row.node, row.engine_id)
     except InstanceNotFound:
         return
     except ComputeError as error:
         log.info("reread_failed", instance=str(row.pk), reason=error.message)
+
+
+def _replaced_settle(backend: Backend, operation: Operation, row: Instance) -> None:
+    """The old one is back, or it is gone and the new one carries this operation's mark."""
+    try:
+        instance_adopt(row, backend.instance_get(row.engine_id))
+        return
+    except InstanceNotFound:
+        made = [info for info in backend.instance_list() if info.operation_id == str(operation.pk)]
+    for info in made:
+        instance_adopt(row, backend.instance_get(info.engine_id))
 
 
 def _close(operation: Operation, state: OperationState, columns: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,7 +54,8 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class InstanceFilter:
-    """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses."""
+    """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses;
+    ``engine_ids``, when given, are the only ones wanted; ``states`` the only states."""
 
     backend: str = ""
     state: str = ""
@@ -64,6 +65,8 @@ class InstanceFilter:
     image: str = ""
     q: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    engine_ids: Collection[str] | None = None
+    states: tuple[InstanceState, ...] = ()
     sort: list[str] = field(default_factory=list)
     page: int = 1
     page_size: int = 50
@@ -123,6 +126,7 @@ def _rows(rows: QuerySet[Instance]) -> QuerySet[Instance]:
 
 
 def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
+    rows = _narrowed(rows, wanted)
     if wanted.state:
         rows = rows.filter(state=_one_of("state", wanted.state, InstanceState))
     if wanted.type:
@@ -142,6 +146,14 @@ def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Inst
         rows = rows.filter(found)
     for key, value in wanted.labels.items():
         rows = rows.filter(Exact(_label("labels", key), value) | Exact(_label("engine_labels", key), value))
+    return rows
+
+
+def _narrowed(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
+    if wanted.states:
+        rows = rows.filter(state__in=[word.value for word in wanted.states])
+    if wanted.engine_ids is not None:
+        rows = rows.filter(engine_id__in=list(wanted.engine_ids))
     return rows
 
 

@@ -33,7 +33,7 @@ from compute.models import Instance, Node, Operation
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
-from compute.services.guards import config_guarded
+from compute.services.guards import config_guarded, content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, name_check, resources_check
 from compute.services.limits import limits_check, limits_lock
@@ -61,7 +61,7 @@ _GOAL = {
 }
 _SIGNALS = frozenset("HUP INT QUIT KILL TERM USR1 USR2 STOP CONT WINCH".split())
 _TIMEOUT_MAX_S = 600.0
-_UPDATABLE = {"resources", "labels", "annotations"}
+_UPDATABLE = {"resources", "labels", "annotations", "name", "config"}
 _DEFAULT_TYPE = {"docker": InstanceType.CONTAINER, "kvm": InstanceType.VM}
 
 
@@ -145,7 +145,8 @@ def instance_act(
 def instance_update(
     actor: Actor, id_or_name: str | uuid.UUID, changes: Mapping[str, Any]
 ) -> Operation | None:
-    """Merge ``resources``, ``labels``, ``annotations``; None when no engine call is needed."""
+    """Merge ``resources``, ``labels``, ``annotations``, ``name``, and of ``config`` what can be changed
+    on a living instance; None when no engine call is needed."""
     unknown = sorted(set(changes) - _UPDATABLE)
     if unknown:
         raise InvalidInput.field(unknown[0], f"cannot be changed; only {', '.join(sorted(_UPDATABLE))} can.")
@@ -154,16 +155,38 @@ def instance_update(
         instance = instance_get(actor, id_or_name)
         permission_require(actor, Permission.UPDATE, instance.project_id)
         _labels_apply(actor, instance, changes)
-        resources = resources_check(changes.get("resources") or {})
-        if resources == Resources():
+        params = _changes_checked(actor, instance, changes)
+        if not params:
             return None
+        node_require(instance.node)
+        content_guarded(actor, instance)
+        intent = Intent("instance.update", instance.node, instance, params)
+        return operation_submit(actor, intent)
+
+
+def _changes_checked(actor: Actor, instance: Instance, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What the engine has to be asked for: ``resources``, ``config``, ``name``; only those that change
+    something."""
+    params: dict[str, Any] = {}
+    resources = resources_check(changes.get("resources") or {})
+    if resources != Resources():
         if resources.storage_bytes is not None:
             raise InvalidInput.field("resources.storage.total_space", "is set at creation.")
         capability_require(instance, Capability.RESIZE)
-        node_require(instance.node)
-        limits_check(instance.project, _merged(instance, resources), but=instance.pk)
-        intent = Intent("instance.update", instance.node, instance, {"resources": asdict(resources)})
-        return operation_submit(actor, intent)
+        limits_of_change(instance, resources)
+        params["resources"] = asdict(resources)
+    if changes.get("config"):
+        capability_require(instance, Capability.RECONFIGURE)
+        params["config"] = backend_class(instance.backend).reconfigure_validate(
+            changes["config"], allow_root_equivalent=actor.is_admin
+        )
+    if "name" in changes and changes["name"] != instance.name:
+        capability_require(instance, Capability.RENAME)
+        params["name"] = name_check(changes["name"])
+        if Instance.objects.filter(node=instance.node, name=params["name"]).exists():
+            name = params["name"]
+            raise NameConflict(f"There is already an instance “{name}” on {instance.node.name}.", name=name)
+    return params
 
 
 def instance_delete(
@@ -262,6 +285,7 @@ def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
 
 
 def capability_require(instance: Instance, capability: Capability | None) -> None:
+    """Raises ``OperationNotSupported`` when its node cannot do this."""
     if capability is None:
         return
     known = instance.node.capabilities
@@ -319,6 +343,12 @@ def _labels_apply(actor: Actor, instance: Instance, changes: Mapping[str, Any]) 
     event_publish(
         Fact("instance.updated", f"{instance.name} changed.", instance=instance, username=actor.username)
     )
+
+
+def limits_of_change(instance: Instance, resources: Resources) -> None:
+    """Raises ``ResourceLimitExceeded`` when the project or site has no room for the new limits."""
+    limits_lock()
+    limits_check(instance.project, _merged(instance, resources), but=instance.pk)
 
 
 def _merged(instance: Instance, resources: Resources) -> Resources:

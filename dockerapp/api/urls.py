@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from dockerapp.api import container_urls
 from dockerapp.api import networks as n
 from dockerapp.api import system as s
 from dockerapp.api import volumes as v
@@ -13,6 +14,7 @@ from dockerapp.api.logs import ContainerLogs
 from dockerapp.api.stack_urls import stack_urls
 
 urlpatterns: list[URLPattern] = [
+    *container_urls.urlpatterns,
     path("containers/<str:container>/logs", ContainerLogs.as_view()),
     path("networks", n.Networks.as_view()),
     path("networks/prune", n.NetworksPrune.as_view()),

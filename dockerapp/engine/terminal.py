@@ -17,8 +17,8 @@ from dockerapp.engine.logs import stream_error
 
 # Whatever the session started carries this word in its environment, so it can be found and ended:
 # the engine leaves processes running when the client of an exec goes away.
-_MARK = "LIBGO_EXEC"
-_END_ALL = (
+MARK = "LIBGO_EXEC"
+END_ALL = (
     'for p in /proc/[0-9]*; do if grep -q "$1" "$p/environ" 2>/dev/null; then '
     'kill -HUP "${p#/proc/}" 2>/dev/null; kill -KILL "${p#/proc/}" 2>/dev/null; fi; done'
 )
@@ -34,7 +34,7 @@ class ExecStream(ByteStream):
     async def start(self, command: Sequence[str], rows: int, cols: int) -> None:
         container = self._docker.containers.container(self._engine_id)
         self._exec = await container.exec(
-            list(command), stdin=True, tty=True, environment={"TERM": "xterm-256color", _MARK: self._mark}
+            list(command), stdin=True, tty=True, environment={"TERM": "xterm-256color", MARK: self._mark}
         )
         self._stream = self._exec.start(detach=False)
         await self._stream._init()
@@ -69,8 +69,8 @@ class ExecStream(ByteStream):
     async def _end(self) -> None:
         await self._stream.close()
         container = self._docker.containers.container(self._engine_id)
-        word = f"{_MARK}={self._mark}"
-        killer = await container.exec(["/bin/sh", "-c", _END_ALL, "sh", word], stdout=True, stderr=True)
+        word = f"{MARK}={self._mark}"
+        killer = await container.exec(["/bin/sh", "-c", END_ALL, "sh", word], stdout=True, stderr=True)
         await killer.start(detach=True)
 
 

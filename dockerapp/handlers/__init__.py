@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from dockerapp.handlers import images, networks, stacks, system, volumes
+from dockerapp.handlers import containers, images, networks, stacks, system, volumes
 
 HANDLERS: dict[str, Handler] = {
+    **containers.HANDLERS,
     **images.HANDLERS,
     **networks.HANDLERS,
     **stacks.HANDLERS,
