@@ -22,6 +22,7 @@ class DockerappConfig(AppConfig):
             handlers="dockerapp.handlers",
             form="dockerapp.forms.ContainerForm",
             guard="dockerapp.services.guard.config_guard",
+            tabs="dockerapp.views.tabs.tabs_of",
             content_guard="dockerapp.services.policy.container_content_policy",
             owner="dockerapp.selectors.stacks.stack_owner",
             secrets="dockerapp.selectors.registries.create_secrets",

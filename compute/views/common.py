@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -30,9 +30,9 @@ def actor_of(request: HttpRequest) -> Actor:
     )
 
 
-def page(view: View) -> View:
+def page(view: View, *, home: str = "instances") -> View:
     """A view for people who are logged in. A ``ComputeError`` becomes a toast or a page that says it;
-    a live region whose subject is gone is told to leave."""
+    a live region whose subject is gone is told to leave for the page named ``home``."""
 
     @wraps(view)
     @login_required
@@ -43,7 +43,7 @@ def page(view: View) -> View:
             if request.headers.get("HX-Request") and request.method != "GET":
                 return toast(error.message, "danger")
             if request.headers.get("HX-Request") and isinstance(error, NotFound):
-                return _trigger("gone", {"to": reverse("instances")})
+                return _trigger("gone", {"to": reverse(home)})
             status = HTTP_STATUS.get(error.code, 500)
             return render(request, "error.html", {"message": error.message, "status": status}, status=status)
 
@@ -60,6 +60,11 @@ def _trigger(name: str, detail: dict[str, str]) -> HttpResponse:
     response = HttpResponse(status=204)
     response["HX-Trigger"] = json.dumps({name: detail}, ensure_ascii=True)
     return response
+
+
+def page_of(home: str) -> Callable[[View], View]:
+    """``page`` for the pages of another noun."""
+    return partial(page, home=home)
 
 
 def number(value: str | None, default: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable
 from typing import Any
 
@@ -26,9 +27,10 @@ def networks_page(actor: Actor, wanted: UsedFilter) -> Page:
     return used_page(actor, KIND, wanted, network_dicts)
 
 
-def network_row(actor: Actor, wanted: str, node: str = "") -> Resource:
+def network_row(actor: Actor, id_or_name: str | uuid.UUID, node: str = "") -> Resource:
     """By LibGo's id, the name, the engine's id or 12 and more characters of its beginning. Raises
     ``NetworkNotFound`` for what is not visible; ``InvalidInput`` when several nodes have one."""
+    wanted = str(id_or_name)
     if _PREFIX.fullmatch(wanted):
         rows = resources_visible(actor, KIND).filter(node__backend=BACKEND, engine_id__startswith=wanted)
         found = list(rows[:2])

@@ -84,7 +84,12 @@
     leaving = true;
     location.assign(event.detail.to);
   });
-  document.addEventListener("toast", (event) => toast(event.detail.text, event.detail.kind));
+  document.addEventListener("toast", (event) => {
+    toast(event.detail.text, event.detail.kind);
+    // What a dialog asked for is under way: it has done its work.
+    const dialog = event.target.closest && event.target.closest(".modal.show");
+    if (dialog && event.detail.kind !== "danger") dialog.querySelector("[data-bs-dismiss]").click();
+  });
   document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
   document.addEventListener("DOMContentLoaded", () => {
     document.getElementById("theme").addEventListener("click", () => {

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.live import PASSWORD, LiveConsole
+from tests.live import PASSWORD, LiveConsole, until
 
 DEMO = "libgo/demo:latest"
 
@@ -71,10 +71,14 @@ class World:
         """Containers go first: they hold the rest."""
         for kind, name in sorted(self.made):
             if kind == "container":
-                self.admin.call("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+                self._gone(f"/compute/instances/{name}?force=true&wait=30")
             else:
-                self.admin.call("DELETE", f"/docker/{kind}s/{name}")
+                self._gone(f"/docker/{kind}s/{name}")
         self.made.clear()
+
+    def _gone(self, path: str) -> None:
+        """The watcher may still be told of the last change when a test ends."""
+        until(lambda: self.admin.call("DELETE", path).status_code in (200, 404), f"{path} is gone", 20)
 
 
 @pytest.fixture(scope="session")
