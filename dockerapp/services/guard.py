@@ -15,6 +15,7 @@ from dockerapp.services.image_policy import image_guard
 
 
 def config_guard(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration, completed. Raises ``PolicyDenied`` naming the rule, ``InvalidInput``,
-    and the words for what is not there."""
-    return ownership.config_guard(actor, project, node, image_guard(actor, project, node, dict(config)))
+    """The configuration, completed; a part of one (what is changed on a container) is held to the same.
+    Raises ``PolicyDenied`` naming the rule, ``InvalidInput``, and the words for what is not there."""
+    checked = image_guard(actor, project, node, dict(config)) if config.get("image") else dict(config)
+    return ownership.config_guard(actor, project, node, checked)
