@@ -9,12 +9,12 @@
   let leaving = false;
   const due = new Map();
 
-  window.libgo = {
+  window.libgo = Object.assign(window.libgo || {}, {
     socket(path) {
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       return new WebSocket(`${scheme}://${location.host}${path}`, ["libgo.v1"]);
     },
-  };
+  });
 
   function refresh(element) {
     if (due.has(element)) return;
