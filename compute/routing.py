@@ -13,6 +13,7 @@ websocket_urlpatterns = [
     path(f"{_INSTANCE}/logs", c.Logs.as_asgi()),
     path(f"{_INSTANCE}/stats", c.Stats.as_asgi()),
     path(f"{_INSTANCE}/exec", c.Exec.as_asgi()),
+    path(f"{_INSTANCE}/attach", c.Attach.as_asgi()),
     path(f"{_INSTANCE}/console", c.Console.as_asgi()),
     re_path(r"^.*$", c.Nowhere.as_asgi()),
 ]

@@ -11,12 +11,13 @@ from typing import Any
 import orjson
 from asgiref.sync import sync_to_async
 
-from compute import loghub
+from compute import attachhub, loghub
 from compute.actor import Actor
+from compute.attachhub import Attached
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
-from compute.backends.types import ByteStream, ExecResult, ExecSpec, LogQuery
+from compute.backends.types import ByteStream, ExecResult, ExecSpec, LogQuery, SessionSpec
 from compute.errors import ComputeError, InvalidState, OperationNotSupported, RateLimited
 from compute.loghub import Batch, Piece, Shown, Wanted
 from compute.models import Instance
@@ -29,12 +30,12 @@ from compute.services.nodes import node_require
 from compute.states import InstanceState, Permission
 
 # A shell that most images have; bash where it is there.
-_SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
+SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
 
 _FIRST_WITHIN_S = 1.0
 
 # What lets a person act inside an instance, not only read what it says.
-_INSIDE = (Capability.EXEC, Capability.CONSOLE)
+_INSIDE = (Capability.EXEC, Capability.ATTACH, Capability.CONSOLE)
 _EXECS_AT_ONCE = 64
 _running: set[object] = set()
 
@@ -82,11 +83,19 @@ async def logs_whole(
             yield Batch(lines).plain(shown).encode()
 
 
-async def exec_open(actor: Actor, instance_id: str, *, rows: int, cols: int) -> ByteStream:
-    """A shell inside a running container."""
+async def exec_open(actor: Actor, instance_id: str, wanted: SessionSpec) -> tuple[Instance, ByteStream]:
+    """A session inside a running instance; without a command, a shell."""
     instance, backend = await _target(actor, instance_id, Capability.EXEC)
     _running_require(instance)
-    return await backend.exec_open(instance.engine_id, _SHELL, rows=rows, cols=cols)
+    asked = wanted if wanted.command else replace(wanted, command=SHELL)
+    return instance, await backend.exec_open(instance.engine_id, asked)
+
+
+async def attach_join(actor: Actor, instance_id: str) -> tuple[Instance, Attached]:
+    """One more who sees what the first process of a running instance prints, and may write to it."""
+    instance, backend = await _target(actor, instance_id, Capability.ATTACH)
+    _running_require(instance)
+    return instance, await attachhub.join(instance, backend, actor.username)
 
 
 async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> AsyncGenerator[bytes, None]:

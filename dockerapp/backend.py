@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -33,6 +33,7 @@ from compute.backends.types import (
     Reporter,
     ResourceInfo,
     Resources,
+    SessionSpec,
     UndoStep,
     Usage,
 )
@@ -74,6 +75,7 @@ class DockerBackend(Backend):
             Capability.RENAME,
             Capability.RECONFIGURE,
             Capability.EXEC,
+            Capability.ATTACH,
             Capability.LOGS,
             Capability.STATS,
             Capability.EVENTS,
@@ -206,8 +208,11 @@ class DockerBackend(Backend):
             async for lines in batches:
                 yield lines
 
-    async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
-        return await terminal.exec_open(self._client, engine_id, command, rows=rows, cols=cols)
+    async def exec_open(self, engine_id: str, wanted: SessionSpec) -> ByteStream:
+        return await terminal.exec_open(self._client, engine_id, wanted)
+
+    async def attach_open(self, engine_id: str) -> ByteStream:
+        return await terminal.attach_open(self._client, engine_id)
 
     async def file_stat(self, engine_id: str, path: str) -> FileEntry:
         return await self.files.stat(engine_id, path)

@@ -119,6 +119,8 @@ _SECTIONS: dict[str, list[_Key]] = {
     "compute": [
         _Key("defaultBackend", "default_backend", _text, "kvm", ("LIBGO_DEFAULT_BACKEND",)),
         _Key("allowMixedDeployments", "allow_mixed_deployments", _boolean, True),
+        _Key("sessionIdleTimeout", "session_idle_s", _duration, 1800.0),
+        _Key("sessionsPerUser", "sessions_per_user", _count, 20),
     ],
 }
 _LIMITS = [

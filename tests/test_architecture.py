@@ -36,6 +36,8 @@ LEVELS = {
     "compute.forms": 6,
     "compute.streams": 6,
     "compute.loghub": 6,
+    "compute.attachhub": 6,
+    "compute.sessions": 6,
     "compute.sockets": 6,
     "compute.consumers": 6,
     "compute.routing": 6,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from compute.backends.capabilities import CAPABILITY_METHODS, Capability
@@ -42,6 +42,7 @@ from compute.backends.types import (
     Reporter,
     ResourceInfo,
     Resources,
+    SessionSpec,
     UndoStep,
     Usage,
 )
@@ -215,14 +216,18 @@ class Backend(ABC):
         and asks for no more while the caller does not go on."""
         raise self._unsupported(Capability.LOGS)
 
-    async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
-        """An interactive session with a terminal inside a running instance."""
+    async def exec_open(self, engine_id: str, wanted: SessionSpec) -> ByteStream:
+        """An interactive session inside a running instance; closing it ends what it started."""
         raise self._unsupported(Capability.EXEC)
 
     async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
         """Run one command and wait for its end. What it started is ended when its time is over. A
         command that cannot be started is a result (exit code 126 or 127), no error."""
         raise self._unsupported(Capability.EXEC)
+
+    async def attach_open(self, engine_id: str) -> ByteStream:
+        """Input and output of the first process of a running instance; closing it only lets go."""
+        raise self._unsupported(Capability.ATTACH)
 
     async def console_open(self, engine_id: str) -> ByteStream:
         """The serial console of a running instance."""

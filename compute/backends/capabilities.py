@@ -17,6 +17,7 @@ class Capability(Word):
     NETWORK = "network"
     NETWORK_ATTACH = "network_attach"
     EXEC = "exec"
+    ATTACH = "attach"
     CONSOLE = "console"
     GRAPHICS = "graphics"
     LOGS = "logs"
@@ -39,6 +40,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.RENAME: ("instance_rename",),
     Capability.RECONFIGURE: ("instance_reconfigure",),
     Capability.EXEC: ("exec_open", "exec_run"),
+    Capability.ATTACH: ("attach_open",),
     Capability.CONSOLE: ("console_open",),
     Capability.LOGS: ("logs_read", "logs_follow"),
     Capability.STATS: ("usage_all",),

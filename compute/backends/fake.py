@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from compute.backends.types import (
     NodeInfo,
     Reporter,
     Resources,
+    SessionSpec,
     UndoStep,
     Usage,
 )
@@ -67,6 +68,8 @@ class FakeEngine:
     log_streams: int = 0
     log_readings: int = 0
     log_cuts: int = 0
+    sessions: list[SessionSpec] = field(default_factory=list)
+    attachments: int = 0
 
     _engines: ClassVar[dict[str, FakeEngine]] = {}
 
@@ -114,6 +117,7 @@ class FakeBackend(Backend):
             Capability.RENAME,
             Capability.RECONFIGURE,
             Capability.EXEC,
+            Capability.ATTACH,
             Capability.CONSOLE,
             Capability.LOGS,
             Capability.STATS,
@@ -320,8 +324,14 @@ class FakeBackend(Backend):
             )
         ]
 
-    async def exec_open(self, engine_id: str, command: Sequence[str], *, rows: int, cols: int) -> ByteStream:
+    async def exec_open(self, engine_id: str, wanted: SessionSpec) -> ByteStream:
         self.instance_get(engine_id)
+        self.engine.sessions.append(wanted)
+        return EchoStream(tty=wanted.tty)
+
+    async def attach_open(self, engine_id: str) -> ByteStream:
+        self.instance_get(engine_id)
+        self.engine.attachments += 1
         return EchoStream()
 
     async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
@@ -363,16 +373,24 @@ class FakeBackend(Backend):
 
 
 class EchoStream(ByteStream):
-    """Says back what it is told."""
+    """Says back what it is told, from its stderr what begins with “!”; ends by “exit”."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, tty: bool = True) -> None:
+        self.tty = tty
         self._pending: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def read(self) -> bytes:
         return await self._pending.get()
 
+    async def read_from(self) -> tuple[int, bytes]:
+        data = await self.read()
+        return (2 if data.startswith(b"!") else 1), data
+
     async def write(self, data: bytes) -> None:
-        await self._pending.put(data)
+        await self._pending.put(b"" if data == b"exit" else data)
+
+    async def exit_code(self) -> int | None:
+        return 7
 
     async def close(self) -> None:
         await self._pending.put(b"")

@@ -384,12 +384,42 @@ class Reporter(Protocol):
         """Record how to take the next step back, *before* taking it."""
 
 
+@dataclass(frozen=True)
+class SessionSpec:
+    """One interactive command inside an instance. ``command`` is never given to a shell; without a
+    ``tty`` its outputs stay apart."""
+
+    command: tuple[str, ...]
+    user: str = ""
+    work_dir: str = ""
+    tty: bool = True
+    rows: int = 24
+    cols: int = 80
+
+
 class ByteStream(ABC):
-    """A two-way stream of bytes inside an event loop: a console or an exec session."""
+    """A two-way stream of bytes inside an event loop: a console, an exec session, an attachment."""
+
+    # Whether there is a terminal; without one, stdout and stderr stay apart.
+    tty: bool = True
+    # Whether what is written arrives anywhere.
+    takes_input: bool = True
 
     @abstractmethod
     async def read(self) -> bytes:
-        """The next bytes; ``b""`` at the end of the stream."""
+        """The next bytes; ``b""`` at the end of the stream. Asks for no more than is taken."""
+
+    async def read_from(self) -> tuple[int, bytes]:
+        """The same, with 1 for stdout and 2 for stderr."""
+        return 1, await self.read()
+
+    async def write_end(self) -> None:
+        """There will be no more input, where the far side can be told."""
+        return None
+
+    async def exit_code(self) -> int | None:
+        """After the end: what the command returned, None where that is not known."""
+        return None
 
     @abstractmethod
     async def write(self, data: bytes) -> None: ...

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.api.base import Parse
-from compute.errors import InvalidInput
+from compute.errors import ComputeError, InvalidInput
 from compute.sockets import Socket
 
 _VALUE_MAX = 4000
@@ -18,6 +18,12 @@ class InstanceSocket(Socket):
     @property
     def instance_id(self) -> str:
         return str(self.scope["url_route"]["kwargs"]["instance_id"])
+
+    def complain(self, error: ComputeError) -> None:
+        """Say what was wrong and go on."""
+        self.push(
+            "error", {"code": error.code, "message": error.message, "details": error.details}, key="error"
+        )
 
     def asked(
         self, known: Mapping[str, Parse], *, repeatable: frozenset[str] = frozenset()

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from compute.backends.types import EngineEvent, InstanceSpec, LogQuery, NodeConfig, Resources
+from compute.backends.types import EngineEvent, InstanceSpec, LogQuery, NodeConfig, Resources, SessionSpec
 from compute.errors import (
     BackendError,
     BackendTimeout,
@@ -237,7 +237,7 @@ async def test_a_terminal_on_an_engine_that_hangs_is_given_up(ill: ScriptedEngin
     ill.script["POST /containers/c/exec"] = Request.hang
     began = time.monotonic()
     with pytest.raises(BackendTimeout):
-        await DockerBackend(_node(ill.url)).exec_open("c", ["/bin/sh"], rows=24, cols=80)
+        await DockerBackend(_node(ill.url)).exec_open("c", SessionSpec(("/bin/sh",)))
     assert time.monotonic() - began < 3
 
 

@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 
-from compute.backends.types import InstanceInfo, InstanceSpec, LogQuery, NodeConfig, Resources, UndoStep
+from compute.backends.types import (
+    InstanceInfo,
+    InstanceSpec,
+    LogQuery,
+    NodeConfig,
+    Resources,
+    SessionSpec,
+    UndoStep,
+)
 from compute.errors import BackendUnavailable, InvalidInput, InvalidState, NetworkNotFound
 from compute.states import InstanceState, InstanceType
 from dockerapp.backend import DockerBackend
@@ -233,7 +241,7 @@ async def _until(stream: Any, words: bytes) -> bytes:
 
 async def test_a_terminal_takes_keys_and_sizes_and_leaves_no_process_behind(made: Containers) -> None:
     engine_id = (await asyncio.to_thread(made.make)).engine_id
-    stream = await made.backend.exec_open(engine_id, ["/bin/sh"], rows=40, cols=123)
+    stream = await made.backend.exec_open(engine_id, SessionSpec(("/bin/sh",), rows=40, cols=123))
     await stream.write(b"stty size; sleep 987 &\n")
     await _until(stream, b"40 123")
     await stream.resize(50, 150)
@@ -258,7 +266,7 @@ async def test_streams_give_their_connections_back(made: Containers) -> None:
     for _ in range(5):
         async for _lines in made.backend.logs_follow(engine_id, LogQuery()):
             break
-        stream = await made.backend.exec_open(engine_id, ["/bin/sh"], rows=24, cols=80)
+        stream = await made.backend.exec_open(engine_id, SessionSpec(("/bin/sh",), rows=24, cols=80))
         await stream.close()
     await asyncio.sleep(0.2)
     assert _open_sockets() <= before + 2
@@ -275,7 +283,7 @@ async def test_a_terminal_in_what_does_not_run_is_refused(made: Containers) -> N
         made.backend.instance_stop, engine_id, timeout_s=1, force=True, report=made.report
     )
     with pytest.raises(InvalidState):
-        await made.backend.exec_open(engine_id, ["/bin/sh"], rows=24, cols=80)
+        await made.backend.exec_open(engine_id, SessionSpec(("/bin/sh",), rows=24, cols=80))
 
 
 def test_events_end_within_a_second_also_when_nothing_happens(engine: DockerBackend) -> None:
