@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.urls import URLPattern, path
 
 from dockerapp.views import networks, volumes
+from dockerapp.views.image_urls import image_urls
 from dockerapp.views.stack_urls import stack_urls
 
 urlpatterns: list[URLPattern] = [
+    *image_urls,
     *stack_urls,
     path("networks", networks.network_list, name="docker_networks"),
     path("networks/new", networks.network_new, name="docker_network_new"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
@@ -54,13 +55,13 @@ def image_dict(actor: Actor, row: Resource) -> dict[str, Any]:
     return _shown(actor, [_counted(Resource.objects.select_related("node", "project")).get(pk=row.pk)])[0]
 
 
-def image_get(actor: Actor, wanted: str, node: str = "") -> Resource:
+def image_get(actor: Actor, wanted: str | uuid.UUID, node: str = "") -> Resource:
     """By LibGo's id, the engine's id or 12 and more characters of it, a name (without a tag:
     ``latest``) or a digest. On one node; without, on the only one that has it, or the default one.
 
     Raises ``ImageNotFound``; ``InvalidInput`` when it stays open which one is meant.
     """
-    rows = resources_visible(actor, KIND).filter(node__backend=BACKEND)
+    wanted, rows = str(wanted), resources_visible(actor, KIND).filter(node__backend=BACKEND)
     if node:
         rows = rows.filter(node=docker_node(actor, node))
     found = _by_id(rows, wanted) or _by_name(rows, wanted)

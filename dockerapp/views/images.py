@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
 from compute.errors import BackendError, BackendTimeout, BackendUnavailable
@@ -122,7 +122,9 @@ def image_push(request: HttpRequest, image_id: str) -> HttpResponse:
         context = {**_choices(actor), "row": image_dict(actor, row), "image": request.GET.get("image", "")}
         return render(request, "dockerapp/_image_push.html", context)
     place = Place(str(row.node_id), request.POST.get("project") or None)
-    return _progress(request, actor, images.image_push(actor, place, image=request.POST.get("image", "").strip()))
+    return _progress(
+        request, actor, images.image_push(actor, place, image=request.POST.get("image", "").strip())
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -135,7 +137,7 @@ def image_tag(request: HttpRequest, image_id: str) -> HttpResponse:
         return render(request, "dockerapp/_image_tag.html", context)
     place = Place(str(row.node_id), request.POST.get("project") or None)
     operation = images.image_tag(actor, place, str(row.pk), repository=request.POST.get("name", "").strip())
-    return _closing(toast(f"{operation.target}: tagging …", "info"))
+    return toast(f"{operation.target}: tagging …", "info")
 
 
 @require_http_methods(["GET", "POST"])
@@ -150,7 +152,7 @@ def image_remove(request: HttpRequest, image_id: str) -> HttpResponse:
     operation = images.image_delete(
         actor, Place(str(row.node_id)), name or str(row.pk), force=bool(given.get("force"))
     )
-    return _closing(toast(f"{operation.target}: removing …", "info"))
+    return toast(f"{operation.target}: removing …", "info")
 
 
 @require_GET
@@ -210,7 +212,9 @@ def image_progress(request: HttpRequest, operation_id: str) -> HttpResponse:
     return _progress(request, actor, operation_get(actor, operation_id), part=True)
 
 
-def _progress(request: HttpRequest, actor: Actor, operation: Operation, *, part: bool = False) -> HttpResponse:
+def _progress(
+    request: HttpRequest, actor: Actor, operation: Operation, *, part: bool = False
+) -> HttpResponse:
     """A dialog that follows an operation; ``part``: only what changes in it."""
     row = operation_dict(operation)
     row["colour"] = OperationState(row["state"]).colour
@@ -227,12 +231,6 @@ def _prune_shown(request: HttpRequest, actor: Actor, operation: Operation) -> Ht
     return render(request, "dockerapp/_image_prune_look.html", context)
 
 
-def _closing(response: HttpResponse) -> HttpResponse:
-    """What was asked in a dialog is on its way: close it."""
-    response["HX-Trigger-After-Swap"] = "dialog-close"
-    return response
-
-
 def _permits(actor: Actor) -> dict[str, Any]:
     return {
         "is_admin": actor.is_admin,
@@ -244,7 +242,9 @@ def _permits(actor: Actor) -> dict[str, Any]:
 def _choices(actor: Actor) -> dict[str, Any]:
     """For the selects of dialogs."""
     projects = projects_list(actor)
-    default = next((row["name"] for row in projects if row["is_default"]), projects[0]["name"] if projects else "")
+    default = next(
+        (row["name"] for row in projects if row["is_default"]), projects[0]["name"] if projects else ""
+    )
     return {
         "nodes": _nodes(),
         "projects": [row["name"] for row in projects],

@@ -51,11 +51,11 @@ def registry_edit(request: HttpRequest, registry_id: str | None = None) -> HttpR
     given = _given(request)
     if row is None:
         made = registries.registry_create(actor, given)
-        return _closing(toast(f"{made.name} was added. Test it to see whether it lets LibGo in."))
+        return toast(f"{made.name} was added. Test it to see whether it lets LibGo in.")
     if not given["password"]:
         del given["password"]
     registries.registry_update(actor, row.pk, given)
-    return _closing(toast(f"{given['name']} was changed."))
+    return toast(f"{given['name']} was changed.")
 
 
 @require_http_methods(["GET", "POST"])
@@ -66,7 +66,7 @@ def registry_remove(request: HttpRequest, registry_id: str) -> HttpResponse:
     if request.method == "GET":
         return render(request, "dockerapp/_registry_remove.html", {"row": registry_dict(row)})
     registries.registry_delete(actor, row.pk)
-    return _closing(toast(f"{row.name} was removed."))
+    return toast(f"{row.name} was removed.")
 
 
 @require_POST
@@ -93,9 +93,8 @@ def _test_shown(request: HttpRequest, operation: dict[str, Any]) -> HttpResponse
 
 def _given(request: HttpRequest) -> dict[str, Any]:
     given = {name: request.POST.get(name, "").strip() for name in ("name", "url", "username")}
-    return {**given, "password": request.POST.get("password", ""), "project": request.POST.get("project") or None}
-
-
-def _closing(response: HttpResponse) -> HttpResponse:
-    response["HX-Trigger-After-Swap"] = "dialog-close"
-    return response
+    return {
+        **given,
+        "password": request.POST.get("password", ""),
+        "project": request.POST.get("project") or None,
+    }
