@@ -1,6 +1,6 @@
 """What only Docker keeps in the database: columns and constraints, no I/O and no rules."""
 
 from dockerapp.models.registry import Registry
-from dockerapp.models.stack import Stack
+from dockerapp.models.stack import IS_THERE, Stack
 
-__all__ = ["Registry", "Stack"]
+__all__ = ["IS_THERE", "Registry", "Stack"]

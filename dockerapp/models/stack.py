@@ -7,6 +7,11 @@ import uuid
 from django.db import models
 
 from compute.models import Node, Operation, Project
+from compute.states import ACTIVE_OPERATION_STATES
+
+_ACTIVE = sorted(state.value for state in ACTIVE_OPERATION_STATES)
+# Of a first deployment that came to nothing, however it ended, only the row may be left.
+IS_THERE = ~models.Q(deployed_sealed="") | models.Q(last_operation__state__in=_ACTIVE)
 
 
 class Stack(models.Model):

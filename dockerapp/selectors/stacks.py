@@ -21,7 +21,7 @@ from compute.selectors.masking import mapping_masked
 from compute.selectors.page import Page, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, InstanceType, Permission
 from dockerapp.labels import LABEL_COMPOSE, LABEL_NUMBER, LABEL_SERVICE, LABEL_STACK
-from dockerapp.models import Stack
+from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
 
 SORTS = ("name", "state", "updated_at", "node")
@@ -244,7 +244,8 @@ def _state(services: list[dict[str, Any]]) -> str:
 
 
 def _stacks(actor: Actor) -> QuerySet[Stack]:
-    return visible(actor, Stack.objects.select_related("node", "project", "last_operation"))
+    rows = Stack.objects.filter(IS_THERE).select_related("node", "project", "last_operation")
+    return visible(actor, rows)
 
 
 def _instances(actor: Actor) -> QuerySet[Instance]:

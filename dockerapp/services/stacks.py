@@ -28,7 +28,7 @@ from compute.services.logs import logs_piece
 from compute.services.nodes import node_require
 from compute.states import ACTIVE_OPERATION_STATES, Permission
 from dockerapp.labels import LABEL_COMPOSE, LABEL_DEPENDS
-from dockerapp.models import Stack
+from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.stacks import Found, stack_env, stack_get
 from dockerapp.services.common import Where, Work, where, work_submit
 from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check, totals
@@ -253,6 +253,7 @@ def _deployed_require(row: Stack) -> None:
 
 def _name_free(at: Where, name: str) -> None:
     """Compose goes by the name alone, so nothing else on the node may have it."""
+    Stack.objects.filter(~IS_THERE, node=at.node, name=name).delete()
     if Stack.objects.filter(node=at.node, name=name).exists():
         raise NameConflict(f"There is already a stack “{name}” on {at.node.name}.", name=name)
     labelled = Instance.objects.filter(node=at.node, **{f"engine_labels__{LABEL_COMPOSE}": name})

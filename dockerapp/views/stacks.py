@@ -20,7 +20,7 @@ from compute.selectors.operations import OperationFilter, operation_get, operati
 from compute.selectors.page import PAGE_SIZE_MAX
 from compute.states import InstanceState, OperationState, Permission
 from compute.views.common import actor_of, number, page, toast
-from dockerapp.models import Stack
+from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
 from dockerapp.selectors.stacks import (
     Found,
@@ -155,7 +155,7 @@ def stack_of(request: HttpRequest, operation_id: str) -> HttpResponse:
     """From an operation to its stack, or back to the editor when nothing came of it."""
     actor = actor_of(request)
     operation = operation_get(actor, operation_id)
-    row = visible(actor, Stack.objects.filter(pk=operation.params.get("stack"))).first()
+    row = visible(actor, Stack.objects.filter(IS_THERE, pk=operation.params.get("stack"))).first()
     if row is not None:
         return redirect("docker_stack", stack_id=row.pk)
     if operation.action == "stack.deploy":
