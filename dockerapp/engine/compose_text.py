@@ -19,8 +19,19 @@ _DEPTH_MAX = 32
 _ALIASES_MAX = 200
 _SCALAR_MAX = 64 * 1024
 _TAGS = {f"tag:yaml.org,2002:{word}" for word in ("str", "int", "float", "bool", "null", "map", "seq")}
-_MERGE = "tag:yaml.org,2002:merge"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MERGE = "<<"
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """Guesses no types: what “yes” or “22:22” is, Compose decides."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes back what was read: nothing gets a type or quotes that it did not have."""
+
+
+_Loader.yaml_implicit_resolvers = {}
+_Dumper.yaml_implicit_resolvers = {}
 
 Path = tuple[str, ...]
 
@@ -83,7 +94,7 @@ def document_read(text: str) -> tuple[Document | None, list[Problem]]:
     """The document, or None with the reason. Takes well under a second whatever the text is."""
     try:
         _bounds(text)
-        node = yaml.compose(text, Loader=_LOADER)
+        node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):
             raise Refused(Problem("the file must be a mapping with “services”", 1))
         _expanded(node, {}, set())
@@ -91,7 +102,7 @@ def document_read(text: str) -> tuple[Document | None, list[Problem]]:
         _walk(node, (), lines)
         problems = list(_file_keys(node))
         names = tuple(key for key, _, _ in _pairs(_child(node, "services")))
-        rewritten = yaml.serialize(node, Dumper=yaml.SafeDumper, allow_unicode=True, width=4096)
+        rewritten = yaml.serialize(node, Dumper=_Dumper, allow_unicode=True, width=4096)
         return Document(rewritten, lines, names), problems
     except Refused as refused:
         return None, [refused.problem]
@@ -110,7 +121,7 @@ def _bounds(text: str) -> None:
     if not text.strip():
         raise Refused(Problem("the file is empty"))
     depth = aliases = documents = 0
-    for count, event in enumerate(yaml.parse(text, Loader=_LOADER)):
+    for count, event in enumerate(yaml.parse(text, Loader=_Loader)):
         line = event.start_mark.line + 1 if event.start_mark else None
         depth += _STEPS.get(type(event), 0)
         aliases += isinstance(event, yaml.AliasEvent)
@@ -161,7 +172,10 @@ def _children(node: yaml.Node) -> Iterator[yaml.Node]:
 
 
 def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
-    """Fill ``lines``; refuses keys that are no text and keys that stand twice."""
+    """Fill ``lines``; refuses keys that are no text and keys that stand twice. Everything is set to
+    block style: in flow style an empty value could not be written back as one."""
+    if isinstance(node, yaml.CollectionNode):
+        node.flow_style = False
     if isinstance(node, yaml.SequenceNode):
         for number, child in enumerate(node.value):
             place = (*path, str(number))
@@ -179,7 +193,7 @@ def _walk(node: yaml.Node, path: Path, lines: dict[Path, int]) -> None:
         seen.add(key.value)
         place = (*path, key.value)
         lines.setdefault(place, line)
-        _walk(value, path if key.tag == _MERGE else place, lines)
+        _walk(value, path if key.value == _MERGE else place, lines)
 
 
 def _pairs(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
@@ -187,7 +201,7 @@ def _pairs(node: yaml.Node | None) -> Iterator[tuple[str, yaml.Node, int]]:
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
-        if key.value == "<<":
+        if key.value == _MERGE:
             for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
                 yield from _pairs(merged)
         else:
