@@ -43,6 +43,8 @@ def instance_tabs(row: Mapping[str, Any]) -> list[Tab]:
         tabs.append(own("terminal", "Shell"))
     elif row["may_console"] and str(Capability.CONSOLE) in can:
         tabs.append(own("terminal", "Console"))
+    if row["may_console"] and str(Capability.ATTACH) in can and row["config"].get("stdin_open"):
+        tabs.append(own("attach", "Attach"))
     return [*tabs, *_app_tabs(row), own("events", "Events"), own("configuration", "Configuration")]
 
 
