@@ -64,6 +64,8 @@ class Action(Word):
     RECREATE = "recreate"
     COMMIT = "commit"
     RESTORE = "restore"
+    SNAPSHOT = "snapshot"
+    SNAPSHOT_DELETE = "snapshot_delete"
 
     @property
     def progressive(self) -> str:
@@ -85,6 +87,8 @@ _PROGRESSIVE = {
     Action.RECREATE: "recreating",
     Action.COMMIT: "committing",
     Action.RESTORE: "restoring",
+    Action.SNAPSHOT: "taking a snapshot",
+    Action.SNAPSHOT_DELETE: "deleting a snapshot",
 }
 
 # From which observed states an action makes sense. An action whose goal is already reached is a
@@ -106,6 +110,8 @@ ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
     Action.RECREATE: frozenset(InstanceState),
     Action.COMMIT: frozenset(InstanceState),
     Action.RESTORE: frozenset(InstanceState),
+    Action.SNAPSHOT: frozenset(InstanceState),
+    Action.SNAPSHOT_DELETE: frozenset(InstanceState),
 }
 
 
@@ -200,4 +206,6 @@ ACTION_PERMISSIONS: dict[Action, Permission] = {
     Action.RECREATE: Permission.UPDATE,
     Action.COMMIT: Permission.EXPORT,
     Action.RESTORE: Permission.UPDATE,
+    Action.SNAPSHOT: Permission.UPDATE,
+    Action.SNAPSHOT_DELETE: Permission.DELETE,
 }

@@ -34,6 +34,8 @@ from compute.backends.types import (
     ResourceInfo,
     Resources,
     SessionSpec,
+    SnapshotInfo,
+    SnapshotSpec,
     UndoStep,
     Usage,
 )
@@ -48,6 +50,7 @@ from dockerapp.engine import (
     lifecycle,
     logs,
     replace,
+    snapshots,
     spec,
     stats,
     terminal,
@@ -74,6 +77,8 @@ class DockerBackend(Backend):
             Capability.RESIZE,
             Capability.RENAME,
             Capability.RECONFIGURE,
+            Capability.SNAPSHOT,
+            Capability.CLONE,
             Capability.EXEC,
             Capability.ATTACH,
             Capability.LOGS,
@@ -176,6 +181,21 @@ class DockerBackend(Backend):
     def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
         lifecycle.container_update(self._client, engine_id, Resources(), changes)
 
+    def snapshot_list(self, engine_id: str, instance_id: str) -> list[SnapshotInfo]:
+        return snapshots.snapshot_list(self._client, instance_id)
+
+    def snapshot_create(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> SnapshotInfo:
+        return snapshots.snapshot_create(self._client, self.containers, engine_id, wanted, report)
+
+    def snapshot_delete(self, engine_id: str, instance_id: str, name: str, report: Reporter) -> None:
+        snapshots.snapshot_delete(self._client, instance_id, name)
+
+    def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
+        return snapshots.snapshot_restore(self._client, engine_id, wanted, report)
+
+    def clone_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return spec.clone_config(config)
+
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
 
@@ -192,6 +212,9 @@ class DockerBackend(Backend):
             return
         if step.kind in (build.UNDO_BUILD, build.UNDO_TAG):
             build.build_undo(self._client, step)
+            return
+        if step.kind == snapshots.UNDO_SNAPSHOT:
+            snapshots.snapshot_undo(self._client, step)
             return
         undo = replace.replace_undo if step.kind == replace.UNDO_REPLACE else lifecycle.container_undo
         undo(self._client, step)

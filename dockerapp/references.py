@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from compute.errors import InvalidInput
 
 HUB = "docker.io"
+# Where the snapshots of instances are kept: LibGo's own, of no project and no person.
+SNAPSHOTS = "libgo-snapshots"
 _HUB_NAMES = (HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com")
 _HOST = re.compile(r"(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?")
 _PATH = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")

@@ -38,6 +38,7 @@ class KvmBackend(Backend):
             Capability.PAUSE,
             Capability.RESET,
             Capability.RESIZE,
+            Capability.RENAME,
             Capability.CONSOLE,
             Capability.LOGS,
             Capability.STATS,
@@ -103,6 +104,9 @@ class KvmBackend(Backend):
 
     def instance_unpause(self, engine_id: str, report: Reporter) -> None:
         domains.domain_pause(self._connection, engine_id, paused=False)
+
+    def instance_rename(self, engine_id: str, name: str, report: Reporter) -> None:
+        domains.domain_rename(self._connection, engine_id, name)
 
     def instance_reset(self, engine_id: str, report: Reporter) -> None:
         domains.domain_reset(self._connection, engine_id)

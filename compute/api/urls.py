@@ -11,6 +11,7 @@ from compute.api import attachment_views as t
 from compute.api import instance_views as i
 from compute.api import log_views as logs
 from compute.api import operation_views as o
+from compute.api import snapshot_views as snap
 from compute.api.base import ApiView
 from compute.errors import NotFound
 from compute.states import Action
@@ -62,6 +63,10 @@ urlpatterns = [
     path("compute/instances/name/<str:name>", i.InstanceByName.as_view()),
     path(_INSTANCE, i.InstanceDetail.as_view()),
     path(f"{_INSTANCE}/resources", i.InstanceResources.as_view()),
+    path(f"{_INSTANCE}/snapshots", snap.Snapshots.as_view()),
+    path(f"{_INSTANCE}/snapshots/<str:snapshot>", snap.SnapshotDetail.as_view()),
+    path(f"{_INSTANCE}/snapshots/<str:snapshot>/restore", snap.SnapshotRestore.as_view()),
+    path(f"{_INSTANCE}/clone", snap.Clone.as_view()),
     path(f"{_INSTANCE}/exec", i.InstanceExec.as_view()),
     path(f"{_INSTANCE}/usage", i.InstanceUsage.as_view()),
     path(f"{_INSTANCE}/events", i.InstanceEvents.as_view()),

@@ -43,6 +43,8 @@ from compute.backends.types import (
     ResourceInfo,
     Resources,
     SessionSpec,
+    SnapshotInfo,
+    SnapshotSpec,
     UndoStep,
     Usage,
 )
@@ -205,6 +207,28 @@ class Backend(ABC):
     def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
         """In force afterwards, without a restart. ``changes`` as ``reconfigure_validate`` gave them."""
         raise self._unsupported(Capability.RECONFIGURE)
+
+    def snapshot_list(self, engine_id: str, instance_id: str) -> list[SnapshotInfo]:
+        """Its snapshots, oldest first; a quick question."""
+        raise self._unsupported(Capability.SNAPSHOT)
+
+    def snapshot_create(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> SnapshotInfo:
+        """Keep the state it is in. Raises ``NameConflict``; a failed one leaves nothing."""
+        raise self._unsupported(Capability.SNAPSHOT)
+
+    def snapshot_delete(self, engine_id: str, instance_id: str, name: str, report: Reporter) -> None:
+        """Gone afterwards; absent is fine."""
+        raise self._unsupported(Capability.SNAPSHOT)
+
+    def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
+        """In that state afterwards; its engine id may be another one then. Raises ``SnapshotNotFound``;
+        a failed one leaves it as it was."""
+        raise self._unsupported(Capability.SNAPSHOT)
+
+    def clone_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """The configuration for another instance like this: without what only one may have (fixed
+        addresses, ports of the host)."""
+        raise self._unsupported(Capability.CLONE)
 
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
         """A bounded piece of the log, oldest first."""

@@ -39,6 +39,8 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.RESIZE: ("instance_resize",),
     Capability.RENAME: ("instance_rename",),
     Capability.RECONFIGURE: ("instance_reconfigure",),
+    Capability.SNAPSHOT: ("snapshot_list", "snapshot_create", "snapshot_delete", "snapshot_restore"),
+    Capability.CLONE: ("clone_config",),
     Capability.EXEC: ("exec_open", "exec_run"),
     Capability.ATTACH: ("attach_open",),
     Capability.CONSOLE: ("console_open",),

@@ -37,6 +37,8 @@ from compute.backends.types import (
     Reporter,
     Resources,
     SessionSpec,
+    SnapshotInfo,
+    SnapshotSpec,
     UndoStep,
     Usage,
 )
@@ -48,6 +50,7 @@ from compute.errors import (
     InvalidState,
     NameConflict,
     PolicyDenied,
+    SnapshotNotFound,
 )
 from compute.states import InstanceState, InstanceType
 
@@ -59,6 +62,7 @@ class FakeEngine:
     """The state behind one node. ``fail_with`` is raised by the next calls until it is cleared."""
 
     instances: dict[str, InstanceInfo] = field(default_factory=dict)
+    snapshots: dict[str, dict[str, tuple[InstanceInfo, str]]] = field(default_factory=dict)
     fail_with: Exception | None = None
     before_create_ends: Callable[[Reporter], None] | None = None
     subscribers: list[queue.Queue[EngineEvent]] = field(default_factory=list)
@@ -116,6 +120,8 @@ class FakeBackend(Backend):
             Capability.RESIZE,
             Capability.RENAME,
             Capability.RECONFIGURE,
+            Capability.SNAPSHOT,
+            Capability.CLONE,
             Capability.EXEC,
             Capability.ATTACH,
             Capability.CONSOLE,
@@ -254,6 +260,29 @@ class FakeBackend(Backend):
     def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
         info = self.instance_get(engine_id)
         self.engine.put(replace(info, config={**info.config, **changes}))
+
+    def snapshot_list(self, engine_id: str, instance_id: str) -> list[SnapshotInfo]:
+        kept = self.engine.snapshots.get(instance_id, {})
+        return [SnapshotInfo(name, info.created_at, 1024, words) for name, (info, words) in kept.items()]
+
+    def snapshot_create(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> SnapshotInfo:
+        kept = self.engine.snapshots.setdefault(wanted.instance_id, {})
+        if wanted.name in kept:
+            raise NameConflict(f"There is already a snapshot “{wanted.name}”.", name=wanted.name)
+        kept[wanted.name] = (self.instance_get(engine_id), wanted.description)
+        return self.snapshot_list(engine_id, wanted.instance_id)[-1]
+
+    def snapshot_delete(self, engine_id: str, instance_id: str, name: str, report: Reporter) -> None:
+        self.engine.snapshots.get(instance_id, {}).pop(name, None)
+
+    def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
+        kept = self.engine.snapshots.get(wanted.instance_id, {})
+        if wanted.name not in kept:
+            raise SnapshotNotFound(f"There is no snapshot “{wanted.name}”.", snapshot=wanted.name)
+        return self.engine.put(replace(kept[wanted.name][0], engine_id=engine_id))
+
+    def clone_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(config)
 
     def usage(self, engine_id: str) -> Usage:
         if self.instance_get(engine_id).state != InstanceState.RUNNING:

@@ -263,6 +263,27 @@ def _second_text(seconds: int) -> str:
 
 
 @dataclass(frozen=True)
+class SnapshotSpec:
+    """One state of an instance, asked for or meant. The ids are those of :class:`InstanceSpec`."""
+
+    name: str
+    instance_id: str
+    operation_id: str
+    project_id: str
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SnapshotInfo:
+    """A kept state of an instance. ``size_bytes`` None where the engine does not tell."""
+
+    name: str
+    created_at: datetime | None
+    size_bytes: int | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
 class ExecSpec:
     """One command to run inside an instance, without a terminal. ``max_bytes`` is kept of each of its
     two outputs; ``command`` is never given to a shell."""

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_registrations
-from compute.backends.types import InstanceSpec, NetworkJoin, Resources
+from compute.backends.types import InstanceSpec, NetworkJoin, Resources, SnapshotSpec
 from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
     instance_adopt,
@@ -95,7 +96,14 @@ def _create(work: Work) -> dict[str, Any]:
 
 def _delete(work: Work) -> dict[str, Any]:
     params = work.operation.params
+    if not params["keep_storage"] and Capability.SNAPSHOT in work.backend.capabilities:
+        uid = str(work.instance.pk)
+        names = [item.name for item in work.backend.snapshot_list(work.engine_id, uid)]
+    else:
+        names = []
     work.backend.instance_delete(work.engine_id, keep_storage=params["keep_storage"], report=work.report)
+    for name in names:
+        work.backend.snapshot_delete(work.engine_id, str(work.instance.pk), name, work.report)
     instance_forget(work.instance)
     return {}
 
@@ -181,6 +189,37 @@ def _network_detach(work: Work) -> dict[str, Any]:
     return _reread(work)
 
 
+def _snapshot(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    work.report.progress(20, f"Taking the snapshot {params['name']}")
+    made = work.backend.snapshot_create(work.engine_id, _snapshot_spec(work), work.report)
+    return {"snapshot": made.name, "size_bytes": made.size_bytes}
+
+
+def _snapshot_delete(work: Work) -> dict[str, Any]:
+    name = work.operation.params["name"]
+    work.report.progress(20, f"Deleting the snapshot {name}")
+    work.backend.snapshot_delete(work.engine_id, str(work.instance.pk), name, work.report)
+    return {"snapshot": name}
+
+
+def _restore(work: Work) -> dict[str, Any]:
+    info = work.backend.snapshot_restore(work.engine_id, _snapshot_spec(work), work.report)
+    instance_adopt(work.instance, info)
+    return {"engine_id": info.engine_id}
+
+
+def _snapshot_spec(work: Work) -> SnapshotSpec:
+    params = work.operation.params
+    return SnapshotSpec(
+        name=params["name"],
+        instance_id=str(work.instance.pk),
+        operation_id=str(work.operation.pk),
+        project_id=str(work.instance.project_id),
+        description=params.get("description", ""),
+    )
+
+
 def _reread(work: Work) -> dict[str, Any]:
     """The last step of every action that ends in another state: the truth into the mirror."""
     instance_reread(work.backend, work.node, work.engine_id)
@@ -198,6 +237,9 @@ for _action, _handler in {
     "unpause": _unpause,
     "kill": _kill,
     "reset": _reset,
+    "snapshot": _snapshot,
+    "snapshot_delete": _snapshot_delete,
+    "restore": _restore,
     "network_attach": _network_attach,
     "network_detach": _network_detach,
 }.items():

@@ -8,7 +8,7 @@ from typing import Any
 from docker import APIClient
 from docker.errors import APIError
 
-from compute.backends.types import Reporter, ResourceInfo
+from compute.backends.types import LABEL_PROJECT, Reporter, ResourceInfo
 from compute.errors import BackendError, ImageInUse, InvalidState
 from dockerapp.credentials import Credentials
 from dockerapp.engine import build, bundles, prune
@@ -16,6 +16,7 @@ from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.errors import reason
 from dockerapp.engine.inspect import time_parse, unix_time
 from dockerapp.engine.pull import image_pull, image_push, image_refused, reference_split
+from dockerapp.references import SNAPSHOTS
 
 _UNTAGGED = "<none>:<none>"
 _SEARCH_WITHIN_S = 10.0
@@ -179,13 +180,17 @@ def _info(row: Mapping[str, Any]) -> ResourceInfo:
     digests = sorted(str(word) for word in as_list(row.get("RepoDigests")) if "<none>" not in str(word))
     engine_id = str(row["Id"])
     fallback = f"{digests[0].partition('@')[0]}@…" if digests else "<untagged>"
+    labels = row.get("Labels") or {}
+    # Labels are inherited, so they say whose an image is only where LibGo alone writes.
+    snapshot = bool(tags) and all(tag.startswith(f"{SNAPSHOTS}/") for tag in tags)
     return ResourceInfo(
         kind="image",
+        project_id=str(labels.get(LABEL_PROJECT, "")) if snapshot else "",
         engine_id=engine_id,
         name=tags[0] if tags else fallback,
         size_bytes=int(row.get("Size") or 0),
         created_at=unix_time(row.get("Created")),
-        data={"tags": tags, "digests": digests, "labels": dict(row.get("Labels") or {})},
+        data={"tags": tags, "digests": digests, "labels": dict(labels)},
     )
 
 

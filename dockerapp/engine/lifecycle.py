@@ -180,7 +180,9 @@ def container_update(
 
 
 def container_rename(client: EngineClient, engine_id: str, name: str) -> None:
-    """Called ``name`` afterwards. Raises ``NameConflict``."""
+    """Called ``name`` afterwards, also if it was before. Raises ``NameConflict``."""
+    if container_get(client, engine_id).name == name:
+        return
     client.call(lambda api: api.rename(engine_id, name))
 
 

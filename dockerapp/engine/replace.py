@@ -24,6 +24,7 @@ from compute.backends.types import (
 )
 from compute.errors import BackendError, ImageNotFound, InstanceNotFound, InvalidState
 from compute.states import InstanceType
+from dockerapp.credentials import Credentials
 from dockerapp.engine import lifecycle
 from dockerapp.engine.claims import claims_check, claims_make
 from dockerapp.engine.client import EngineClient, as_list
@@ -56,6 +57,7 @@ class Replacement:
     resources: Resources = field(default_factory=Resources)
     labels: Mapping[str, str] = field(default_factory=dict)
     grants: Grants = field(default_factory=Grants)
+    credentials: Credentials | None = None
     stop_timeout_s: float = 10.0
     health_timeout_s: float = 60.0
 
@@ -182,7 +184,8 @@ def _image(client: EngineClient, doc: Mapping[str, Any], wanted: Replacement, re
     name = str((doc.get("Config") or {}).get("Image", ""))
     if "image" in wanted.config or wanted.config.get("pull") == "always":
         asked = str(wanted.config.get("image", name))
-        image_ensure(client, asked, str(wanted.config.get("pull", "missing")), report, (5, 45))
+        when = str(wanted.config.get("pull", "missing"))
+        image_ensure(client, asked, when, report, (5, 45), wanted.credentials)
         return asked
     same = str(doc.get("Image", ""))
     try:

@@ -189,6 +189,20 @@ def create_body(spec: InstanceSpec) -> dict[str, Any]:
     return {**config_body(spec.config, spec.resources), "Labels": labels}
 
 
+def clone_config(config: Mapping[str, Any]) -> dict[str, Any]:
+    """For another container like this one: the engine picks its addresses and its ports of the host."""
+    clone = {key: value for key, value in config.items() if key not in ("hostname", "registry")}
+    if "networks" in clone:
+        kept = ("network", "aliases")
+        clone["networks"] = [
+            {key: item[key] for key in kept if key in item}
+            for item in c.check_networks("", clone["networks"])
+        ]
+    if "ports" in clone:
+        clone["ports"] = [{**port, "host_port": ""} for port in c.check_ports("", clone["ports"])]
+    return {**clone, "pull": "missing"}
+
+
 def config_body(config: Mapping[str, Any], resources: Resources) -> dict[str, Any]:
     """Only what ``config`` and ``resources`` say: a key that is there and empty empties it."""
     body: dict[str, Any] = {theirs: config[ours] for ours, theirs in _IN_BODY.items() if ours in config}

@@ -9,8 +9,10 @@ from compute.errors import ComputeError, InstanceNotFound, InvalidState
 from compute.execution.handlers import Handler, Work
 from compute.execution.mirror import instance_adopt, instance_forget
 from compute.execution.resources import grants_of, resources_observe_complete
+from compute.execution.secrets import spec_secrets
 from compute.models import Instance
 from compute.states import ACTIVE_OPERATION_STATES
+from dockerapp.credentials import Credentials
 from dockerapp.engine.containers import Commit
 from dockerapp.engine.replace import Replacement
 from dockerapp.selectors.nodes import docker_of
@@ -29,6 +31,7 @@ def _recreate(work: Work) -> dict[str, Any]:
         resources=Resources(**params["resources"]),
         labels=params["labels"],
         grants=grants_of(work.operation, row.project_id),
+        credentials=_credentials(work, {"image": row.image, **params["config"]}),
         stop_timeout_s=params["stop_timeout"],
         health_timeout_s=params["health_timeout"],
     )
@@ -37,6 +40,10 @@ def _recreate(work: Work) -> dict[str, Any]:
     instance_adopt(row, info)
     Instance.objects.filter(pk=row.pk).update(managed=True)
     return {"engine_id": info.engine_id, "previous_engine_id": before}
+
+
+def _credentials(work: Work, config: dict[str, Any]) -> Credentials | None:
+    return spec_secrets(work.node, work.instance.project_id, config).get("registry")
 
 
 def _commit(work: Work) -> dict[str, Any]:

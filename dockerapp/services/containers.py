@@ -74,8 +74,9 @@ def recreate_params(actor: Actor, row: Instance, body: Mapping[str, Any]) -> dic
         raise InvalidInput.field("resources.storage.total_space", "cannot be limited on Docker.")
     if resources != Resources():
         limits_of_change(row, resources)
+    keys = {*config, "pull", "registry"} if {"image", "pull"} & set(config) else set(config)
     return {
-        "config": {key: whole.get(key, value) for key, value in config.items()},
+        "config": {key: whole[key] for key in sorted(keys) if key in whole},
         "resources": asdict(resources),
         "labels": labels_check("labels", body.get("labels") or {}),
         "health_timeout": _seconds("health_timeout", body.get("health_timeout", _HEALTH_TIMEOUT_S)),

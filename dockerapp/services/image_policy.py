@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from compute.actor import Actor
-from compute.errors import InvalidInput, NotFound
+from compute.errors import ImageNotFound, InvalidInput, NotFound
 from compute.models import Node, Project
 from dockerapp.references import reference_parse
 from dockerapp.selectors.images import image_on
@@ -19,6 +19,7 @@ def image_guard(actor: Actor, project: Project, node: Node, config: dict[str, An
     if config.get("registry"):
         config = _registry_resolved(actor, project, config)
     image = str(config.get("image", ""))
+    _foreign_refuse(actor, project, node, image)
     if _is_id(image):
         # Only names are pulled.
         return {**config, "pull": "never"}
@@ -28,6 +29,13 @@ def image_guard(actor: Actor, project: Project, node: Node, config: dict[str, An
         return {**config, "pull": "never"}
     registry_allowed_check(actor, image, field="config.image")
     return config
+
+
+def _foreign_refuse(actor: Actor, project: Project, node: Node, image: str) -> None:
+    """An image that belongs to another project (a snapshot) is not there for this one."""
+    row = None if actor.is_admin else image_on(node, image)
+    if row is not None and row.project_id not in (None, project.pk):
+        raise ImageNotFound(f"There is no image “{image[:100]}”.", image=image[:100])
 
 
 def _registry_resolved(actor: Actor, project: Project, config: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from compute.errors import ContainerNotFound, PolicyDenied
 from compute.models import Instance, Project
 from compute.selectors.resources import resources_visible
 from compute.services.nodes import node_require
-from dockerapp.references import Reference, host_allowed, reference_parse
+from dockerapp.references import SNAPSHOTS, Reference, host_allowed, reference_parse
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.nodes import docker_of
 
@@ -54,6 +54,8 @@ def image_name_space_check(
     if actor.is_admin:
         return found
     space = project.name.lower()
+    if space == SNAPSHOTS:
+        raise PolicyDenied(f"“{SNAPSHOTS}/…” is written by LibGo alone.", rule=RULE_NAME_SPACE)
     if not found.path.startswith(f"{space}/"):
         example = f"{space}/{found.path.rpartition('/')[2]}"
         raise PolicyDenied(

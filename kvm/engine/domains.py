@@ -197,6 +197,20 @@ def domain_pause(connection: Connection, engine_id: str, *, paused: bool) -> Non
     connection.call(method)
 
 
+def domain_rename(connection: Connection, engine_id: str, name: str) -> None:
+    """Called ``name`` afterwards. libvirt renames only what is off: raises ``InvalidState``."""
+
+    def method(conn: libvirt.virConnect) -> None:
+        domain = lookup(conn, engine_id)
+        if domain.name() == name:
+            return
+        if domain.isActive():
+            raise InvalidState("Shut it down first: a VM is renamed only while it is off.", state="running")
+        domain.rename(name, 0)
+
+    connection.call(method)
+
+
 def domain_reset(connection: Connection, engine_id: str) -> None:
     def method(conn: libvirt.virConnect) -> None:
         domain = lookup(conn, engine_id)

@@ -55,7 +55,10 @@ def libvirt_error(error: libvirt.libvirtError, node_name: str) -> ComputeError:
         return _NOT_FOUND[code](f"libvirt has no such thing: {text}")
     if is_connection_lost(error):
         return BackendUnavailable(f"libvirt on {node_name} cannot be reached: {text}", node=node_name)
-    if code == libvirt.VIR_ERR_OPERATION_FAILED and "already exists" in text:
+    if "already exists" in text and code in (
+        libvirt.VIR_ERR_OPERATION_FAILED,
+        libvirt.VIR_ERR_OPERATION_INVALID,
+    ):
         return NameConflict(f"The name is taken: {text}")
     if code in _REFUSED:
         return _REFUSED[code](f"libvirt refused: {text}")

@@ -10,8 +10,8 @@ from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse
 
-# libvirt's test driver has no consoles and no usage; serial logs are files of the host itself.
-_NOT_ON_TEST = frozenset({Capability.CONSOLE, Capability.LOGS, Capability.STATS})
+# libvirt's test driver has no consoles, no usage and no renaming; serial logs are files of the host itself.
+_NOT_ON_TEST = frozenset({Capability.CONSOLE, Capability.LOGS, Capability.RENAME, Capability.STATS})
 _NOT_REMOTE = frozenset({Capability.LOGS})
 
 

@@ -74,6 +74,8 @@ def fake_node(db: Any) -> Iterator[Node]:
             "rename",
             "reset",
             "resize",
+            "snapshot",
+            "clone",
             "stats",
         ],
         memory_bytes=16 * 1024**3,

@@ -208,3 +208,18 @@ def test_any_thread_may_call_at_any_time(subject: Subject) -> None:
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda _: subject.backend.instance_get(engine_id).state, range(40)))
     assert set(found) == {RUNNING}
+
+
+def test_a_new_name_shows_and_a_taken_one_is_a_conflict(subject: Subject, report: MemoryReporter) -> None:
+    if Capability.RENAME not in subject.backend.probe().capabilities:
+        assert subject.backend.probe().capabilities < subject.backend.capabilities
+        return
+    backend = subject.backend
+    first = subject.create(subject.spec(auto_start=False))
+    second = subject.create(subject.spec(auto_start=False))
+    with pytest.raises(NameConflict):
+        backend.instance_rename(second.engine_id, first.name, report)
+    name = f"{first.name}-new"
+    for _ in range(2):
+        backend.instance_rename(first.engine_id, name, report)
+        assert backend.instance_get(first.engine_id).name == name

@@ -1,0 +1,131 @@
+"""``/compute/instances/:id/snapshots`` and ``/clone``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http.response import HttpResponseBase
+from rest_framework import serializers
+from rest_framework.request import Request
+
+from compute.api import serializers as s
+from compute.api.account_views import _listing
+from compute.api.base import ApiView
+from compute.api.instance_views import idempotency_of
+from compute.api.schema import api
+from compute.models import Instance
+from compute.selectors.instances import instance_dict, instance_get
+from compute.services import snapshots
+
+_ERRORS = (409, 422, 502, 503, 504)
+
+
+class SnapshotRequest(s.Base[Any]):
+    name = serializers.CharField(max_length=63)
+    description = serializers.CharField(required=False, allow_blank=True, max_length=1000)
+
+
+class SnapshotShape(s.Base[Any]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    size_bytes = serializers.IntegerField(allow_null=True)
+    created_at = serializers.DateTimeField(allow_null=True)
+
+
+class SnapshotPage(s.Paged):
+    items = SnapshotShape(many=True)
+
+
+class CloneRequest(s.Base[Any]):
+    name = serializers.CharField(max_length=63)
+    project = serializers.CharField(required=False, allow_null=True, max_length=100)
+    auto_start = serializers.BooleanField(required=False, default=True)
+
+
+class Snapshots(ApiView):
+    @api(
+        "instances",
+        "Its snapshots",
+        response=SnapshotPage,
+        query=("page", "page_size"),
+        errors=(409, 422, 503),
+    )
+    def get(self, request: Request, instance_id: str) -> HttpResponseBase:
+        return _listing(self, snapshots.snapshots_list(self.actor, instance_id))
+
+    @api(
+        "instances",
+        "Keep the state it is in (of a container: what it wrote, not its volumes)",
+        request=SnapshotRequest,
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def post(self, request: Request, instance_id: str) -> HttpResponseBase:
+        self.wait_seconds()
+        row = instance_get(self.actor, instance_id)
+        operation = snapshots.snapshot_create(
+            self.actor, row.pk, self.body(SnapshotRequest), idempotency=idempotency_of(request)
+        )
+        return self.answer_operation(operation, instance_dict(row), ends_as=201)
+
+
+class SnapshotDetail(ApiView):
+    @api("instances", "One snapshot", response=SnapshotShape, errors=(409, 422, 503))
+    def get(self, request: Request, instance_id: str, snapshot: str) -> HttpResponseBase:
+        self.query({})
+        return self.answer(snapshots.snapshot_get(self.actor, instance_id, snapshot))
+
+    @api("instances", "Delete a snapshot", response=s.Accepted, status=202, errors=_ERRORS)
+    def delete(self, request: Request, instance_id: str, snapshot: str) -> HttpResponseBase:
+        self.wait_seconds()
+        row = instance_get(self.actor, instance_id)
+        operation = snapshots.snapshot_delete(self.actor, row.pk, snapshot)
+        return self.answer_operation(operation, instance_dict(row))
+
+
+class SnapshotRestore(ApiView):
+    @api(
+        "instances",
+        "Back to this state; what was written since is lost",
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def put(self, request: Request, instance_id: str, snapshot: str) -> HttpResponseBase:
+        return self._restore(instance_id, snapshot)
+
+    @api(
+        "instances",
+        "Back to this state; what was written since is lost",
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def post(self, request: Request, instance_id: str, snapshot: str) -> HttpResponseBase:
+        return self._restore(instance_id, snapshot)
+
+    def _restore(self, instance_id: str, snapshot: str) -> HttpResponseBase:
+        self.wait_seconds()
+        self.body()
+        row = instance_get(self.actor, instance_id)
+        operation = snapshots.snapshot_restore(self.actor, row.pk, snapshot)
+        return self.answer_operation(operation, instance_dict(row))
+
+
+class Clone(ApiView):
+    @api(
+        "instances",
+        "Another one like it, with addresses, ports of the host and storage of its own",
+        request=CloneRequest,
+        response=s.Accepted,
+        status=202,
+        errors=_ERRORS,
+    )
+    def post(self, request: Request, instance_id: str) -> HttpResponseBase:
+        self.wait_seconds()
+        operation = snapshots.instance_clone(
+            self.actor, instance_id, self.body(CloneRequest), idempotency=idempotency_of(request)
+        )
+        row = Instance.objects.filter(pk=operation.instance_uid).first()
+        return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)

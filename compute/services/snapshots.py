@@ -1,0 +1,145 @@
+"""Kept states of an instance, and another instance like it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from compute.actor import Actor
+from compute.backends.base import Backend
+from compute.backends.capabilities import Capability
+from compute.backends.registry import backend_for
+from compute.backends.types import SnapshotInfo
+from compute.errors import InvalidInput, InvalidState, SnapshotNotFound
+from compute.models import Instance, Operation
+from compute.selectors.access import permission_require
+from compute.selectors.instances import instance_get
+from compute.selectors.nodes import node_config
+from compute.selectors.page import time_text
+from compute.services.guards import content_guarded
+from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
+from compute.services.instance_body import InstanceCreate
+from compute.services.instances import capability_require, instance_create
+from compute.services.nodes import node_require
+from compute.services.operations import Intent, operation_submit
+from compute.states import Permission
+
+_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}")
+
+
+def snapshots_list(actor: Actor, id_or_name: str | uuid.UUID) -> list[dict[str, Any]]:
+    """Oldest first. Raises ``OperationNotSupported``, ``BackendUnavailable``."""
+    instance = instance_get(actor, id_or_name)
+    return [snapshot_dict(item) for item in _listed(instance)]
+
+
+def snapshot_get(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> dict[str, Any]:
+    """Raises ``SnapshotNotFound``."""
+    return snapshot_dict(_found(instance_get(actor, id_or_name), name))
+
+
+def snapshot_create(
+    actor: Actor,
+    id_or_name: str | uuid.UUID,
+    body: Mapping[str, Any],
+    *,
+    idempotency: Idempotency | None = None,
+) -> Operation:
+    """``body``: ``name`` and ``description``. Raises ``NameConflict`` (when it is carried out)."""
+    earlier = idempotency_lookup(actor, idempotency)
+    if earlier is not None:
+        return earlier
+    name = str(body.get("name") or "")
+    if not _NAME.fullmatch(name):
+        raise InvalidInput.field("name", "must be 1 to 63 letters, digits, dots, dashes or underscores.")
+    with transaction.atomic():
+        instance = instance_get(actor, id_or_name)
+        permission_require(actor, Permission.UPDATE, instance.project_id)
+        _backend(instance)
+        content_guarded(actor, instance)
+        params = {"name": name, "description": str(body.get("description") or "")}
+        operation = operation_submit(actor, Intent("instance.snapshot", instance.node, instance, params))
+        idempotency_store(actor, idempotency, operation)
+    return operation
+
+
+def snapshot_delete(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Operation:
+    """Raises ``SnapshotNotFound``."""
+    with transaction.atomic():
+        instance = instance_get(actor, id_or_name)
+        permission_require(actor, Permission.DELETE, instance.project_id)
+        _found(instance, name)
+        intent = Intent("instance.snapshot_delete", instance.node, instance, {"name": name})
+        return operation_submit(actor, intent)
+
+
+def snapshot_restore(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Operation:
+    """What was written since is lost. Raises ``SnapshotNotFound``."""
+    with transaction.atomic():
+        instance = instance_get(actor, id_or_name)
+        permission_require(actor, Permission.UPDATE, instance.project_id)
+        _found(instance, name)
+        content_guarded(actor, instance)
+        intent = Intent("instance.restore", instance.node, instance, {"name": name}, may_cancel=True)
+        return operation_submit(actor, intent)
+
+
+def instance_clone(
+    actor: Actor,
+    id_or_name: str | uuid.UUID,
+    body: Mapping[str, Any],
+    *,
+    idempotency: Idempotency | None = None,
+) -> Operation:
+    """Another one of the same specification on the same node: checked as any new one is, with storage
+    of its own. ``body``: ``name``, ``project``, ``auto_start``."""
+    instance = instance_get(actor, id_or_name)
+    permission_require(actor, Permission.EXPORT, instance.project_id)
+    backend = _backend(instance, Capability.CLONE)
+    content_guarded(actor, instance)
+    wanted = InstanceCreate(
+        name=str(body.get("name") or ""),
+        backend=instance.backend,
+        node=str(instance.node_id),
+        project=body.get("project") or str(instance.project_id),
+        type=instance.type,
+        config=backend.clone_config(instance.config),
+        resources={"cpu": {"cores": instance.cpu_cores}, "memory": {"limit": instance.memory_bytes}},
+        labels=instance.labels,
+        annotations=instance.annotations,
+        auto_start=bool(body.get("auto_start", True)),
+    )
+    return instance_create(actor, wanted, idempotency=idempotency)
+
+
+def snapshot_dict(item: SnapshotInfo) -> dict[str, Any]:
+    """The public shape."""
+    return {
+        "name": item.name,
+        "description": item.description,
+        "size_bytes": item.size_bytes,
+        "created_at": time_text(item.created_at),
+    }
+
+
+def _backend(instance: Instance, capability: Capability = Capability.SNAPSHOT) -> Backend:
+    capability_require(instance, capability)
+    node_require(instance.node)
+    if not instance.engine_id:
+        raise InvalidState(f"{instance.name} is still being made.", state=instance.state)
+    return backend_for(node_config(instance.node))
+
+
+def _listed(instance: Instance) -> list[SnapshotInfo]:
+    return _backend(instance).snapshot_list(instance.engine_id, str(instance.pk))
+
+
+def _found(instance: Instance, name: str) -> SnapshotInfo:
+    for item in _listed(instance):
+        if item.name == name:
+            return item
+    raise SnapshotNotFound(f"{instance.name} has no snapshot “{name[:100]}”.", snapshot=name[:100])
