@@ -30,13 +30,14 @@ def undo_finish(operation_id: str) -> None:
 
 @shared_task(ignore_result=True)
 def operations_sweep() -> None:
-    """Ring again what was not heard, recover what was lost."""
+    """Ring again what was not heard, recover what was lost, let go of what is no more."""
     for operation_id in sweep.operations_unheard():
         operation_run.delay(operation_id)
     for operation_id in sweep.operations_lost():
         operation_recover.delay(operation_id)
     for operation_id in sweep.undos_pending():
         undo_finish.delay(operation_id)
+    sweep.backends_retire()
 
 
 @shared_task(ignore_result=True)

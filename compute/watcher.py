@@ -20,7 +20,7 @@ from django.db.models.functions import Now
 
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
-from compute.backends.registry import backend_for, backend_problem
+from compute.backends.registry import backend_for, backend_forget, backend_problem
 from compute.backends.types import InstanceInfo, NodeConfig
 from compute.errors import BackendTimeout, BackendUnavailable, ComputeError, InstanceNotFound
 from compute.execution.lease import lease_end
@@ -332,6 +332,7 @@ def _watchers_match(watchers: dict[Any, NodeWatcher]) -> None:
         if node is None or not watcher.is_alive() or watcher.config != node_config(node):
             watcher.stop()
             del watchers[pk]
+            backend_forget(str(pk))
     for pk, node in wanted.items():
         if pk not in watchers:
             watchers[pk] = NodeWatcher(node)

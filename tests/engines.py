@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
+from tests.authority import Authority
 from tests.live import until
 
 
@@ -27,25 +30,30 @@ class PrivateEngine:
 
     def start(self) -> None:
         (self.folder / "pid").unlink(missing_ok=True)
-        command = [
-            "unshare",
-            "--net",
-            "dockerd",
-            "--host",
-            self.url,
-            "--data-root",
-            str(self.folder / "root"),
-        ]
-        command += ["--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid")]
-        command += ["--bridge", "none", "--iptables=false", "--live-restore"]
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(
+                self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=self.pass_fds()
+            )
         try:
             until(self.socket.exists, "the private engine starts", 30)
             until(lambda: engine_answers(self.socket), "the private engine answers", 30)
         except AssertionError as error:
             self.close()
             raise AssertionError(f"{error}: {(self.folder / 'log').read_text()[-1500:]}") from error
+
+    def command(self) -> list[str]:
+        words = ["unshare", "--net", "dockerd", "--host", self.url, "--data-root", str(self.folder / "root")]
+        words += ["--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid")]
+        return [*words, "--bridge", "none", "--iptables=false", "--live-restore"]
+
+    def pass_fds(self) -> tuple[int, ...]:
+        return ()
+
+    def kill(self) -> None:
+        """End it hard."""
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(10)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -54,9 +62,138 @@ class PrivateEngine:
             self.process.wait(30)
 
     def close(self) -> None:
-        """Stop it, and take away the mount that a daemon leaves on its data folder."""
+        """Stop it, and take away whatever it leaves: mounts, and after a hard end its processes too."""
         self.stop()
-        subprocess.run(["umount", "--lazy", str(self.folder / "root")], check=False, capture_output=True)
+        for pid in _processes_of(str(self.folder)):
+            for child in _children(pid):
+                _kill(child)
+            _kill(pid)
+        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for place in sorted((m for m in mounts if m.startswith(f"{self.folder}/")), reverse=True):
+            subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
+
+
+def _processes_of(folder: str) -> list[int]:
+    """Those whose command line names the folder: the daemon's helpers."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and f"{folder}/".encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def _children(pid: int) -> list[int]:
+    with contextlib.suppress(OSError):
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def _kill(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+class TlsEngine(PrivateEngine):
+    """One that also listens on a port of our loopback, for those who show a certificate of ``authority``.
+    The listening socket is ours and handed over, because its own name space has another loopback."""
+
+    def __init__(self, folder: Path, authority: Authority) -> None:
+        super().__init__(folder)
+        self._authority = authority
+        self._certificate = authority.issue("engine")
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self._listener.getsockname()[1])
+
+    @property
+    def tls_url(self) -> str:
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        certificate, key = self._certificate
+        words = [*super().command(), "--host", "fd://", "--tlsverify", "--tlscacert", self._authority.ca]
+        words += ["--tlscert", certificate, "--tlskey", key]
+        # As systemd hands sockets over: from the third descriptor on, to this process and no other.
+        script = '[ "$0" = 3 ] || { exec 3<&"$0"; eval "exec $0<&-"; }; '
+        script += 'export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@"'
+        return ["bash", "-c", script, str(self._listener.fileno()), *words]
+
+    def pass_fds(self) -> tuple[int, ...]:
+        return (self._listener.fileno(),)
+
+    def kill(self) -> None:
+        """Nobody listens any more: we hold the port too."""
+        self._listener.close()
+        super().kill()
+
+    def close(self) -> None:
+        self._listener.close()
+        super().close()
+
+
+class SshServer:
+    """sshd on a port of our loopback, which lets the one key in that it made."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = int(probe.getsockname()[1])
+        self.process: subprocess.Popen[bytes] | None = None
+        self.key = self._key("client")
+        (folder / "authorized_keys").write_text(self.public("client"))
+        self.host_key = self.renew()
+
+    def public(self, name: str) -> str:
+        """``type base64``."""
+        return " ".join((self.folder / f"{name}.pub").read_text().split()[:2])
+
+    def renew(self) -> str:
+        """Another host key, from the next start on; its public half."""
+        self._key("host")
+        return self.public("host")
+
+    def start(self) -> None:
+        # Where sshd wants to lock its children in; a package's start script would make it.
+        Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
+        words = ["/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", "-h", str(self.folder / "host")]
+        settings = {
+            "ListenAddress": f"127.0.0.1:{self.port}",
+            "AuthorizedKeysFile": self.folder / "authorized_keys",
+            "StrictModes": "no",
+            "PasswordAuthentication": "no",
+            "KbdInteractiveAuthentication": "no",
+            "PidFile": "none",
+        }
+        for name, value in settings.items():
+            words += ["-o", f"{name}={value}"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        until(self._answers, "sshd answers", 10)
+
+    def stop(self) -> None:
+        """Ends its sessions too, as a host that goes down would."""
+        if self.process is None:
+            return
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        self.process.terminate()
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGTERM)
+        self.process.wait(10)
+        self.process = None
+
+    def _key(self, name: str) -> str:
+        path = self.folder / name
+        for old in (path, path.with_suffix(".pub")):
+            old.unlink(missing_ok=True)
+        command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+        subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
+        return path.read_text()
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 _RUNTIME = """#!/bin/sh
@@ -118,10 +255,10 @@ class PodmanEngine:
             continue
 
 
-def engine_answers(socket: Path) -> bool:
+def engine_answers(path: Path) -> bool:
     """Whether an engine says that it is well."""
     done = subprocess.run(
-        ["curl", "-s", "--max-time", "2", "--unix-socket", str(socket), "http://d/_ping"],
+        ["curl", "-s", "--max-time", "2", "--unix-socket", str(path), "http://d/_ping"],
         capture_output=True,
         check=False,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 
@@ -125,3 +126,12 @@ def backend_forget(node_id: str) -> None:
         known = _instances.pop(node_id, None)
     if known is not None:
         known[1].close()
+
+
+def backends_retain(node_ids: Iterable[str]) -> None:
+    """Close and drop the pooled objects of all other nodes: removed ones, and those switched off."""
+    kept = set(node_ids)
+    with _lock:
+        gone = [node_id for node_id in _instances if node_id not in kept]
+    for node_id in gone:
+        backend_forget(node_id)

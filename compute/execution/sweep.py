@@ -8,7 +8,10 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from compute.models import AuditEvent, Event, IdempotencyKey, Operation, RefreshToken
+from compute.backends.registry import backends_retain
+from compute.backends.runtime import runtime_sweep
+from compute.models import AuditEvent, Event, IdempotencyKey, Node, Operation, RefreshToken
+from compute.selectors.nodes import node_runtime_dir
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
 RING_AGAIN_AFTER = timedelta(seconds=10)
@@ -39,6 +42,14 @@ def undos_pending() -> list[str]:
     """Ended operations with steps to take back, on nodes that answer again."""
     rows = Operation.objects.filter(undo_pending=True, node__is_reachable=True)
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
+
+
+def backends_retire() -> None:
+    """Let go of what leads to nodes that were removed or switched off since, and of private files of
+    processes that were killed."""
+    known = Node.objects.filter(is_enabled=True).values_list("pk", flat=True)
+    backends_retain(str(pk) for pk in known)
+    runtime_sweep(node_runtime_dir())
 
 
 def retention_apply() -> None:

@@ -126,5 +126,10 @@ def config_for(access: NodeAccess, *, backend: str, name: str, node_id: str) -> 
         connect_timeout_s=min(float(section.get("connection_timeout_s", 3.0)), 60.0),
         request_timeout_s=float(section.get("request_timeout_s", 30.0)),
         secrets=access.secrets,
-        runtime_dir=str(settings.VAR_DIR / "run" / "nodes"),
+        runtime_dir=node_runtime_dir(),
     )
+
+
+def node_runtime_dir() -> str:
+    """Where what leads to nodes may keep private files while a process lives."""
+    return str(settings.VAR_DIR / "run" / "nodes")

@@ -23,7 +23,7 @@ from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
 from dockerapp.engine.errors import engine_errors, not_an_engine, unreachable
 from dockerapp.engine.ssh import Tunnel
-from dockerapp.engine.tls import tls_context
+from dockerapp.engine.tls import tls_context, tls_refusal_hear
 
 T = TypeVar("T")
 _POOL_SIZE = 32
@@ -35,6 +35,8 @@ _FIRST_ANSWER_S = 1.5
 _FIRST_ANSWER_FAR_S = 5.0
 _ANSWER_MAX = 256 * 1024
 _NO_REDIRECTS = 0
+# How a line looks that the other side has cut.
+_CUT = ("SSLEOFError", "ConnectionResetError", "BrokenPipeError", "RemoteDisconnected")
 # Whose listening socket means that the engine itself is on this machine.
 _LOCAL_LISTENERS = ("dockerd", "systemd", "podman")
 
@@ -234,10 +236,13 @@ class EngineClient:
         return _parts_of(found.get("ApiVersion")) if isinstance(found, dict) else None
 
     def _complain(self, error: Exception) -> None:
-        """Raises what the tunnel knows better than the broken connection."""
+        """Raises what is known better than that the connection broke: by the tunnel, or by the other
+        side's own word."""
         problem = self._tunnel.complaint() if self._tunnel is not None else None
         if problem is not None:
             raise problem from error
+        if self._tls is not None and any(word in repr(error) for word in _CUT):
+            tls_refusal_hear(self._tls, self.node.url, self.node.connect_timeout_s)
 
 
 def _tunnel_of(node: NodeConfig) -> Tunnel | None:

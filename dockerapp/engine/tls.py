@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
@@ -74,3 +77,15 @@ def _explained(node: NodeConfig, what: str) -> Iterator[None]:
             node=node.name,
             reason="tls_material",
         ) from error
+
+
+def tls_refusal_hear(context: ssl.SSLContext, url: str, timeout_s: float) -> None:
+    """Raises the alert that the other side sends after a handshake it did not like. In TLS 1.3 it comes
+    when we already speak, so whoever speaks first only learns that the line was cut."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    with socket.create_connection((host, parts.port or 2376), timeout_s) as line:
+        with context.wrap_socket(line, server_hostname=host) as secured:
+            secured.settimeout(min(1.0, timeout_s))
+            with contextlib.suppress(TimeoutError):
+                secured.recv(1)

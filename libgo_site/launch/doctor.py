@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from dockerapp.engine.advice import engine_advice
 from libgo_site.launch import engines, packages, state, supervisor
 
 
@@ -24,6 +25,7 @@ def report(*, docker: bool, kvm: bool) -> bool:
     if docker:
         runs = engines.docker_runs()
         findings.append((runs, "Docker engine answers" if runs else _docker_advice()))
+        findings += [(True, f"advice: {text}") for text in _engine_advice()]
     if kvm:
         runs = engines.libvirt_runs()
         findings.append(
@@ -46,6 +48,14 @@ def _docker_advice() -> str:
     if socket.exists() and not os.access(socket, os.W_OK):
         return "you may not use Docker's socket: add your user to the group docker and log in again"
     return "the Docker engine does not answer: ./libgo up starts it"
+
+
+def _engine_advice() -> list[str]:
+    info = engines.docker_info()
+    if not info:
+        return []
+    restores = bool(info.get("LiveRestoreEnabled"))
+    return engine_advice(str(info.get("ServerVersion", "")), live_restore=restores)
 
 
 def _binding() -> tuple[bool, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import grp
+import json
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from libgo_site.launch import state
 from libgo_site.launch.packages import _path
@@ -24,6 +26,7 @@ from libgo_site.launch.packages import _path
 DOCKER_SOCKET = Path("/var/run/docker.sock")
 LIBVIRT_SOCKET = Path("/var/run/libvirt/libvirt-sock")
 _START_WITHIN_S = 40.0
+_ANSWER_MAX = 1024 * 1024
 
 
 def docker_runs() -> bool:
@@ -36,6 +39,22 @@ def docker_runs() -> bool:
             return b" 200 " in client.recv(64)
     except OSError:
         return False
+
+
+def docker_info() -> dict[str, Any]:
+    """What the local daemon says of itself; empty when it does not answer."""
+    received = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(DOCKER_SOCKET))
+            client.sendall(b"GET /info HTTP/1.0\r\n\r\n")
+            while len(received) < _ANSWER_MAX and (piece := client.recv(65536)):
+                received += piece
+        found = json.loads(received.partition(b"\r\n\r\n")[2])
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def libvirt_runs() -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from compute.backends.runtime import runtime_sweep
+from compute.selectors.nodes import node_runtime_dir
 from compute.watcher import watch
 
 
@@ -18,4 +20,5 @@ class Command(BaseCommand):
         stopping = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stopping.set())
+        runtime_sweep(node_runtime_dir())
         watch(stopping)
