@@ -277,4 +277,4 @@ def _progressive(action: str) -> str:
     try:
         return Action(action.removeprefix("instance.")).progressive
     except ValueError:
-        return action
+        return action.removeprefix("instance.").replace("_", " ")

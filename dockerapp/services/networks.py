@@ -27,7 +27,7 @@ from dockerapp.services.things import Pruning, change_require, name_free, prune_
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 # Names that an engine could take for the beginning of an id.
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{12,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_RESERVED = frozenset({"bridge", "host", "none", "default", "container", "ingress", "nat"})
+_RESERVED = frozenset({"bridge", "host", "none", "default", "container", "ingress", "nat", "prune", "new"})
 _POOLS_MAX = 8
 _POOL_KEYS = ("subnet", "gateway", "ip_range")
 

@@ -28,6 +28,8 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{12,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DRIVER = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_./:-]{0,127}")
 _LOCAL = "local"
+# Words of our own addresses.
+_RESERVED = frozenset({"prune", "new"})
 
 
 def volume_create(
@@ -103,11 +105,11 @@ def mark_of(row: Resource) -> str:
 def volume_check(body: Mapping[str, Any]) -> dict[str, Any]:
     """The body of a create request, typed, as ``VolumeWanted`` takes it. Raises ``InvalidInput``."""
     name = str(body.get("name") or "")
-    if name and (not _NAME.fullmatch(name) or _LIKE_AN_ID.fullmatch(name)):
+    if name and (not _NAME.fullmatch(name) or name in _RESERVED or _LIKE_AN_ID.fullmatch(name)):
         raise InvalidInput.field(
             "name",
             "must be 2 to 128 letters, digits, dots, dashes or underscores, start with a letter or "
-            "digit, and not be like an id.",
+            "digit, and not be like an id or “prune”.",
         )
     driver = str(body.get("driver") or _LOCAL)
     if not _DRIVER.fullmatch(driver):

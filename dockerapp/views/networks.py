@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -20,6 +21,7 @@ from compute.views.instances import instance_context
 from dockerapp.selectors.networks import network_detail, network_row, networks_page
 from dockerapp.selectors.used import UsedFilter
 from dockerapp.services import networks
+from dockerapp.services.ownership import OPEN_NETWORKS
 from dockerapp.thing_forms import NetworkForm
 from dockerapp.views.things import (
     bulk_actions,
@@ -32,6 +34,8 @@ from dockerapp.views.things import (
 
 _page = page_of("docker_networks")
 _PICK_MAX = 500
+# Nothing is put on these while it lives.
+_NOT_JOINED = ("host", "none")
 
 
 @require_GET
@@ -68,6 +72,7 @@ def network_page(request: HttpRequest, network_id: str) -> HttpResponse:
     actor = actor_of(request)
     row = network_row(actor, network_id)
     shown = rows_for_page(actor, [network_detail(actor, row)])[0]
+    shown["may_join"] = _may_join(actor, shown)
     for user in shown["containers"]:
         user["colour"] = InstanceState(user["state"]).colour
     template = "_network" if request.GET.get("part") == "body" else "network_detail"
@@ -144,7 +149,12 @@ def container_networks(request: HttpRequest, instance_id: str) -> HttpResponse:
     rows = networks_page(actor, UsedFilter(node=instance.node.name, page_size=_PICK_MAX)).items
     ids = {row["name"]: row["id"] for row in rows}
     context["joined"] = [{**item, "id": ids.get(item["network"])} for item in instance.networks]
-    context["others"] = [row for row in rows if row["name"] not in (*names, "host", "none")]
+    context["others"] = [
+        row
+        for row in rows
+        if row["name"] not in (*names, *_NOT_JOINED)
+        and (actor.is_admin or row["name"] in OPEN_NETWORKS or _is_of(row, instance.project_id))
+    ]
     part = request.GET.get("part") == "tab"
     template = "_container_networks" if part else "container_networks"
     return render(request, f"dockerapp/{template}.html", context)
@@ -171,7 +181,20 @@ def container_leave(request: HttpRequest, instance_id: str) -> HttpResponse:
 def _not_on(actor: Actor, row: Resource) -> list[dict[str, Any]]:
     """The containers that could join, by name: of the network's project, or for administrators all."""
     rows = visible(actor, row.node.instances.exclude(engine_id=""))
-    if not actor.is_admin and row.project_id is not None:
-        rows = rows.filter(project=row.project_id)
+    if not actor.is_admin:
+        rows = rows.filter(project__name__in=projects_with(actor, Permission.UPDATE))
+        rows = rows.filter(project=row.project_id) if row.project_id else rows
     found = rows.order_by("name").values("id", "name", "state", "networks")[:_PICK_MAX]
     return [item for item in found if row.name not in [net.get("network") for net in item["networks"]]]
+
+
+def _may_join(actor: Actor, row: dict[str, Any]) -> bool:
+    """Whether the actor may put some container on this network, and take it off again."""
+    if row["name"] in _NOT_JOINED:
+        return False
+    is_open = row["name"] in OPEN_NETWORKS and bool(projects_with(actor, Permission.UPDATE))
+    return bool(row["may_update"]) or is_open
+
+
+def _is_of(row: dict[str, Any], project_id: uuid.UUID) -> bool:
+    return row["project"] is not None and row["project"]["id"] == str(project_id)
