@@ -15,6 +15,7 @@ urlpatterns = [
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),
     path("instances/<uuid:instance_id>/do/<str:action>", instances.instance_action, name="instance_action"),
     path("instances/<uuid:instance_id>/delete", instances.instance_remove, name="instance_remove"),
+    path("instances/<uuid:instance_id>/rename", instances.instance_rename, name="instance_rename"),
     path("instances/<uuid:instance_id>/limits", instances.instance_limits, name="instance_limits"),
     path("instances/<uuid:instance_id>/<str:tab>", instances.instance_detail, name="instance_tab"),
     path("operations", site.operation_list, name="operations"),

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from django import forms
 
-from compute.forms import CreateForm, Lines, Pairs, ShellWords
-from compute.selectors.masking import MASK
+from compute.forms import CreateForm, Lines, Pairs, ShellWords, resources_of
+from compute.selectors.masking import MASK, mapping_masked
 
 _RESTART = ("no", "unless-stopped", "always", "on-failure")
 # Fields that carry the name of their key in the API's ``config`` and its value.
@@ -120,6 +120,48 @@ class ContainerForm(CreateForm):
         if capabilities:
             config["capabilities"] = capabilities
         return config
+
+
+# What says "as if it had never been asked for", by key of ``config``.
+_CLEARED: dict[str, Any] = {
+    "health_check": {"test": ["NONE"]},
+    "capabilities": {"add": [], "drop": []},
+    "restart_policy": {"policy": "no"},
+    "env": {},
+    "log_options": {},
+    "privileged": False,
+    "read_only": False,
+    **dict.fromkeys(("command", "entrypoint", "ports", "volumes", "tmpfs", "devices"), []),
+}
+
+
+class EditForm(ContainerForm):
+    """Other settings for a container that is there: one of its name takes its place."""
+
+    _NOT_HERE = ("name", "network", "node", "auto_start", "pull", "labels")
+
+    def __init__(self, backend: str, data: Any = None, **more: Any) -> None:
+        first = more["initial"]
+        # Shown masked; what stays masked stays as it is.
+        self._env: dict[str, str] = dict(first.get("env", {}))
+        super().__init__(backend, data, initial={**first, "env": mapping_masked(self._env)})
+        for name in self._NOT_HERE:
+            del self.fields[name]
+
+    def changes(self) -> dict[str, Any]:
+        """``config`` and ``resources`` of a recreate request: only what differs from the first values."""
+        given = {key: value for key, value in self.cleaned_data.items() if value not in (None, "", [], {})}
+        first = {key: value for key, value in self.initial.items() if value not in (None, "", [], {})}
+        if self._env:
+            first["env"] = self._env
+        if "env" in given:
+            given["env"] = unmasked(given["env"], self._env)
+        wanted, there = ({"image": part["image"], **self.config(part)} for part in (given, first))
+        config = {key: value for key, value in wanted.items() if value != there.get(key)}
+        config |= {key: _CLEARED.get(key, "") for key in there if key not in wanted}
+        asked, now = resources_of(given), resources_of(first)
+        resources = {key: value for key, value in asked.items() if value != now.get(key)}
+        return {name: part for name, part in (("config", config), ("resources", resources)) if part}
 
 
 def initial_of(name: str, config: Mapping[str, Any], resources: Mapping[str, Any]) -> dict[str, Any]:

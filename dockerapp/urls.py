@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from dockerapp.views import networks, volumes
+from dockerapp.views import containers, networks, volumes
 from dockerapp.views.image_urls import image_urls
 from dockerapp.views.stack_urls import stack_urls
 
+_CONTAINER = "instances/<uuid:instance_id>"
 urlpatterns: list[URLPattern] = [
     *image_urls,
     *stack_urls,
@@ -18,9 +19,13 @@ urlpatterns: list[URLPattern] = [
     path("networks/<uuid:network_id>/delete", networks.network_remove, name="docker_network_remove"),
     path("networks/<uuid:network_id>/join", networks.network_join, name="docker_network_join"),
     path("networks/<uuid:network_id>/leave", networks.network_leave, name="docker_network_leave"),
-    path("instances/<uuid:instance_id>/networks", networks.container_networks, name="container_networks"),
-    path("instances/<uuid:instance_id>/join", networks.container_join, name="container_join"),
-    path("instances/<uuid:instance_id>/leave", networks.container_leave, name="container_leave"),
+    path(f"{_CONTAINER}/networks", networks.container_networks, name="container_networks"),
+    path(f"{_CONTAINER}/join", networks.container_join, name="container_join"),
+    path(f"{_CONTAINER}/leave", networks.container_leave, name="container_leave"),
+    path(f"{_CONTAINER}/processes", containers.container_processes, name="container_processes"),
+    path(f"{_CONTAINER}/changes", containers.container_files_changed, name="container_changes"),
+    path(f"{_CONTAINER}/commit", containers.container_to_image, name="container_commit"),
+    path(f"{_CONTAINER}/edit", containers.container_edit, name="container_edit"),
     path("volumes", volumes.volume_list, name="docker_volumes"),
     path("volumes/new", volumes.volume_new, name="docker_volume_new"),
     path("volumes/prune", volumes.volume_prune, name="docker_volume_prune"),

@@ -36,6 +36,33 @@ _POINTLESS = {
     Action.UNPAUSE: {InstanceState.RUNNING},
 }
 
+_BULK = (Action.START, Action.STOP, Action.RESTART)
+_BULK_DELETE = {
+    "word": "delete",
+    "label": "Delete",
+    "method": "DELETE",
+    "url": "/api/v1/compute/instances/{id}?force=true&wait=60",
+    "title": "Delete {n} instances?",
+    "text": "They are stopped and removed, with the disks and anonymous volumes made for them. This cannot "
+    "be undone.",
+    "danger": True,
+}
+
+
+def bulk_actions() -> list[dict[str, Any]]:
+    """What can be done to many at once; see ``static/js/bulk.js``."""
+    verbs = [
+        {
+            "word": str(action),
+            "label": action.capitalize(),
+            "method": "PUT",
+            "url": f"/api/v1/compute/instances/{{id}}/{action}?wait=60",
+            "title": f"{action.capitalize()} {{n}} instances",
+        }
+        for action in _BULK
+    ]
+    return [*verbs, _BULK_DELETE]
+
 
 def row_for_page(
     row: dict[str, Any], allowed: frozenset[Permission], capabilities: list[str]
@@ -57,6 +84,7 @@ def row_for_page(
     row["may_update"] = Permission.UPDATE in allowed
     row["may_export"] = Permission.EXPORT in allowed
     row["capabilities"] = capabilities
+    row["bulk_can"] = " ".join(row["actions"] + (["delete"] if row["may_delete"] else []))
     row["colour"] = "orange" if row["stale"] else state.colour
     # An engine tells a port once for each of its addresses.
     row["published"] = sorted(
@@ -101,6 +129,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         "backends": backend_names(),
         "states": [state.value for state in InstanceState],
         "nodes": [node.name for node in Node.objects.all()],
+        "bulk_actions": bulk_actions(),
         "filtered": bool(wanted.backend or wanted.state or wanted.node or wanted.q),
     }
 
@@ -152,9 +181,11 @@ def instance_context(actor: Actor, instance_id: str | uuid.UUID, tab: str) -> tu
     instance = instance_get(actor, instance_id)
     allowed = permissions_in(actor, instance.project_id)
     row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
-    tabs = instance_tabs(row)
+    everything = instance_tabs(row)
+    tabs = [item for item in everything if item.place == "tabs"]
     known = tab if tab in {item.name for item in tabs} else "overview"
-    return instance, {"row": row, "tab": known, "tabs": tabs}
+    links = [item for item in everything if item.place == "configuration"]
+    return instance, {"row": row, "tab": known, "tabs": tabs, "configuration_links": links}
 
 
 @require_GET
@@ -198,6 +229,15 @@ def instance_limits(request: HttpRequest, instance_id: str) -> HttpResponse:
     if operation is None:
         return toast("Nothing was filled in, so nothing was changed.", "info")
     return toast(f"{operation.instance_name}: changing its limits …", "info")
+
+
+@require_POST
+@page
+def instance_rename(request: HttpRequest, instance_id: str) -> HttpResponse:
+    operation = instance_update(actor_of(request), instance_id, {"name": request.POST.get("name", "")})
+    if operation is None:
+        return toast("It has this name already.", "info")
+    return toast(f"{operation.instance_name}: renaming it …", "info")
 
 
 @require_POST

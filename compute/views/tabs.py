@@ -20,9 +20,12 @@ from compute.backends.registry import backend_registration
 
 @dataclass(frozen=True)
 class Tab:
+    """``place``: ``tabs``, or ``configuration`` for a button on that tab."""
+
     name: str
     title: str
     url: str
+    place: str = "tabs"
 
 
 TabsOf = Callable[[Mapping[str, Any]], list[Tab]]

@@ -126,8 +126,10 @@ class Containers:
                 "comment": wanted.message,
                 "author": wanted.author,
                 "pause": "1" if wanted.pause else "0",
-                "changes": "\n".join(wanted.changes),
             }
+            if wanted.changes:
+                # The engine takes an empty text for a file without instructions.
+                params["changes"] = "\n".join(wanted.changes)
             answer = api._post_json(api._url("/commit"), data={}, params=params, timeout=_COMMIT_S)
             return str(api._result(answer, True)["Id"])
 

@@ -11,4 +11,15 @@ from compute.views.tabs import Tab
 
 
 def tabs_of(row: Mapping[str, Any]) -> list[Tab]:
-    return [Tab("networks", "Networks", reverse("container_networks", args=[row["id"]]))]
+    def own(name: str, title: str) -> Tab:
+        return Tab(name, title, reverse(f"container_{name}", args=[row["id"]]))
+
+    tabs = [own("networks", "Networks")]
+    if row["may_console"]:
+        tabs.append(own("processes", "Processes"))
+    if row["may_export"]:
+        tabs.append(own("changes", "Changes"))
+    if row["may_update"]:
+        url = reverse("container_edit", args=[row["id"]])
+        tabs.append(Tab("edit", "Edit and recreate", url, place="configuration"))
+    return tabs
