@@ -45,7 +45,10 @@ class LayerProgress:
         """Take one event of the stream; the percentage so far, 0 to 100."""
         status, layer_id = str(event.get("status", "")), str(event.get("id", ""))
         detail = event.get("progressDetail")
-        if layer_id and (layer_id in self._layers or status in _FIRST_WORDS):
+        if status in _NO_WORK or status.startswith("Mounted from"):
+            # What is there already must not stand for work that was done.
+            self._layers.pop(layer_id, None)
+        elif layer_id and (layer_id in self._layers or status in _FIRST_WORDS):
             known = self._layers.setdefault(layer_id, _Layer())
             self._move(known, status, detail if isinstance(detail, Mapping) else {})
         self.percent = max(self.percent, self._fold())
@@ -70,7 +73,7 @@ class LayerProgress:
             layer.moved = 1.0
         elif status == "Extracting":
             layer.moved, layer.unpacked = 1.0, max(layer.unpacked, share)
-        elif status in _LAST_WORDS or status.startswith("Mounted from"):
+        elif status in ("Pull complete", "Pushed"):
             layer.moved = layer.unpacked = 1.0
 
     def _fold(self) -> float:
@@ -86,11 +89,8 @@ class LayerProgress:
         return 0.5 * layer.moved + 0.5 * layer.unpacked if self._unpacks else layer.moved
 
 
-_FIRST_WORDS = {
-    *("Pulling fs layer", "Already exists", "Waiting", "Downloading", "Layer already exists"),
-    *("Preparing", "Pushing"),
-}
-_LAST_WORDS = {"Pull complete", "Already exists", "Pushed", "Layer already exists"}
+_FIRST_WORDS = {"Pulling fs layer", "Waiting", "Downloading", "Preparing", "Pushing"}
+_NO_WORK = {"Already exists", "Layer already exists"}
 
 
 def image_ensure(
