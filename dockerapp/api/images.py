@@ -206,7 +206,8 @@ class ImageBuild(ImageView):
                 f"“{kind[:50]}” cannot be built from. Send the context as application/x-tar, or JSON with "
                 "“dockerfile” as application/json."
             )
-        return self.answer_upload(operation_upload(images.image_build(self.actor, place, wish), wait_s))
+        operation = images.image_build(self.actor, place, wish, size=self.body_length)
+        return self.answer_upload(operation_upload(operation, wait_s))
 
     def _from_json(self, request: Request, wait_s: float) -> HttpResponseBase:
         place, _ = self.at()
@@ -239,7 +240,8 @@ class ImageLoad(ImageView):
     def post(self, request: Request) -> HttpResponseBase:
         wait_s = self.wait_seconds()
         place, _ = self.at()
-        return self.answer_upload(operation_upload(images.image_load(self.actor, place), wait_s))
+        operation = images.image_load(self.actor, place, size=self.body_length)
+        return self.answer_upload(operation_upload(operation, wait_s))
 
 
 class ImageImport(ImageView):
@@ -259,7 +261,7 @@ class ImageImport(ImageView):
         place = Place(asked.pop("node", ""), asked.pop("project", None))
         if "image" not in asked:
             raise InvalidInput.field("image", "is required: what the image will be called.")
-        operation = images.image_import(self.actor, place, **asked)
+        operation = images.image_import(self.actor, place, size=self.body_length, **asked)
         return self.answer_upload(operation_upload(operation, wait_s))
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -127,10 +126,3 @@ def _explain(verb: str) -> Any:
         return BackendError(f"The {verb} failed: {reason(text)}")
 
     return explain
-
-
-def size_of(params: Mapping[str, Any]) -> int | None:
-    """How large the body was said to be; None when its sender did not say."""
-    with contextlib.suppress(ValueError, TypeError):
-        return int(params["size"])
-    return None

@@ -14,7 +14,6 @@ from compute.selectors.access import actor_for
 from compute.selectors.page import time_text
 from dockerapp.credentials import Credentials
 from dockerapp.engine.build import BuildSpec, context_of
-from dockerapp.engine.bundles import size_of
 from dockerapp.engine.context import context_watched, tar_plain
 from dockerapp.handlers.common import BoundedLog, docker, observe
 from dockerapp.models import Registry
@@ -131,7 +130,7 @@ def _prune(work: Work) -> dict[str, Any]:
 
 def _load(work: Work) -> dict[str, Any]:
     body = tar_plain(work.body, _CONTEXT_MAX)
-    names = docker(work).images.load(body, size_of(work.operation.params), work.report)
+    names = docker(work).images.load(body, work.operation.params["size"], work.report)
     observe(work, "image")
     return {"images": names}
 
@@ -140,7 +139,7 @@ def _import(work: Work) -> dict[str, Any]:
     params = work.operation.params
     image_id = docker(work).images.import_tar(
         tar_plain(work.body, _CONTEXT_MAX),
-        size_of(params),
+        params["size"],
         work.report,
         image=params["image"],
         message=params["message"],

@@ -127,7 +127,6 @@ def test_a_context_builds_and_what_is_wrong_with_it_is_told(ask: As, space: str)
         {},
         {"tag": f"{space}/b"},
         {"tag": "A", "dockerfile": "FROM a"},
-        {"tag": f"{space}/b", "dockerfile": 1},
         [1],
     ):
         assert ask("operator", "POST", "/images/build", body).status_code == 400, body

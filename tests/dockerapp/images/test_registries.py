@@ -104,6 +104,7 @@ def test_pull_and_push_use_it_by_host_and_by_name_and_nobody_finds_it(
     pulled = ask("operator", "POST", "/images/pull?wait=60", {"image": name.removesuffix(":1"), "tag": "1"})
     assert pulled.status_code == 200, pulled.text
     assert name in pulled.json()["operation"]["result"]["image"]["tags"]
+    assert ask("viewer", "GET", f"/images/{name}/history").json()["items"]
     engine.remove_image(name)
     by_name = {"image": f"{space}/app:1", "registry": account["name"]}
     again = ask("operator", "POST", "/images/pull?wait=60", by_name)
