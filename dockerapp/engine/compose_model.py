@@ -27,13 +27,25 @@ _RESERVED = ("libgo.", "com.docker.compose.")
 _FREE = frozenset(
     "attach container_name cpu_count cpu_percent cpu_shares cpus cpuset configs deploy depends_on "
     "dns dns_opt dns_search domainname expose extra_hosts healthcheck init labels links mac_address "
-    "mem_limit mem_reservation mem_swappiness memswap_limit networks pids_limit platform profiles "
-    "pull_policy scale secrets shm_size stdin_open stop_grace_period stop_signal tty ulimits".split()
+    "mem_limit mem_reservation mem_swappiness networks pids_limit platform profiles "
+    "pull_policy scale secrets shm_size stdin_open stop_grace_period stop_signal tty".split()
 )
 # Keys that become keys of a container's configuration, which has a policy of its own.
 _TYPED = frozenset(
     "image command entrypoint environment volumes ports network_mode restart working_dir user hostname "
-    "cap_add cap_drop privileged read_only tmpfs devices gpus logging".split()
+    "cap_add cap_drop privileged read_only tmpfs devices gpus logging pid ipc uts userns_mode cgroup "
+    "volumes_from device_cgroup_rules security_opt runtime cgroup_parent group_add sysctls ulimits "
+    "oom_score_adj oom_kill_disable memswap_limit pids_limit".split()
+)
+_SAME = (
+    "device_cgroup_rules",
+    "security_opt",
+    "runtime",
+    "cgroup_parent",
+    "sysctls",
+    "ulimits",
+    "oom_score_adj",
+    "oom_kill_disable",
 )
 # Keys that nobody may use here.
 _NEVER = frozenset("build develop provider credential_spec use_api_socket models label_file env_file".split())
@@ -41,33 +53,38 @@ _DEPLOY_FREE = frozenset("replicas mode resources restart_policy labels endpoint
     "update_config",
     "rollback_config",
 }
-_RULES = {
-    "pid": "host_pid",
-    "ipc": "host_ipc",
-    "uts": "host_uts",
-    "userns_mode": "host_user",
-    "cgroup": "host_cgroup",
-    "use_api_socket": "engine_socket",
-    "security_opt": "security_options",
-    "device_cgroup_rules": "devices",
+# A broken rule of the container's policy: the keys of the file that may have broken it, and those of
+# the configuration.
+_RULES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "host_network": (("network_mode",), ("network_mode",)),
+    "host_pid": (("pid",), ("pid_mode",)),
+    "host_ipc": (("ipc",), ("ipc_mode",)),
+    "host_uts": (("uts",), ("uts_mode",)),
+    "host_user": (("userns_mode",), ("userns_mode",)),
+    "host_cgroup": (("cgroup",), ("cgroupns_mode",)),
+    "host_path": (("volumes",), ("volumes",)),
+    "devices": (
+        ("devices", "gpus", "device_cgroup_rules", "deploy"),
+        ("devices", "gpus", "device_cgroup_rules"),
+    ),
+    "added_capabilities": (("cap_add",), ("capabilities",)),
+    "security_options": (("security_opt",), ("security_opt",)),
+    "oom": (("oom_score_adj", "oom_kill_disable"), ("oom_score_adj", "oom_kill_disable")),
+    "no_limit": (("memswap_limit", "pids_limit", "deploy"), ("memory_swap", "pids_limit")),
+    "log_driver": (("logging",), ("log_driver",)),
 }
-# Where a broken rule of the container's policy stands in the file.
-_KEYS = {
-    "privileged": "privileged",
-    "host_network": "network_mode",
-    "host_path": "volumes",
-    "devices": "devices",
-    "added_capabilities": "cap_add",
-    "log_driver": "logging",
-}
-_RULE_CONFIG = {"host_network": "network_mode", "host_path": "volumes", "added_capabilities": "capabilities"}
 _CONFIG_KEYS = {
     "env": "environment",
     "capabilities": "cap_add",
     "restart_policy": "restart",
     "log_driver": "logging",
+    "log_options": "logging",
+    "pid_mode": "pid",
+    "ipc_mode": "ipc",
+    "uts_mode": "uts",
+    "cgroupns_mode": "cgroup",
+    "memory_swap": "memswap_limit",
 }
-_SHARES_OWN = re.compile(r"service:.+|private|shareable|none")
 _SOCKET = re.compile(r"(?:docker|containerd|podman|libvirt)[\w-]*\.?-?sock")
 
 
@@ -117,15 +134,15 @@ def model_check(
     problems = [*_top_problems(document, plain, is_admin=is_admin)]
     made = []
     for name, body in services.items():
-        found = list(_service_problems(document, name, body, services, is_admin=is_admin))
+        found = list(_service_problems(document, name, body, is_admin=is_admin))
         config, more = _config(document, name, body, plain, is_admin=is_admin)
         problems += [*found, *more]
         made.append(_service(name, body, config))
     return Checked(
         tuple(problems),
         tuple(made),
-        _named(plain.get("volumes")),
-        _named(plain.get("networks")),
+        things_named(plain.get("volumes")),
+        things_named(plain.get("networks")),
         _inlined(model, env),
         document,
     )
@@ -175,7 +192,8 @@ def _unescaped(value: Any) -> Any:
     return [_unescaped(item) for item in value] if isinstance(value, list) else value
 
 
-def _named(given: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+def things_named(given: Mapping[str, Any] | None) -> dict[str, dict[str, Any]]:
+    """By the file's names: what they are called on the engine, and whether they are made elsewhere."""
     return {
         key: {"name": str(body.get("name", key)), "external": bool(body.get("external"))}
         for key, body in (given or {}).items()
@@ -216,7 +234,7 @@ def _driver_problems(kind: str, name: str, body: Mapping[str, Any], line: int | 
 
 
 def _service_problems(
-    document: Document, name: str, body: Mapping[str, Any], services: Mapping[str, Any], *, is_admin: bool
+    document: Document, name: str, body: Mapping[str, Any], *, is_admin: bool
 ) -> Iterator[Problem]:
     for key, value in body.items():
         if key in _TYPED or key in _FREE or value in (None, "", [], {}, False):
@@ -224,9 +242,10 @@ def _service_problems(
         line = document.line("services", name, key)
         if key in _NEVER:
             reason = f"“{key}” is not taken in a stack"
-            yield Problem(reason, line, name, _RULES.get(key, f"compose_{key}"))
-        elif not is_admin and not _is_harmless(key, value, services):
-            yield _denied(_RULES.get(key, key), f"“{key}”", line, name)
+            rule = "engine_socket" if key == "use_api_socket" else f"compose_{key}"
+            yield Problem(reason, line, name, rule)
+        elif not is_admin:
+            yield _denied(key, f"“{key}”", line, name)
     yield from _labels_reserved(body.get("labels"), document.line("services", name, "labels"), name)
     joined = body.get("networks") or {}
     if not is_admin and any((item or {}).get("driver_opts") for item in joined.values()):
@@ -237,17 +256,6 @@ def _service_problems(
     if not 0 <= _replicas(body) <= REPLICAS_MAX:
         line = document.line("services", name, "deploy", "replicas")
         yield Problem(f"a service runs at most {REPLICAS_MAX} times", line, name)
-
-
-def _is_harmless(key: str, value: Any, services: Mapping[str, Any]) -> bool:
-    if key in ("pid", "ipc"):
-        return bool(_SHARES_OWN.fullmatch(str(value)))
-    if key == "volumes_from":
-        named = [str(item) for item in value]
-        return all(not n.startswith("container:") and n.partition(":")[0] in services for n in named)
-    if key == "security_opt":
-        return all(str(item) in ("no-new-privileges:true", "no-new-privileges") for item in value)
-    return False
 
 
 def _labels_reserved(labels: Any, line: int | None, service: str) -> Iterator[Problem]:
@@ -270,10 +278,6 @@ def _config(
 ) -> tuple[dict[str, Any], list[Problem]]:
     """The typed configuration, and what its own check says of it."""
     given, problems = _given(document, name, body, model)
-    services = model.get("services") or {}
-    shared = str(given.get("network_mode", ""))
-    if shared.startswith("service:") and shared.removeprefix("service:") in services:
-        given.pop("network_mode")
     if any(_SOCKET.search(item.partition(":")[0]) for item in given.get("volumes", [])) and not is_admin:
         line = document.line("services", name, "volumes")
         problems.append(_denied("engine_socket", "the socket of an engine", line, name))
@@ -282,10 +286,11 @@ def _config(
             return config_check(given, allow_root_equivalent=is_admin), problems
         except PolicyDenied as error:
             rule = str(error.details.get("rule", ""))
-            line = document.line("services", name, _KEYS.get(rule, rule))
-            problems.append(Problem(error.message, line, name, rule))
+            written, typed = _RULES.get(rule, ((rule,), (rule,)))
+            key = next((key for key in written if body.get(key)), rule)
+            problems.append(Problem(error.message, document.line("services", name, key), name, rule))
             # Without what broke it: what else is broken is told as well.
-            if given.pop(_RULE_CONFIG.get(rule, rule), None) is None:
+            if not [key for key in typed if given.pop(key, None) is not None]:
                 return given, problems
         except InvalidInput as error:
             key = next(iter(error.details.get("fields", {})), "").removeprefix("config.").partition(".")[0]
@@ -307,7 +312,6 @@ def _given(
         "env": {str(key): str(value) for key, value in env.items()},
         "volumes": volumes,
         "ports": [_port(port) for port in body.get("ports") or []],
-        "network_mode": body.get("network_mode"),
         "restart_policy": _restart(str(body.get("restart") or "")),
         "working_dir": body.get("working_dir"),
         "user": body.get("user"),
@@ -320,8 +324,41 @@ def _given(
         "gpus": "all" if body.get("gpus") or _reserved_devices(body) else None,
         "log_driver": logging.get("driver"),
         "log_options": logging.get("options"),
+        **_shared(body, model.get("services") or {}),
+        **_rare(body),
     }
     return {key: value for key, value in given.items() if value not in (None, [], {}, "")}, problems
+
+
+def _shared(body: Mapping[str, Any], services: Mapping[str, Any]) -> dict[str, Any]:
+    """Name spaces and volumes of others; what is shared with services of the same file is free."""
+    keys = {"network_mode": "network_mode", "pid": "pid_mode", "ipc": "ipc_mode", "uts": "uts_mode"}
+    keys |= {"userns_mode": "userns_mode", "cgroup": "cgroupns_mode"}
+    found: dict[str, Any] = {}
+    for key, ours in keys.items():
+        mode = str(body.get(key) or "")
+        if not (mode.startswith("service:") and mode.removeprefix("service:") in services):
+            found[ours] = mode
+    named = [str(item) for item in body.get("volumes_from") or []]
+    found["volumes_from"] = [
+        item.removeprefix("container:")
+        for item in named
+        if item.startswith("container:") or item.partition(":")[0] not in services
+    ]
+    return found
+
+
+def _rare(body: Mapping[str, Any]) -> dict[str, Any]:
+    """What has the same name and shape in both."""
+    found: dict[str, Any] = {key: body.get(key) for key in _SAME}
+    limits = ((body.get("deploy") or {}).get("resources") or {}).get("limits") or {}
+    pids = limits.get("pids", body.get("pids_limit"))
+    if body.get("memswap_limit") is not None:
+        found["memory_swap"] = int(body["memswap_limit"])
+    if pids is not None:
+        found["pids_limit"] = int(pids)
+    found["group_add"] = [str(item) for item in body.get("group_add") or []]
+    return found
 
 
 def _mounts(

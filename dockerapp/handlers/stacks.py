@@ -11,7 +11,7 @@ from compute.backends.types import UndoStep
 from compute.errors import ComputeError, InstanceNotFound, NotFound, OperationInterrupted
 from compute.execution.handlers import STOP_TIMEOUT_S, Handler, Work
 from compute.execution.mirror import instances_gone, instances_observe
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import grants_of, resources_observe_complete
 from compute.models import Instance
 from compute.sealing import unseal
 from dockerapp.backend import DockerBackend
@@ -52,7 +52,7 @@ def _row(work: Work) -> Stack:
 
 def _deploy(work: Work) -> dict[str, Any]:
     params, row, stacks = work.operation.params, _row(work), _stacks(work)
-    spec = _spec(row, unseal(params["model"]), params["services"], params["scale"], params["images"])
+    spec = _spec(work, row, unseal(params["model"]), params["services"], params["scale"], params["images"])
     is_first = not row.deployed_sealed
     if is_first:
         kept = stacks.volume_names(row.name)
@@ -85,7 +85,7 @@ def _deploy(work: Work) -> dict[str, Any]:
 
 def _scale(work: Work) -> dict[str, Any]:
     params, row = work.operation.params, _row(work)
-    spec = _spec(row, unseal(row.deployed_sealed), row.services, params["scale"], [])
+    spec = _spec(work, row, unseal(row.deployed_sealed), row.services, params["scale"], [])
     words = ["--no-recreate", "--no-deps", params["service"]]
     try:
         _stacks(work).up(spec, work.report, words=words)
@@ -103,7 +103,7 @@ def _put_back(work: Work, row: Stack, words: Sequence[str] = ()) -> None:
     """Bring back what ran before. What Compose replaced meanwhile is made anew from the old file."""
     work.report.log("It failed: bringing back what ran before")
     try:
-        spec = _spec(row, unseal(row.deployed_sealed), row.services, row.scale, [])
+        spec = _spec(work, row, unseal(row.deployed_sealed), row.services, row.scale, [])
         _stacks(work).up(spec, _Quietly(work), words=words)
         _observe(work, str(row.pk))
     except ComputeError as error:
@@ -115,7 +115,7 @@ def _act(verb: str) -> Handler:
         if "outside" in work.operation.params:
             return _act_outside(work, verb)
         row = _row(work)
-        spec = _spec(row, unseal(row.deployed_sealed), row.services, row.scale, [])
+        spec = _spec(work, row, unseal(row.deployed_sealed), row.services, row.scale, [])
         _stacks(work).act(spec, verb, work.operation.params["service"], work.report)
         _observe(work, str(row.pk))
         return {"stack": str(row.pk)}
@@ -154,7 +154,7 @@ def _delete(work: Work) -> dict[str, Any]:
     else:
         row = _row(work)
         if row.deployed_sealed:
-            spec = _spec(row, unseal(row.deployed_sealed), row.services, row.scale, [])
+            spec = _spec(work, row, unseal(row.deployed_sealed), row.services, row.scale, [])
             stacks.down(spec, work.report, volumes=params["volumes"])
         else:
             stacks.remove(row.name, str(row.pk), str(row.project_id), volumes=params["volumes"])
@@ -165,6 +165,7 @@ def _delete(work: Work) -> dict[str, Any]:
 
 
 def _spec(
+    work: Work,
     row: Stack,
     model: dict[str, Any],
     services: Mapping[str, Mapping[str, Any]],
@@ -179,6 +180,7 @@ def _spec(
         model=model,
         images=[(image, when) for image, when in images],
         replicas=counts,
+        grants=grants_of(work.operation, row.project_id),
     )
 
 
