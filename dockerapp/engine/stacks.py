@@ -7,7 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from docker import APIClient
 
@@ -18,6 +18,7 @@ from compute.errors import (
     NetworkNotFound,
     VolumeNotFound,
 )
+from dockerapp.credentials import Credentials
 from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.compose_model import Checked, model_check, model_marked, things_named
 from dockerapp.engine.compose_text import Problem, document_read, env_text
@@ -43,16 +44,23 @@ _PHASES = frozenset({"Working", "Done", "Warning", "Error"})
 _ENDS = frozenset({"Started", "Healthy", "Running", "Stopped", "Removed", "Created", "Exited", "Recreated"})
 
 
+class ImageWanted(NamedTuple):
+    """``when`` is missing, always or never."""
+
+    name: str
+    when: str
+    credentials: Credentials | None = None
+
+
 @dataclass(frozen=True)
 class StackSpec:
-    """What is to run: ``model`` as :class:`Checked` gave it, ``images`` as ``(name, pull)``, how many of
-    each service."""
+    """What is to run: ``model`` as :class:`Checked` gave it, its images, how many of each service."""
 
     name: str
     stack_id: str
     project_id: str
     model: Mapping[str, Any]
-    images: Sequence[tuple[str, str]]
+    images: Sequence[ImageWanted]
     replicas: Mapping[str, int]
     grants: Grants = Grants()
 
@@ -88,13 +96,14 @@ class Stacks:
             (*found.problems, *told), found.services, found.volumes, found.networks, found.model, document
         )
 
-    def pull(self, images: Iterable[tuple[str, str]], report: Reporter, span: tuple[float, float]) -> None:
+    def pull(self, images: Iterable[ImageWanted], report: Reporter, span: tuple[float, float]) -> None:
         """Each image once, as its service says; ``span`` is the share of the percentage."""
         wanted = list(dict.fromkeys(images))
         low, high = span
-        for number, (image, when) in enumerate(wanted):
+        for number, image in enumerate(wanted):
             step = (high - low) / len(wanted)
-            image_ensure(self._client, image, when, report, (low + number * step, low + (number + 1) * step))
+            share = (low + number * step, low + (number + 1) * step)
+            image_ensure(self._client, image.name, image.when, report, share, image.credentials)
 
     def up(self, spec: StackSpec, report: Reporter, *, words: Sequence[str] = ()) -> None:
         """Make it so: what differs is made anew, what is gone from the file is removed."""

@@ -15,9 +15,11 @@ from compute.execution.resources import grants_of, resources_observe_complete
 from compute.models import Instance
 from compute.sealing import unseal
 from dockerapp.backend import DockerBackend
-from dockerapp.engine.stacks import UNDO_STACK, Stacks, StackSpec
+from dockerapp.engine.stacks import UNDO_STACK, ImageWanted, Stacks, StackSpec
 from dockerapp.labels import LABEL_STACK
 from dockerapp.models import Stack
+from dockerapp.references import reference_parse
+from dockerapp.selectors.registries import credentials_at
 
 
 class _Quietly:
@@ -140,7 +142,7 @@ def _act_outside(work: Work, verb: str) -> dict[str, Any]:
 def _pull(work: Work) -> dict[str, Any]:
     row, service = _row(work), work.operation.params["service"]
     wanted = [body["image"] for name, body in row.services.items() if service in ("", name)]
-    _stacks(work).pull([(image, "always") for image in wanted], work.report, (2, 98))
+    _stacks(work).pull([_image(row, image, "always") for image in wanted], work.report, (2, 98))
     resources_observe_complete(work.node, "image", work.backend.resource_list("image"))
     return {"stack": str(row.pk), "images": sorted(set(wanted))}
 
@@ -178,10 +180,16 @@ def _spec(
         stack_id=str(row.pk),
         project_id=str(row.project_id),
         model=model,
-        images=[(image, when) for image, when in images],
+        images=[_image(row, image, when) for image, when in images],
         replicas=counts,
         grants=grants_of(work.operation, row.project_id),
     )
+
+
+def _image(row: Stack, image: str, when: str) -> ImageWanted:
+    """With the credentials of the project for its registry, looked up now."""
+    known = None if when == "never" else credentials_at(row.project_id, reference_parse(image))
+    return ImageWanted(image, when, known)
 
 
 def _observe(work: Work, stack_id: str) -> None:

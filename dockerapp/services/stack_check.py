@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from compute.actor import Actor
 from compute.backends.types import Resources
 from compute.errors import ComputeError, InvalidInput, PolicyDenied
-from compute.models import Node, Project, Resource
+from compute.models import Resource
 from compute.services.guards import config_guarded
 from dockerapp.labels import LABEL_COMPOSE
 from dockerapp.selectors.nodes import docker_of
-from dockerapp.services.policy import RULE_REGISTRIES, registry_allowed
+from dockerapp.services.policy import RULE_REGISTRIES
 
 if TYPE_CHECKING:
     from dockerapp.services.common import Where
@@ -29,10 +29,12 @@ _COMPOSE_MAX = 1024 * 1024
 
 @dataclass(frozen=True)
 class Verdict:
-    """``checked`` is what the engine's facet found; ``problems`` hold the site's own findings too."""
+    """``checked`` is what the engine's facet found; ``problems`` hold the site's own findings too.
+    ``images`` are ``[name, missing | always | never]``, as the site lets them be pulled."""
 
     checked: Any
     problems: tuple[Any, ...]
+    images: tuple[tuple[str, str], ...] = ()
 
     @property
     def errors(self) -> list[Any]:
@@ -79,9 +81,6 @@ class Verdict:
             }
             for item in self.checked.services
         }
-
-    def images(self) -> list[list[str]]:
-        return [[item.image, item.pull] for item in self.checked.services]
 
 
 def name_check(name: Any) -> str:
@@ -142,10 +141,12 @@ def stack_check(actor: Actor, at: Where, name: str, compose: Any, env: Mapping[s
             reason, rule = _name_problem(actor, at, name, kind, body)
             if reason:
                 more.append(checked.problem(reason, f"{kind}s", key, rule=rule))
+    images = []
     for service in checked.services:
-        more += _image_problems(actor, at.node, checked, service)
-        more += _guard_problems(actor, at.project, at.node, checked, service)
-    return Verdict(checked, (*checked.problems, *more))
+        pull, found = _guarded(actor, at, checked, service)
+        images.append((service.image, pull))
+        more += found
+    return Verdict(checked, (*checked.problems, *more), tuple(images))
 
 
 def _name_problem(actor: Actor, at: Where, stack: str, kind: str, body: Mapping[str, Any]) -> tuple[str, str]:
@@ -170,36 +171,20 @@ def _of_stack(row: Resource, stack: str, actor: Actor) -> bool:
     return actor.is_admin and labels.get(LABEL_COMPOSE) == stack
 
 
-def _image_problems(actor: Actor, node: Node, checked: Any, service: Any) -> list[Any]:
-    """From registries that operators may not use only what is there already."""
-    place = ("services", service.name, "image")
-    try:
-        if registry_allowed(actor, service.image):
-            return []
-    except InvalidInput as error:
-        return [checked.problem(error.message, *place)]
-    rows = Resource.objects.filter(node=node, kind="image")
-    is_there = any(service.image in (row.data.get("tags") or []) for row in rows)
-    if is_there and service.pull != "always":
-        return []
-    reason = f"images of the registry of “{service.image}” are not allowed here (docker.allowedRegistries)"
-    return [checked.problem(reason, *place, rule=RULE_REGISTRIES)]
-
-
-def _guard_problems(actor: Actor, project: Project, node: Node, checked: Any, service: Any) -> list[Any]:
-    """The same guard as for a container. Things that the stack itself makes are left out: they are not
-    there yet, and their names were looked at."""
+def _guarded(actor: Actor, at: Where, checked: Any, service: Any) -> tuple[str, list[Any]]:
+    """The same guard as for a container: when to pull, and what it says. Things that the stack itself
+    makes are left out: they are not there yet, and their names were looked at."""
     made = {body["name"] for body in checked.volumes.values() if not body["external"]}
-    config = dict(service.config)
+    config = {**service.config, "pull": service.pull}
     config["volumes"] = [item for item in config.get("volumes", []) if item.partition(":")[0] not in made]
     try:
-        config_guarded(actor, project, node, config)
+        return str(config_guarded(actor, at.project, at.node, config).get("pull", "missing")), []
     except PolicyDenied as error:
         rule = str(error.details.get("rule", ""))
-        return [checked.problem(error.message, "services", service.name, rule=rule)]
+        place = ("services", service.name, *(["image"] if rule == RULE_REGISTRIES else []))
+        return "never", [checked.problem(error.message, *place, rule=rule)]
     except ComputeError as error:
-        return [checked.problem(error.message, "services", service.name)]
-    return []
+        return "never", [checked.problem(error.message, "services", service.name)]
 
 
 def totals(services: Mapping[str, Mapping[str, Any]]) -> tuple[int, Resources]:

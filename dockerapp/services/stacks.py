@@ -31,6 +31,7 @@ from dockerapp.labels import LABEL_COMPOSE, LABEL_DEPENDS
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.stacks import Found, stack_env, stack_get
 from dockerapp.services.common import Where, Work, where, work_submit
+from dockerapp.services.policy import registry_allowed_check
 from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check, totals
 
 REPLICAS_MAX = 100
@@ -144,6 +145,10 @@ def stack_act(actor: Actor, name: str, verb: str, *, service: str = "", node: st
     instances = found.of_service(service)
     if found.row is None:
         return _act_outside(actor, found, verb, instances, service)
+    if verb == "pull":
+        for label, body in found.services().items():
+            if service in ("", label):
+                registry_allowed_check(actor, body["image"])
     with transaction.atomic():
         row = _locked(found.row)
         _deployed_require(row)
@@ -289,7 +294,7 @@ def _deploy_params(
     recreate: bool = False,
 ) -> dict[str, Any]:
     """What was checked is what will go to the engine, whatever happens to the row meanwhile."""
-    images = [[image, "always" if pull and when != "never" else when] for image, when in verdict.images()]
+    images = [[image, "always" if pull and when != "never" else when] for image, when in verdict.images]
     return {
         "stack": str(row.pk),
         "compose": compose,
