@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
+import weakref
 from collections import Counter, OrderedDict
-from collections.abc import Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -25,6 +28,7 @@ from compute.selectors.page import time_text
 from compute.services.accounts import user_from_access_token
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 SUB_PROTOCOL = "libgo.v1"
 CLOSE_CODES = {
@@ -190,9 +194,11 @@ class Socket(AsyncWebsocketConsumer):
 
     async def _recheck(self) -> None:
         while True:
-            await asyncio.sleep(_RECHECK_EVERY_S)
+            # All at the same moments, so that the many sockets of one person share the answers.
+            await asyncio.sleep(_RECHECK_EVERY_S - time.monotonic() % _RECHECK_EVERY_S)
             try:
-                self.actor = await sync_to_async(_actor_again, thread_sensitive=False)(self.actor)
+                again = partial(sync_to_async(_actor_again, thread_sensitive=False), self.actor)
+                self.actor = await ask_once(("actor", self.actor.user_id, self.actor.remote_address), again)
                 await self.still_allowed()
             except ComputeError as error:
                 await self.fail(error)
@@ -226,6 +232,26 @@ class Socket(AsyncWebsocketConsumer):
             return
         if urlsplit(origin).netloc != host and origin not in settings.CSRF_TRUSTED_ORIGINS:
             raise Unauthenticated("This page may not open sockets here.")
+
+
+_answers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, tuple[float, Any]]] = (
+    weakref.WeakKeyDictionary()
+)
+
+
+async def ask_once(key: Any, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The answer that another socket got to the same question a moment ago, or a new one."""
+    loop = asyncio.get_running_loop()
+    known = _answers.setdefault(loop, {})
+    fresh_since = loop.time() - _RECHECK_EVERY_S / 5
+    at, answer = known.get(key, (0.0, None))
+    if answer is None or at < fresh_since:
+        for old in [each for each, (asked, _) in known.items() if asked < fresh_since]:
+            del known[old]
+        answer = loop.create_task(question())
+        known[key] = (loop.time(), answer)
+    found: T = await asyncio.shield(answer)
+    return found
 
 
 def _ticket_user(ticket: str) -> User:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from compute import streams
 from compute.api.base import Parse
 from compute.errors import ComputeError, InvalidInput
-from compute.sockets import Socket
+from compute.sockets import Socket, ask_once
 
 _VALUE_MAX = 4000
 
@@ -18,6 +19,11 @@ class InstanceSocket(Socket):
     @property
     def instance_id(self) -> str:
         return str(self.scope["url_route"]["kwargs"]["instance_id"])
+
+    async def content_allowed(self) -> None:
+        """Whether the content may (still) be read; raises ``ComputeError``."""
+        key = ("content", self.actor.user_id, self.instance_id)
+        await ask_once(key, lambda: streams.content_allowed(self.actor, self.instance_id))
 
     def complain(self, error: ComputeError) -> None:
         """Say what was wrong and go on."""

@@ -34,7 +34,7 @@ class Logs(InstanceSocket):
         self.run(self._follow())
 
     async def still_allowed(self) -> None:
-        await streams.content_allowed(self.actor, self.instance_id)
+        await self.content_allowed()
 
     async def _follow(self) -> None:
         try:

@@ -34,7 +34,7 @@ class Terminal(InstanceSocket):
     _frames, _frames_at = float(_FRAMES_BURST), 0.0
 
     async def still_allowed(self) -> None:
-        await streams.content_allowed(self.actor, self.instance_id)
+        await self.content_allowed()
 
     async def put_in(self, data: bytes) -> None:
         """What came from the client."""

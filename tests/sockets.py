@@ -1,0 +1,51 @@
+"""Clients of a console's sockets: real ones, over the network."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import orjson
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.live import LiveConsole
+
+
+async def socket_open(live: LiveConsole, path: str, token: str = "", **options: Any) -> ClientConnection:
+    """``/ws/v1`` + path, as the administrator unless a token is given."""
+    words: Any = ["libgo.v1", f"bearer.{token or live.log_in()}"]
+    url = f"ws://127.0.0.1:{live.port}/ws/v1{path}"
+    return await connect(url, subprotocols=words, proxy=None, max_queue=4, **options)
+
+
+class Followed:
+    """A log, read in the background."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.texts: list[str] = []
+        self.marks: list[dict[str, Any]] = []
+        # When each line came, and its time at the engine when that was asked for.
+        self.came: list[tuple[float, str]] = []
+        self._task = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        async for message in self.socket:
+            fact = orjson.loads(message)
+            if fact["type"] == "mark":
+                self.marks.append(fact["data"])
+            for line in fact["data"].get("lines", []) if fact["type"] == "logs" else []:
+                self.texts.append(line["text"])
+                self.came.append((time.time(), line.get("timestamp") or ""))
+
+    async def close(self) -> None:
+        await self.socket.close()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+
+async def until_true(true: Any, what: str, within_s: float = 10) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
+        await asyncio.sleep(0.02)
