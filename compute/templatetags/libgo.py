@@ -11,6 +11,8 @@ from django import template
 from django.utils.dateparse import parse_datetime
 from django.utils.timesince import timesince
 
+from compute.backends.registry import backend_problem
+
 register = template.Library()
 
 
@@ -67,3 +69,9 @@ def pretty(value: Any) -> str:
 def words(value: str) -> str:
     """``instance.create`` as “create”."""
     return str(value).removeprefix("instance.").replace("_", " ")
+
+
+@register.simple_tag
+def backend_usable(name: str) -> bool:
+    """Whether the pages of this backend's own make sense here: it is switched on, its library is there."""
+    return not backend_problem(name)
