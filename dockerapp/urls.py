@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from dockerapp.views import containers, networks, volumes
+from dockerapp.views import containers, files, networks, volumes
 from dockerapp.views.image_urls import image_urls
 from dockerapp.views.stack_urls import stack_urls
 
@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern] = [
     path(f"{_CONTAINER}/networks", networks.container_networks, name="container_networks"),
     path(f"{_CONTAINER}/join", networks.container_join, name="container_join"),
     path(f"{_CONTAINER}/leave", networks.container_leave, name="container_leave"),
+    path(f"{_CONTAINER}/files", files.container_files, name="container_files"),
     path(f"{_CONTAINER}/processes", containers.container_processes, name="container_processes"),
     path(f"{_CONTAINER}/changes", containers.container_files_changed, name="container_changes"),
     path(f"{_CONTAINER}/commit", containers.container_to_image, name="container_commit"),

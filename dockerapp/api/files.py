@@ -60,7 +60,6 @@ class FilesView(DockerView):
         mode, given = asked.get("mode"), self.request.headers
         return FileSend(
             asked["path"],
-            self.body_length,
             None if mode is None else files.mode_checked(self.actor, "mode", mode),
             asked.get("uid"),
             asked.get("gid"),

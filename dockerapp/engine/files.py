@@ -108,15 +108,12 @@ class Files:
         """Unpack a plain tar into the folder ``path``. ``{"entries", "content_bytes"}`` of it."""
         await self._reachable(engine_id, path)
         tar = TarFilter(allow_special=allow_special)
-
-        async def filtered() -> Chunks:
-            async for chunk in chunks:
-                if piece := tar.feed(chunk):
-                    yield piece
-            yield tar.finish()
-
-        await self._put(engine_id, path, filtered())
+        await self._put(engine_id, path, _filtered(tar, chunks))
         return {"entries": tar.entries, "content_bytes": tar.content_bytes}
+
+    def tree_checked(self, chunks: Chunks, *, allow_special: bool) -> Stream:
+        """The same archive as ``tree_write`` would send it, or its refusal."""
+        return _filtered(TarFilter(allow_special=allow_special), chunks)
 
     async def file_read(self, engine_id: str, path: str, size: int, start: int, count: int) -> Stream:
         """``count`` bytes from ``start`` of a regular file that was seen to have ``size`` bytes."""
@@ -327,6 +324,13 @@ class Files:
             raise BackendUnavailable(f"Docker on {node.name} ended the transfer.", node=node.name) from error
         finally:
             await docker.close()
+
+
+async def _filtered(tar: TarFilter, chunks: Chunks) -> Stream:
+    async for chunk in chunks:
+        if piece := tar.feed(chunk):
+            yield piece
+    yield tar.finish()
 
 
 def _parent(path: str) -> str:

@@ -226,8 +226,7 @@ def _check(info: tarfile.TarInfo, allow_special: bool, count: int) -> None:
 
 def _denied(name: str, what: str, rule: str) -> PolicyDenied:
     return PolicyDenied(
-        f"“{name}” in the archive is {what}, which only administrators may bring in. What came before it "
-        "was written.",
+        f"“{name}” in the archive is {what}, which only administrators may bring in.",
         rule=rule,
         entry=name,
     )
@@ -238,8 +237,7 @@ def _inside(name: str) -> str:
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in name or len(name) > _NAME_MAX:
         raise InvalidInput(
-            f"“{printable(name)}” in the archive leads out of its folder, or is no name. What came before "
-            "it was written.",
+            f"“{printable(name)}” in the archive leads out of its folder, or is no name.",
             entry=printable(name),
         )
     return "/".join(parts) or "."

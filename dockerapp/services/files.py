@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,7 +36,7 @@ from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.files import entry_dict, entry_tag
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.services.policy import container_content_policy
-from dockerapp.spool import Spooled, spooled
+from dockerapp.spool import Spooled, ahead, spooled
 
 Chunks = AsyncIterator[bytes]
 Stream = AsyncGenerator[bytes, None]
@@ -45,10 +44,6 @@ T = TypeVar("T")
 
 UPLOAD_MAX_BYTES = 64 * 1024**3
 LIST_DEFAULT, LIST_MAX = 1000, 5000
-# A file up to this size is put aside first, so that a body that breaks off leaves the old one whole.
-SPOOL_MAX_BYTES = 64 * 1024**2
-# As much of a body whose length nobody told.
-_UNTOLD_MAX_BYTES = 4 * 1024**3
 _OWNER_MAX = 2**31 - 1
 
 
@@ -67,11 +62,10 @@ class Place:
 
 @dataclass(frozen=True)
 class FileSend:
-    """How a file comes: where to, how long it says it is (None: unknown), and what must hold before:
-    ``if_match`` an entry's tag, ``is_new`` that nothing is there."""
+    """How a file comes: where to, and what must hold before: ``if_match`` an entry's tag, ``is_new``
+    that nothing is there."""
 
     path: str
-    length: int | None = None
     mode: int | None = None
     uid: int | None = None
     gid: int | None = None
@@ -116,37 +110,39 @@ async def folder_list(place: Place, path: str, limit: int) -> dict[str, Any]:
     }
 
 
-async def file_read(place: Place, path: str, entry: FileEntry, start: int, count: int) -> Stream:
+def file_read(place: Place, path: str, entry: FileEntry, start: int, count: int) -> Stream:
     chunks = docker_of(place.node).files.file_read(place.engine_id, path, entry.size, start, count)
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            yield chunk
+    return ahead(chunks, _spool())
 
 
-async def tree_read(place: Place, path: str) -> Stream:
-    chunks = docker_of(place.node).files.tree_read(place.engine_id, path)
-    async with aclosing(chunks):
-        async for chunk in chunks:
-            yield chunk
+def tree_read(place: Place, path: str) -> Stream:
+    return ahead(docker_of(place.node).files.tree_read(place.engine_id, path), _spool())
 
 
 async def tree_write(place: Place, path: str, chunks: Chunks) -> dict[str, Any]:
-    """Unpack a plain tar into a folder."""
-    files = docker_of(place.node).files
+    """Unpack a plain tar into a folder, once all of it is here and was looked through."""
+    files, allow = docker_of(place.node).files, place.actor.is_admin
 
     async def write() -> dict[str, Any]:
-        return await files.tree_write(place.engine_id, path, chunks, allow_special=place.actor.is_admin)
+        checked = files.tree_checked(chunks, allow_special=allow)
+        async with spooled(checked, _spool(), UPLOAD_MAX_BYTES) as body:
+            return await files.tree_write(place.engine_id, path, body.chunks(), allow_special=allow)
 
     return await _audited(place, "archive.write", {"path": path}, write())
 
 
 async def file_write(place: Place, send: FileSend, chunks: Chunks) -> tuple[bool, FileEntry]:
-    """Whether it is new, and what is there now."""
-    if send.length is None or send.length <= SPOOL_MAX_BYTES:
-        limit = _UNTOLD_MAX_BYTES if send.length is None else SPOOL_MAX_BYTES
-        async with spooled(chunks, Path(settings.VAR_DIR) / "spool", limit) as kept:
-            return await _file_put(place, send, kept)
-    return await _file_put(place, send, _Direct(chunks, send.length))
+    """Whether it is new, and what is there now. Nothing is touched before all of the body is here."""
+    details: dict[str, Any] = {"path": send.path}
+
+    async def write() -> tuple[bool, FileEntry]:
+        # Before: a body in vain is not waited for. After: it may have taken its time.
+        await _precondition(place, send)
+        async with spooled(chunks, _spool(), UPLOAD_MAX_BYTES) as body:
+            details["size"] = body.size
+            return await _file_put(place, send, body)
+
+    return await _audited(place, "file.write", details, write())
 
 
 async def folder_make(place: Place, path: str, send: FileSend) -> FileEntry:
@@ -193,33 +189,26 @@ def mode_checked(actor: Actor, name: str, value: str) -> int:
     return bits
 
 
-class _Direct:
-    """A long body, sent on as it comes."""
-
-    def __init__(self, chunks: Chunks, size: int) -> None:
-        self._chunks, self.size = chunks, size
-
-    def chunks(self) -> Chunks:
-        return self._chunks
-
-
-async def _file_put(place: Place, send: FileSend, body: Spooled | _Direct) -> tuple[bool, FileEntry]:
+async def _file_put(place: Place, send: FileSend, body: Spooled) -> tuple[bool, FileEntry]:
+    old = await _precondition(place, send)
+    wanted = FileWrite(body.size, send.mode, send.uid, send.gid)
     files = docker_of(place.node).files
+    return old is None, await files.file_write(place.engine_id, send.path, body.chunks(), wanted)
 
-    async def write() -> tuple[bool, FileEntry]:
-        old = await _there(place, send.path)
-        if send.if_match and (old is None or entry_tag(old) != send.if_match):
-            raise PreconditionFailed(
-                f"“{send.path}” changed since you read it. Read it again, or save it elsewhere.",
-                path=send.path,
-            )
-        if send.is_new and old is not None:
-            raise PreconditionFailed(f"There is already a “{send.path}”.", path=send.path)
-        wanted = FileWrite(body.size, send.mode, send.uid, send.gid)
-        made = await files.file_write(place.engine_id, send.path, body.chunks(), wanted)
-        return old is None, made
 
-    return await _audited(place, "file.write", {"path": send.path, "size": body.size}, write())
+async def _precondition(place: Place, send: FileSend) -> FileEntry | None:
+    """What is there. Raises ``PreconditionFailed``."""
+    old = await _there(place, send.path)
+    if send.if_match and (old is None or send.if_match not in ("*", entry_tag(old))):
+        message = f"“{send.path}” changed since you read it. Read it again, or save it elsewhere."
+        raise PreconditionFailed(message, path=send.path)
+    if send.is_new and old is not None:
+        raise PreconditionFailed(f"There is already a “{send.path}”.", path=send.path)
+    return old
+
+
+def _spool() -> Path:
+    return Path(settings.VAR_DIR) / "spool"
 
 
 async def _there(place: Place, path: str) -> FileEntry | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from compute.backends.capabilities import Capability
 from compute.views.tabs import Tab
 
 
@@ -22,4 +23,6 @@ def tabs_of(row: Mapping[str, Any]) -> list[Tab]:
     if row["may_update"]:
         url = reverse("container_edit", args=[row["id"]])
         tabs.append(Tab("edit", "Edit and recreate", url, place="configuration"))
+    if row["may_export"] and str(Capability.FILES) in row["capabilities"]:
+        tabs.insert(1, own("files", "Files"))
     return tabs
