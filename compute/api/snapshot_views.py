@@ -46,6 +46,7 @@ class Snapshots(ApiView):
     @api(
         "instances",
         "Its snapshots",
+        operation_id="compute_instances_snapshots_list_all",
         response=SnapshotPage,
         query=("page", "page_size"),
         errors=(409, 422, 503),

@@ -12,6 +12,7 @@ from typing import Any
 import dj_database_url
 from csp.constants import NONE, SELF
 
+from compute.states import InstanceState, InstanceType, OperationState
 from libgo_site.celery import app as celery_app  # noqa: F401  tasks of every process belong to this app
 from libgo_site.config import ConfigError, config_load, config_path
 from libgo_site.logs import logging_config
@@ -218,8 +219,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
-        "InstanceState": "compute.states.InstanceState",
-        "OperationState": "compute.states.OperationState",
+        f"{words.__name__}Enum": [(word.value, word.value) for word in words]
+        for words in (InstanceState, InstanceType, OperationState)
     },
 }
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
