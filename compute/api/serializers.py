@@ -170,7 +170,7 @@ class OperationShape(Base[Any]):
 
 
 class Accepted(Base[Any]):
-    operation = OperationShape()
+    operation = OperationShape(allow_null=True, help_text="Null when nothing had to be done.")
     instance = InstanceShape(required=False)
 
 

@@ -96,16 +96,20 @@ def _create(work: Work) -> dict[str, Any]:
 
 def _delete(work: Work) -> dict[str, Any]:
     params = work.operation.params
-    if not params["keep_storage"] and Capability.SNAPSHOT in work.backend.capabilities:
-        uid = str(work.instance.pk)
-        names = [item.name for item in work.backend.snapshot_list(work.engine_id, uid)]
-    else:
-        names = []
+    names = _snapshots_to_go(work)
     work.backend.instance_delete(work.engine_id, keep_storage=params["keep_storage"], report=work.report)
     for name in names:
         work.backend.snapshot_delete(work.engine_id, str(work.instance.pk), name, work.report)
     instance_forget(work.instance)
     return {}
+
+
+def _snapshots_to_go(work: Work) -> list[str]:
+    """Those of a VM are part of its storage; nobody finds those of a container without it."""
+    kept = work.operation.params["keep_storage"] and work.instance.type == InstanceType.VM
+    if kept or Capability.SNAPSHOT not in work.backend.capabilities:
+        return []
+    return [item.name for item in work.backend.snapshot_list(work.engine_id, str(work.instance.pk))]
 
 
 def _update(work: Work) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
 from dockerapp.engine.client import EngineClient, as_list
 
 # What other engines that speak Docker's API answer with "not found" (measured on Podman 4.3).
-_LACKING = {"podman": frozenset({Capability.RESIZE})}
+_LACKING = {"podman": frozenset({Capability.RESIZE, Capability.RECONFIGURE})}
 _INFO_MORE_S = 1.5
 _WARNINGS_MAX, _WARNING_CHARS = 20, 300
 

@@ -9,7 +9,7 @@ import docker
 import pytest
 
 from tests.dockerapp.containers.test_api import BASE, DEMO, _refused, _result, _shell, make, people
-from tests.live import LiveConsole
+from tests.live import LiveConsole, until
 
 __all__ = ["make", "people"]
 
@@ -124,3 +124,26 @@ def test_a_stopped_one_stays_stopped_and_a_bad_change_changes_nothing(live: Live
     shown = _result(live.api("PUT", f"{one}/recreate?wait=60", {"hostname": "web"}))["instance"]
     assert (shown["state"], shown["config"]["hostname"]) == ("created", "web")
     assert shown["config"]["image"] == DEMO
+
+
+def test_another_process_puts_the_old_one_back_when_the_worker_is_lost(
+    live: LiveConsole,
+    make: Any,  # noqa: F811
+    engine: docker.APIClient,
+) -> None:
+    made = make(command=_shell("sleep 600"))
+    one = f"{BASE}/{made['id']}"
+    body = {"health_check": {"test": "exit 1", "interval": 1, "retries": 100}, "health_timeout": 120}
+    operation = live.api("POST", f"{one}/recreate", body).json()["operation"]["id"]
+    until(lambda: "health" in live.get(f"/operations/{operation}")["step"], "the new one runs", 30)
+    assert len(_leftovers(engine, made["name"])) == 2
+    assert [row["name"] for row in live.get(f"{BASE}?all=true&q={made['name']}")["items"]] == [made["name"]]
+    live.kill("worker")
+    until(lambda: live.get(f"/operations/{operation}")["state"] == "interrupted", "it is closed", 60)
+    after = live.get(one)
+    assert (after["engine_id"], after["name"], after["state"]) == (
+        made["engine_id"],
+        made["name"],
+        "running",
+    )
+    assert _leftovers(engine, made["name"]) == [made["name"]]
