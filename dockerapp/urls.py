@@ -31,5 +31,6 @@ urlpatterns: list[URLPattern] = [
     path("volumes/new", volumes.volume_new, name="docker_volume_new"),
     path("volumes/prune", volumes.volume_prune, name="docker_volume_prune"),
     path("volumes/<uuid:volume_id>", volumes.volume_page, name="docker_volume"),
+    path("volumes/<uuid:volume_id>/restore", volumes.volume_restore, name="docker_volume_restore"),
     path("volumes/<uuid:volume_id>/delete", volumes.volume_remove, name="docker_volume_remove"),
 ]

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import Resolver404, resolve
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -80,6 +81,7 @@ def volume_page(request: HttpRequest, volume_id: str) -> HttpResponse:
     shown = rows_for_page(actor, [volume_detail(actor, row)])[0]
     for user in shown["containers"]:
         user["colour"] = InstanceState(user["state"]).colour
+    shown["files_url"] = _files_url(shown["id"])
     template = "_volume" if request.GET.get("part") == "body" else "volume_detail"
     return render(request, f"dockerapp/{template}.html", {"row": shown})
 
@@ -121,3 +123,23 @@ def volume_prune(request: HttpRequest) -> HttpResponse:
         "total": None if None in sizes else sum(sizes),
     }
     return render(request, "dockerapp/_volume_prune.html", context)
+
+
+@require_GET
+@_page
+def volume_restore(request: HttpRequest, volume_id: str) -> HttpResponse:
+    """The dialog that asks before content is replaced; its script sends the file to the API."""
+    actor = actor_of(request)
+    row = volume_row(actor, volume_id)
+    context = {"row": volume_detail(actor, row), "api_url": f"/api/v1/docker/volumes/{row.pk}"}
+    return render(request, "dockerapp/_volume_restore.html", context)
+
+
+def _files_url(volume_id: str) -> str:
+    """The page of its files; empty where the site has none."""
+    path = f"/docker/volumes/{volume_id}/files"
+    try:
+        resolve(path)
+    except Resolver404:
+        return ""
+    return path
