@@ -88,6 +88,32 @@ def test_foreign_things_cannot_be_used_in_a_container(world: World, theirs: dict
         world.b.refused(404, "NETWORK_NOT_FOUND", "POST", f"/compute/instances/{own}/networks", body)
 
 
+def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any]) -> None:  # noqa: F811
+    """Recreating one's own container, and a stack that calls foreign things external or its own."""
+    network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
+    own = world.name("container")
+    assert world.b.container(own).status_code == 201
+    changes: list[dict[str, Any]] = [
+        {"volumes": [f"{volume['name']}:/x"]},
+        {"networks": [network["name"]]},
+        {"network_mode": network["name"]},
+        {"volumes_from": [container["name"]]},
+        {"pid_mode": f"container:{container['engine_id']}"},
+    ]
+    for config in changes:
+        answer = world.b.call("POST", f"/docker/containers/{own}/recreate?wait=30", {"config": config})
+        assert answer.status_code in (403, 404), f"{config}: {answer.status_code} {answer.text}"
+    for kind, name in (("volumes", volume["name"]), ("networks", network["name"])):
+        use = "volumes: ['them:/x']" if kind == "volumes" else "networks: [them]"
+        for how in ("external: true", f"driver: {'local' if kind == 'volumes' else 'bridge'}"):
+            compose = f"services: {{web: {{image: 'libgo/demo:latest', {use}}}}}\n"
+            compose += f"{kind}: {{them: {{name: {name}, {how}}}}}\n"
+            body = {"name": own.replace("-", ""), "compose": compose, "project": world.b.project}
+            answer = world.b.call("POST", "/docker/stacks?wait=30", body)
+            assert answer.status_code in (400, 403, 404), f"{compose}: {answer.status_code} {answer.text}"
+    assert world.b.ok("GET", f"/compute/instances/{own}")["state"] == "running"
+
+
 @pytest.mark.parametrize(
     ("path", "body", "rule"),
     [
