@@ -1,6 +1,6 @@
 """``./libgo bench``: LibGo's answers beside the engine's own, in the same run, interleaved.
 
-./libgo bench [--json FILE] [NAME...]     names: list, create
+./libgo bench [--json FILE] [NAME...]     names: list, create, logs, followers, exec
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import requests
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
+from tests.bench_streams import bench_exec, bench_followers, bench_logs
 from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
 
@@ -51,12 +52,16 @@ def main(arguments: list[str]) -> int:
             backend.close()
     for rows in results.values():
         for row in rows:
-            print(
-                f"{row['what']:<58} p50 {row['p50_ms']:7.1f} ms   p95 {row['p95_ms']:7.1f} ms   n {row['n']}"
-            )
+            print(_shown(row))
     if asked.json:
         asked.json.write_text(json.dumps(results, indent=2))
     return 0
+
+
+def _shown(row: dict[str, Any]) -> str:
+    if "value" in row:
+        return f"{row['what']:<58} {row['value']:11.1f} {row['unit']}"
+    return f"{row['what']:<58} p50 {row['p50_ms']:7.1f} ms   p95 {row['p95_ms']:7.1f} ms   n {row['n']}"
 
 
 def bench_list(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
@@ -141,7 +146,13 @@ def _interleaved(cases: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> 
     ]
 
 
-_BENCHES = {"list": bench_list, "create": bench_create}
+_BENCHES = {
+    "list": bench_list,
+    "create": bench_create,
+    "logs": bench_logs,
+    "followers": bench_followers,
+    "exec": bench_exec,
+}
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))

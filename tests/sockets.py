@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import subprocess
 import time
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -49,3 +53,23 @@ async def until_true(true: Any, what: str, within_s: float = 10) -> None:
     while not true():
         assert time.monotonic() < deadline, f"not within {within_s} s: {what}"
         await asyncio.sleep(0.02)
+
+
+def engine_streams(live: LiveConsole) -> int:
+    """How many connections the web process holds to the engine's socket. The kernel gives each end a
+    number; those of the engine's end bear its path."""
+    links = []
+    for fd in Path(f"/proc/{live.pid('web')}/fd").iterdir():
+        try:
+            links.append(os.readlink(fd))
+        except OSError:
+            continue
+    ours = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
+    rows = subprocess.run(["ss", "-xH"], capture_output=True, text=True, check=True).stdout.splitlines()
+    fields = [row.split() for row in rows if "docker.sock" in row]
+    return sum(1 for field in fields if field[-1] in ours or field[-3] in ours)
+
+
+def memory_mib(live: LiveConsole) -> float:
+    text = Path(f"/proc/{live.pid('web')}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]

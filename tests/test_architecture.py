@@ -38,6 +38,7 @@ LEVELS = {
     "compute.loghub": 6,
     "compute.attachhub": 6,
     "compute.sessions": 6,
+    "compute.statshub": 6,
     "compute.sockets": 6,
     "compute.consumers": 6,
     "compute.routing": 6,

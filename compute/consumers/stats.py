@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import aclosing
 
 from asgiref.sync import sync_to_async
 
+from compute import statshub
 from compute.consumers.instance import InstanceSocket
-from compute.live import usage_recent
 from compute.models import Instance
 from compute.selectors.instances import instance_get
-
-_SAMPLE_LOOK_S = 1.0
+from compute.sockets import ask_once
 
 
 class Stats(InstanceSocket):
-    """``/instances/:id/stats``: the samples there are, then each new one."""
+    """The samples there are, then each new one; ``{"type": "mark"}`` where they stay away."""
 
     async def start(self) -> None:
+        self.asked({})
         row: Instance = await sync_to_async(instance_get, thread_sensitive=False)(
             self.actor, self.instance_id
         )
@@ -25,15 +25,14 @@ class Stats(InstanceSocket):
         self.run(self._follow())
 
     async def still_allowed(self) -> None:
-        await sync_to_async(instance_get, thread_sensitive=False)(self.actor, self.instance_id)
+        get = sync_to_async(instance_get, thread_sensitive=False)
+        key = ("instance", self.actor.user_id, self.instance_id)
+        await ask_once(key, lambda: get(self.actor, self.instance_id))
 
     async def _follow(self) -> None:
-        last, count = "", 180
-        while True:
-            samples = await sync_to_async(usage_recent, thread_sensitive=False)(self._row_id, count)
-            for sample in samples:
-                if sample["timestamp"] > last:
-                    last = sample["timestamp"]
+        async with aclosing(statshub.samples(self._row_id)) as found:
+            async for sample in found:
+                if sample is None:
+                    self.push("mark", {"kind": "missing", "text": "No sample came for some seconds."})
+                else:
                     self.push("stats", sample)
-            count = 5
-            await asyncio.sleep(_SAMPLE_LOOK_S)

@@ -6,10 +6,13 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
+from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from compute import statshub
 from compute.actor import Actor
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
 from compute.api.instance_views import exec_answer, idempotency_of
@@ -18,7 +21,7 @@ from compute.api.serializers import Accepted
 from compute.api.transfers import Download
 from compute.errors import InvalidInput
 from compute.models import Instance
-from compute.selectors.instances import InstanceFilter, instance_dict
+from compute.selectors.instances import InstanceFilter, instance_dict, instance_get
 from compute.services import instances
 from compute.states import Action
 from dockerapp.api import container_shapes as s
@@ -253,18 +256,26 @@ class Exec(DockerView):
 class Stats(DockerView):
     @api(
         "docker containers",
-        "What it uses now; to follow it, use the socket /ws/v1/instances/:id/stats",
+        "What it uses now; with stream=true each new sample, one JSON object a line",
         response=s.UsageShape,
         query=("node", "stream"),
+        also={(200, "application/x-ndjson"): OpenApiTypes.STR},
         errors=_ENGINE,
     )
     def get(self, request: Request, container_id: str) -> HttpResponseBase:
         asked = self.query({**NODE, "stream": boolean})
         if asked.get("stream"):
-            raise InvalidInput.field(
-                "stream", "is only false here: the socket /ws/v1/instances/:id/stats streams."
-            )
+            return self._stream(reads.container_sampled(self.actor, container_id, asked.get("node", "")))
         return Response(reads.container_stats(self.actor, container_id, asked.get("node", "")))
+
+    def _stream(self, row: Instance) -> HttpResponseBase:
+        actor, pk = self.actor, str(row.pk)
+
+        async def still_allowed() -> None:
+            await sync_to_async(instance_get, thread_sensitive=False)(actor, pk)
+
+        download = Download(lambda: statshub.sample_rows(pk), still_allowed)
+        return self.answer_download(download, {"Content-Type": "application/x-ndjson"})
 
 
 class Top(DockerView):

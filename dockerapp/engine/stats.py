@@ -3,15 +3,17 @@ else from the engine's statistics (about a second each, so many at once)."""
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import aiodocker
+import aiohttp
 from docker import APIClient
 
 from compute.backends.types import Usage
@@ -20,7 +22,8 @@ from dockerapp.engine.client import EngineClient, as_list
 
 _CGROUP = Path("/sys/fs/cgroup")
 _UNLIMITED = 2**60
-_PARALLEL = 24
+_AT_ONCE = 100
+_ANSWER_WITHIN_S = 10.0
 # Two looks at a counter nearer than this say nothing about its speed.
 _APART_S = 0.2
 
@@ -62,13 +65,39 @@ class UsageReader:
         samples = {engine_id: self._sample_or_none(engine_id) for engine_id in here}
         elsewhere = [engine_id for engine_id in ids if engine_id not in samples]
         if elsewhere:
-            with ThreadPoolExecutor(min(_PARALLEL, len(elsewhere))) as pool:
-                samples |= zip(elsewhere, pool.map(self._sample_or_none, elsewhere), strict=True)
+            samples |= zip(elsewhere, asyncio.run(self._asked(elsewhere)), strict=True)
         return {
             engine_id: self._finished(engine_id, sample)
             for engine_id, sample in samples.items()
             if sample is not None
         }
+
+    async def _asked(self, engine_ids: list[str]) -> list[_Sample | None]:
+        """Of each, in order. The engine lets every question wait for its next measurement, up to a
+        second, so many are asked at once; they cost neither side a thread."""
+        docker, room = self._client.stream_client(), asyncio.Semaphore(_AT_ONCE)
+
+        async def one(engine_id: str) -> _Sample | None:
+            path, params = f"containers/{engine_id}/stats", {"stream": "false", "one-shot": "true"}
+            async with room:
+                try:
+                    answer = docker._query_json(path, params=params)
+                    return _from_engine(await asyncio.wait_for(answer, _ANSWER_WITHIN_S))
+                except (
+                    ComputeError,
+                    aiodocker.DockerError,
+                    aiohttp.ClientError,
+                    asyncio.TimeoutError,
+                    OSError,
+                    ValueError,
+                ):
+                    # It does not run (Podman then sends no JSON at all), or the engine is lost.
+                    return None
+
+        try:
+            return list(await asyncio.gather(*(one(engine_id) for engine_id in engine_ids)))
+        finally:
+            await docker.close()
 
     def _sample_or_none(self, engine_id: str) -> _Sample | None:
         try:

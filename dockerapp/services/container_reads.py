@@ -75,6 +75,13 @@ def container_stats(actor: Actor, wanted: str, node: str = "") -> dict[str, Any]
     return usage_dict(docker_of(row.node).containers.usage(engine_id))
 
 
+def container_sampled(actor: Actor, wanted: str, node: str = "") -> Instance:
+    """One that runs, so that samples of it come."""
+    row = container_get(actor, wanted, node)
+    _running_require(row)
+    return row
+
+
 async def container_wait(row: Instance, condition: str, timeout_s: float) -> int | None:
     """Its exit code once ``condition`` holds; None when that did not come true in time."""
     backend = await sync_to_async(docker_of, thread_sensitive=False)(row.node)

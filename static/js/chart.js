@@ -27,9 +27,15 @@
       const share = sample.cpu_percent === null ? "–" : `${sample.cpu_percent.toFixed(1)} %`;
       document.getElementById("now").textContent = `${share} · ${memory[memory.length - 1] ?? "–"} MiB`;
     }
+    // No line is drawn over what nobody measured.
+    function gap(text) {
+      times.push(Date.now() / 1000); cpu.push(null); memory.push(null);
+      plot.setData([times, cpu, memory]);
+      document.getElementById("now").textContent = text;
+    }
     function connect() {
       const socket = window.libgo.socket(place.dataset.path);
-      socket.onmessage = (message) => { const fact = JSON.parse(message.data); if (fact.type === "stats") add(fact.data); };
+      socket.onmessage = (message) => { const fact = JSON.parse(message.data); if (fact.type === "stats") add(fact.data); if (fact.type === "mark") gap(fact.data.text); };
       socket.onclose = (event) => { if (event.code < 4400) setTimeout(connect, 3000); };
     }
     connect();

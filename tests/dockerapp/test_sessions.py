@@ -136,3 +136,14 @@ async def test_one_who_does_not_read_holds_its_own_process_back(backend: DockerB
 
 def _memory_bytes() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+async def test_statistics_of_many_are_asked_for_at_once_and_those_of_none_are_left_out(
+    backend: DockerBackend, make: Any
+) -> None:
+    """As for an engine elsewhere, whose kernel cannot be read."""
+    running = [await make("sleep 60") for _ in range(5)]
+    asked = [*running, "0" * 64]
+    samples = await backend._usage._asked(asked)
+    assert [sample is not None for sample in samples] == [True] * 5 + [False]
+    assert all(sample.usage.memory_bytes for sample in samples if sample is not None)

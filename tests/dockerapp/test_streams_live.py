@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import statistics
-import subprocess
 import time
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -16,7 +13,7 @@ import pytest
 import requests
 
 from tests.live import LiveConsole, until
-from tests.sockets import Followed, socket_open, until_true
+from tests.sockets import Followed, engine_streams, memory_mib, socket_open, until_true
 
 FOLLOWERS = 200
 
@@ -32,26 +29,6 @@ def _container(live: LiveConsole, name: str, script: str, **config: Any) -> str:
         **config,
     }
     return str(live.create(name, "docker", config=wanted)["id"])
-
-
-def engine_streams(live: LiveConsole) -> int:
-    """How many connections the web process holds to the engine's socket. The kernel gives each end a
-    number; those of the engine's end bear its path."""
-    links = []
-    for fd in Path(f"/proc/{live.pid('web')}/fd").iterdir():
-        try:
-            links.append(os.readlink(fd))
-        except OSError:
-            continue
-    ours = {match[1] for link in links if (match := re.fullmatch(r"socket:\[(\d+)\]", link))}
-    rows = subprocess.run(["ss", "-xH"], capture_output=True, text=True, check=True).stdout.splitlines()
-    fields = [row.split() for row in rows if "docker.sock" in row]
-    return sum(1 for field in fields if field[-1] in ours or field[-3] in ours)
-
-
-def memory_mib(live: LiveConsole) -> float:
-    text = Path(f"/proc/{live.pid('web')}/status").read_text()
-    return int(re.search(r"VmRSS:\s+(\d+)", text)[1]) / 1024  # type: ignore[index]
 
 
 async def test_two_hundred_followers_of_one_log_cost_one_stream(live: LiveConsole, name: str) -> None:
