@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, session, site
+from compute.views import instances, nodes, session, site
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
@@ -21,6 +21,10 @@ urlpatterns = [
     path("operations", site.operation_list, name="operations"),
     path("operations/<uuid:operation_id>", site.operation_detail, name="operation"),
     path("operations/<uuid:operation_id>/cancel", site.operation_stop, name="operation_cancel"),
-    path("nodes", site.node_list, name="nodes"),
-    path("nodes/<uuid:node_id>/<str:action>", site.node_action, name="node_action"),
+    path("nodes", nodes.node_list, name="nodes"),
+    path("nodes/new", nodes.node_new, name="node_new"),
+    path("nodes/<uuid:node_id>", nodes.node_detail, name="node"),
+    path("nodes/<uuid:node_id>/edit", nodes.node_edit, name="node_edit"),
+    path("nodes/<uuid:node_id>/remove", nodes.node_remove, name="node_remove"),
+    path("nodes/<uuid:node_id>/<str:action>", nodes.node_action, name="node_action"),
 ]

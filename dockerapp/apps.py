@@ -26,4 +26,5 @@ class DockerappConfig(AppConfig):
             content_guard="dockerapp.services.policy.container_content_policy",
             owner="dockerapp.selectors.stacks.stack_owner",
             secrets="dockerapp.selectors.registries.create_secrets",
+            node_panel="dockerapp/_node_panel.html",
         )

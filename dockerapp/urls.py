@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
-from dockerapp.views import containers, files, networks, volumes
+from dockerapp.views import containers, files, networks, system, volumes
 from dockerapp.views.image_urls import image_urls
 from dockerapp.views.stack_urls import stack_urls
 
@@ -33,4 +33,6 @@ urlpatterns: list[URLPattern] = [
     path("volumes/<uuid:volume_id>", volumes.volume_page, name="docker_volume"),
     path("volumes/<uuid:volume_id>/restore", volumes.volume_restore, name="docker_volume_restore"),
     path("volumes/<uuid:volume_id>/delete", volumes.volume_remove, name="docker_volume_remove"),
+    path("nodes/<uuid:node_id>/system", system.node_system, name="docker_node_system"),
+    path("nodes/<uuid:node_id>/prune", system.node_prune, name="docker_node_prune"),
 ]

@@ -34,6 +34,7 @@ LEVELS = {
     "compute.api": 6,
     "compute.views": 6,
     "compute.forms": 6,
+    "compute.node_forms": 6,
     "compute.streams": 6,
     "compute.loghub": 6,
     "compute.attachhub": 6,

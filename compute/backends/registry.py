@@ -27,7 +27,8 @@ class Registration:
     ``services/guards.py``, ``form`` the class of the form that makes an instance,
     ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``), ``owner``
     tells the mirror whose an instance is that appears on a node, ``secrets`` looks up
-    what a create needs and nobody stores (``execution/secrets.py``)."""
+    what a create needs and nobody stores (``execution/secrets.py``), ``node_panel`` is a template for
+    the page of a node."""
 
     name: str
     dotted_path: str
@@ -39,6 +40,7 @@ class Registration:
     content_guard: str = ""
     owner: str = ""
     secrets: str = ""
+    node_panel: str = ""
 
 
 _registrations: dict[str, Registration] = {}
@@ -60,6 +62,11 @@ def backend_registrations() -> list[Registration]:
 def backend_registration(name: str) -> Registration:
     """What was announced under this name; an empty one when nothing was."""
     return _registrations.get(name) or Registration(name, "")
+
+
+def backend_node_panel(name: str) -> str:
+    """The template with what only this backend shows of a node; empty without one."""
+    return _registrations[name].node_panel if name in _registrations else ""
 
 
 def backend_register_entry_points() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -31,6 +32,7 @@ from compute.services.node_access import ACCESS_FIELDS, access_merged
 _EDITABLE = {"name", "is_enabled", *ACCESS_FIELDS}
 # Words that stand in addresses where a node's name would.
 _RESERVED = ("test", "new")
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
 
 def node_create(actor: Actor, given: Mapping[str, Any], *, force: bool = False) -> Node:
@@ -222,6 +224,14 @@ def _told(access: NodeAccess) -> dict[str, Any]:
         "insecure": bool(access.options.get("insecure")),
         "credentials": sorted(access.secrets),
     }
+
+
+def node_name_check(name: str) -> None:
+    """Raises ``InvalidInput``."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInput.field(
+            "name", "needs 1 to 63 letters, digits, dots, dashes or underscores, a letter or digit first."
+        )
 
 
 def _name_free(name: str) -> str:

@@ -8,10 +8,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from compute.errors import InvalidInput
 from compute.selectors.cluster import cluster_status
 from compute.selectors.instances import InstanceFilter, instance_counts, instances_page
-from compute.selectors.nodes import nodes_list
 from compute.selectors.operations import (
     OperationFilter,
     operation_dict,
@@ -19,7 +17,6 @@ from compute.selectors.operations import (
     operation_log,
     operations_page,
 )
-from compute.services import nodes
 from compute.services.operations import operation_cancel
 from compute.states import InstanceState, NodeStatus, OperationState
 from compute.views.common import actor_of, number, page, toast
@@ -90,29 +87,3 @@ def operation_detail(request: HttpRequest, operation_id: str) -> HttpResponse:
 def operation_stop(request: HttpRequest, operation_id: str) -> HttpResponse:
     operation = operation_cancel(actor_of(request), operation_id)
     return toast(f"{operation}: it will stop at its next step.", "info")
-
-
-@require_GET
-@page
-def node_list(request: HttpRequest) -> HttpResponse:
-    rows = nodes_list(actor_of(request))
-    for row in rows:
-        row["colour"] = NodeStatus(row["status"]).colour
-    template = "compute/_node_table.html" if request.headers.get("HX-Request") else "compute/node_list.html"
-    return render(request, template, {"rows": rows, "is_admin": actor_of(request).is_admin})
-
-
-@require_POST
-@page
-def node_action(request: HttpRequest, node_id: str, action: str) -> HttpResponse:
-    actor = actor_of(request)
-    if action == "test":
-        answer = nodes.node_test(actor, node_id)
-        return toast(answer["message"], "success" if answer["ok"] else "danger")
-    if action in ("drain", "resume"):
-        nodes.node_drain(actor, node_id, draining=action == "drain")
-    elif action in ("enable", "disable"):
-        nodes.node_update(actor, node_id, {"is_enabled": action == "enable"})
-    else:
-        raise InvalidInput.field("action", "is not known.")
-    return toast("Done.")
