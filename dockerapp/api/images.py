@@ -36,6 +36,7 @@ _PLACE = ("node", "project")
 _WORK = (409, 422, 502, 503, 504)
 _UPLOAD = (409, 413, 422, 429, 502, 503, 504)
 _SEARCH_LIMIT = 25
+_TAR_BODY = {kind: OpenApiTypes.BINARY for kind in ("application/x-tar", "application/octet-stream")}
 _NAME_MAX = 100
 
 for _route in ("build", "load", "import"):
@@ -231,7 +232,7 @@ class ImageLoad(ImageView):
     @api(
         _TAG,
         "Load what was saved",
-        request={"application/x-tar": OpenApiTypes.BINARY},
+        request=_TAR_BODY,
         response=Accepted,
         status=202,
         query=_PLACE,
@@ -248,7 +249,7 @@ class ImageImport(ImageView):
     @api(
         _TAG,
         "Make an image of a root file system",
-        request={"application/x-tar": OpenApiTypes.BINARY},
+        request=_TAR_BODY,
         response=Accepted,
         status=202,
         query=(*_PLACE, "image", "tag", "message", "changes"),

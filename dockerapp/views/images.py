@@ -32,7 +32,7 @@ BULK = [
         "word": "remove",
         "label": "Remove",
         "method": "DELETE",
-        "url": "/api/v1/docker/images/{id}?wait=60",
+        "url": "/api/v1/docker/images/{id}?wait=0",
         "title": "Remove {n} images?",
         "text": "Their layers go with them, as far as no other image has them. What a container uses stays.",
         "danger": "1",

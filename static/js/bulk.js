@@ -12,8 +12,8 @@
 //   data-bulk-label   how people call it
 //   data-bulk-can     words of the actions that are possible on it; without it all are
 // On a button of the bar (a view gives them as dicts: word, label, method, url, title, text, danger, body):
-//   data-bulk-action  the word; data-bulk-method and data-bulk-url: a route of the API with {id} in it,
-//                     which should wait (“?wait=30”), so that the result of each can be shown
+//   data-bulk-action  the word; data-bulk-method and data-bulk-url: a route of the API with {id} in it.
+//                     With “?wait=0” the operation is followed to its end, however long it takes
 //   data-bulk-title, data-bulk-text, data-bulk-danger: what is asked before; without a text nothing is
 //   data-bulk-body    JSON to send along
 //
@@ -23,6 +23,7 @@
 (() => {
   "use strict";
   const AT_ONCE = 3;
+  const TURNS_MAX = 20;
   const chosen = new Map();
   let last = null;
 
@@ -157,13 +158,25 @@
       const answer = await fetch(url.replace("{id}", encodeURIComponent(id)), {
         method: method || "POST", headers, body: body || undefined, credentials: "same-origin",
       });
-      if (answer.status === 202) return { ok: true, mark: "still at work", why: "" };
-      if (answer.ok) return { ok: true, mark: "done", why: "" };
       const said = await answer.json().catch(() => null);
+      if (answer.status === 202) return await follow(said?.operation?.id);
+      if (answer.ok) return { ok: true, mark: "done", why: "" };
       return { ok: false, mark: "failed", why: said?.error?.message || `The server answered ${answer.status}.` };
     } catch {
       return { ok: false, mark: "failed", why: "The server could not be reached." };
     }
+  }
+
+  // What an operation comes to, asked again while it goes on.
+  async function follow(id) {
+    for (let turn = 0; id && turn < TURNS_MAX; turn += 1) {
+      const answer = await fetch(`/api/v1/operations/${id}/wait?timeout=30`, { credentials: "same-origin" });
+      const operation = await answer.json();
+      if (!answer.ok) return { ok: false, mark: "failed", why: operation?.error?.message || "" };
+      if (operation.state === "succeeded") return { ok: true, mark: "done", why: "" };
+      if (operation.finished_at) return { ok: false, mark: operation.state, why: operation.error?.message || "" };
+    }
+    return { ok: true, mark: "still at work", why: "" };
   }
 
   document.addEventListener("change", (event) => {
