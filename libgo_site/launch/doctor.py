@@ -25,6 +25,8 @@ def report(*, docker: bool, kvm: bool) -> bool:
     if docker:
         runs = engines.docker_runs()
         findings.append((runs, "Docker engine answers" if runs else _docker_advice()))
+        if ready:
+            findings.append(_compose())
         findings += [(True, f"advice: {text}") for text in _engine_advice()]
     if kvm:
         runs = engines.libvirt_runs()
@@ -56,6 +58,16 @@ def _engine_advice() -> list[str]:
         return []
     restores = bool(info.get("LiveRestoreEnabled"))
     return engine_advice(str(info.get("ServerVersion", "")), live_restore=restores)
+
+
+def _compose() -> tuple[bool, str]:
+    code = "from dockerapp.engine.compose_tool import compose_tool as c; print(c().version, c().source)"
+    asked = [state.python(), "-c", code]
+    done = subprocess.run(asked, capture_output=True, text=True, cwd=state.ROOT, check=False)
+    advice = (
+        "no Docker Compose from 2.29 on, so no stacks: install the engine's plug-in docker-compose-plugin"
+    )
+    return done.returncode == 0, f"Docker Compose {done.stdout.strip()}" if done.returncode == 0 else advice
 
 
 def _binding() -> tuple[bool, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -55,7 +56,18 @@ BASE = (
     Need("the front-end assets (npm)", ("nodejs", "npm"), _has("node", "npm")),
     Need("the demo images", ("busybox-static",), _has("busybox")),
 )
+
+
+def _has_compose() -> bool:
+    """Python brings it for x86-64; elsewhere Ubuntu has it as a package, and other systems say how."""
+    if platform.machine() in ("x86_64", "AMD64") or shutil.which("apt-cache") is None:
+        return True
+    known = subprocess.run(["apt-cache", "show", "docker-compose-v2"], capture_output=True)
+    return known.returncode != 0 or Path("/usr/libexec/docker/cli-plugins/docker-compose").exists()
+
+
 DOCKER = (
+    Need("stacks: Docker Compose", ("docker-compose-v2",), _has_compose),
     Need("containers: the Docker engine", ("docker.io", "iptables"), _has("dockerd", "iptables")),
     Need("engines behind ssh", ("openssh-client",), _has("ssh", "ssh-keyscan")),
 )
