@@ -44,7 +44,13 @@ def dockerfile_check(actor: Actor, node: Node, text: str, build_args: Mapping[st
         return
     asked = dockerfile_read(text, build_args)
     for image in sorted(asked.images):
-        if not registry_allowed(actor, image, field="dockerfile") and image_on(node, image) is None:
+        here = image_on(node, image)
+        if here is not None and here.project_id is not None:
+            raise PolicyDenied(
+                f"“{image[:100]}” is a snapshot, which is no base for builds. Commit the instance instead.",
+                rule="build_from_snapshot",
+            )
+        if here is None and not registry_allowed(actor, image, field="dockerfile"):
             registry_allowed_check(actor, image, field="dockerfile")
     for source in sorted(asked.remote):
         raise PolicyDenied(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -225,7 +226,12 @@ def test_what_it_says_uses_and_runs(live: LiveConsole, make: Any) -> None:
     assert [line["text"] for line in live.get(f"{one}/logs?stderr=false")["lines"]] == ["out"]
     stats = live.get(f"{one}/stats")
     assert stats["memory_bytes"] > 0 and stats["pids"] >= 1 and stats["timestamp"]
-    _refused(live.api("GET", f"{one}/stats?stream=true"), 400, "INVALID_INPUT")
+    headers = {"Authorization": f"Bearer {live.log_in()}"}
+    url = f"{live.url}/api/v1{one}/stats?stream=true"
+    with requests.get(url, headers=headers, stream=True, timeout=20) as answer:
+        lines = answer.iter_lines()
+        samples = [json.loads(next(lines)) for _ in range(2)]
+    assert samples[0]["timestamp"] < samples[1]["timestamp"]
     top = live.get(f"{one}/top")
     assert "PID" in top["titles"] and any("sleep 60" in " ".join(row) for row in top["processes"])
     assert live.get(f"{one}/top?ps_args=-eo pid,user,args")["titles"][0] == "PID"

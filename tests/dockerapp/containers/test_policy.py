@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from compute.actor import Actor
-from compute.errors import PolicyDenied
+from compute.errors import ImageNotFound, PolicyDenied
 from compute.models import Instance, Node, Project, Resource
 from dockerapp.engine.containers import Containers
 from dockerapp.engine.exposure import Exposure, exposure_of
-from dockerapp.services.policy import container_content_policy
+from dockerapp.services.build_policy import dockerfile_check
+from dockerapp.services.image_policy import image_guard
+from dockerapp.services.policy import container_content_policy, image_name_space_check
 from tests.dockerapp.containers.conftest import Row
 
 pytestmark = pytest.mark.django_db
@@ -116,3 +118,26 @@ def test_what_it_shares_with_is_judged_too(
     assert _denied(operator, web) == "shared_namespace"
     shown[web.engine_id] = Exposure(shares_with=(web.engine_id,))
     assert _denied(operator, web) == "shared_namespace"
+
+
+def test_a_snapshot_is_run_by_its_project_alone_and_is_no_base_for_builds(
+    node: Node, project: Project, foreign: Project, operator: Actor, admin: Actor
+) -> None:
+    name, image_id = "libgo-snapshots/u:s", f"sha256:{'a' * 64}"
+    Resource.objects.create(
+        node=node, kind="image", engine_id=image_id, name=name, project=foreign, data={"tags": [name]}
+    )
+    for image in (name, image_id):
+        with pytest.raises(ImageNotFound):
+            image_guard(operator, project, node, {"image": image, "pull": "never"})
+        assert image_guard(operator, foreign, node, {"image": image, "pull": "never"})["image"] == image
+        assert image_guard(admin, project, node, {"image": image, "pull": "never"})["image"] == image
+    with pytest.raises(PolicyDenied) as refused:
+        dockerfile_check(operator, node, f"FROM {name}\n", {})
+    assert refused.value.details["rule"] == "build_from_snapshot"
+    dockerfile_check(admin, node, f"FROM {name}\n", {})
+
+
+def test_nobody_s_project_is_the_place_of_snapshots(operator: Actor) -> None:
+    with pytest.raises(PolicyDenied):
+        image_name_space_check(operator, Project(name="libgo-snapshots"), "libgo-snapshots/x:1")
