@@ -184,6 +184,8 @@ class Networks:
             try:
                 return method(api)
             except NotFound as error:
+                if what == "create" and "plugin" in str(error.explanation).lower():
+                    raise InvalidInput.field("driver", "is not on this engine.") from error
                 if "network" in str(error.explanation).lower():
                     raise NetworkNotFound("The engine has no such network any more.") from error
                 raise

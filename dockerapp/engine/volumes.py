@@ -11,7 +11,7 @@ from docker import APIClient
 from docker.errors import APIError
 
 from compute.backends.types import LABEL_OPERATION, LABEL_PROJECT, Grants, ResourceInfo
-from compute.errors import BackendTimeout, NameConflict, VolumeInUse, VolumeNotFound
+from compute.errors import BackendTimeout, InvalidInput, NameConflict, VolumeInUse, VolumeNotFound
 from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.inspect import time_parse
 from dockerapp.engine.secrets import secrets_masked
@@ -157,6 +157,11 @@ def _create_call(wanted: VolumeWanted, labels: Mapping[str, str]) -> Callable[[A
     }
 
     def create(api: APIClient) -> None:
-        api._raise_for_status(api._post_json(api._url("/volumes/create"), data=body))
+        try:
+            api._raise_for_status(api._post_json(api._url("/volumes/create"), data=body))
+        except APIError as error:
+            if "plugin" in str(error.explanation).lower():
+                raise InvalidInput.field("driver", "is not on this engine, or does not answer.") from error
+            raise
 
     return create

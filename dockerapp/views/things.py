@@ -65,7 +65,7 @@ def bulk_actions(kind: str, text: str) -> list[dict[str, Any]]:
             "label": "Delete",
             "method": "DELETE",
             "url": f"/api/v1/docker/{kind}s/{{id}}?wait=30",
-            "title": f"Delete {{n}} {kind}s?",
+            "title": f"Delete the chosen {kind}s ({{n}})?",
             "text": text,
             "danger": True,
         }

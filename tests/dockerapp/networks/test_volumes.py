@@ -132,3 +132,10 @@ def test_a_viewer_changes_nothing(world: World) -> None:
     world.viewer.refused(403, "PERMISSION_DENIED", "DELETE", f"/docker/volumes/{made['name']}")
     world.viewer.refused(403, "PERMISSION_DENIED", "POST", f"/docker/volumes/prune{where}", {})
     assert world.viewer.ok("GET", f"/docker/volumes/{made['name']}")["name"] == made["name"]
+
+
+@pytest.mark.parametrize("kind", ["volume", "network"])
+def test_a_driver_that_the_engine_lacks_is_said(world: World, kind: str) -> None:
+    body = {"name": world.name(kind), "driver": "libgo-absent"}
+    error = world.admin.refused(400, "INVALID_INPUT", "POST", f"/docker/{kind}s", body)
+    assert "driver" in error["details"]["fields"]
