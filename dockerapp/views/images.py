@@ -33,7 +33,7 @@ BULK = [
         "label": "Remove",
         "method": "DELETE",
         "url": "/api/v1/docker/images/{id}?wait=0",
-        "title": "Remove {n} images?",
+        "title": "Remove {n} image{s}?",
         "text": "Their layers go with them, as far as no other image has them. What a container uses stays.",
         "danger": "1",
     }

@@ -14,7 +14,8 @@
 // On a button of the bar (a view gives them as dicts: word, label, method, url, title, text, danger, body):
 //   data-bulk-action  the word; data-bulk-method and data-bulk-url: a route of the API with {id} in it.
 //                     With “?wait=0” the operation is followed to its end, however long it takes
-//   data-bulk-title, data-bulk-text, data-bulk-danger: what is asked before; without a text nothing is
+//   data-bulk-title, data-bulk-text, data-bulk-danger: what is asked before; without a text nothing is.
+//                     In the title {n} is how many, {s} the plural's letter
 //   data-bulk-body    JSON to send along
 //
 // What is chosen stays chosen when the table is swapped; what the table shows no more is dropped, so
@@ -88,6 +89,9 @@
     return made;
   }
 
+  // “Remove {n} image{s}?” for one or many.
+  const counted = (text, n) => text.replace("{n}", n).replace("{s}", n === 1 ? "" : "s");
+
   // One dialog asks, then shows how it goes, item by item.
   function ask(name, source) {
     const { bulkAction: word, bulkTitle: title, bulkText: text, bulkDanger: danger } = source.dataset;
@@ -95,7 +99,7 @@
     const dialog = element("dialog", "bulk-dialog card");
     dialog.setAttribute("aria-label", title || source.dataset.bulkLabel);
     const head = element("div", "card-body pb-2");
-    head.append(element("h3", "card-title mb-1", (title || source.dataset.bulkLabel).replace("{n}", items.length)));
+    head.append(element("h3", "card-title mb-1", counted(title || source.dataset.bulkLabel, items.length)));
     const say = element("p", "text-secondary mb-0", text || "");
     head.append(say);
     const list = element("div", "list-group list-group-flush bulk-list");
