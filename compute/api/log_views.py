@@ -81,6 +81,8 @@ class LogView(ApiView):
 
 
 class InstanceLogs(LogView):
+    """As lines, or as text."""
+
     @api(
         "instances",
         "Container output, or a VM's serial log; with follow=true as it grows",

@@ -13,13 +13,15 @@ from dockerapp.selectors.containers import container_get
 
 
 class ContainerLogs(LogView):
+    """As lines, or as text."""
+
     @api(
-        "docker",
+        "docker containers",
         "What it wrote to stdout and stderr; with follow=true as it grows",
         query=(*LOG_QUERY, "node"),
         **LOG_ANSWERS,
     )
-    def get(self, request: Request, container: str) -> HttpResponseBase:
+    def get(self, request: Request, container_id: str) -> HttpResponseBase:
         asked = self.query({**LOG_QUERY, **NODE})
-        instance = container_get(self.actor, container, asked.pop("node", ""))
+        instance = container_get(self.actor, container_id, asked.pop("node", ""))
         return self.log_answer(instance, asked)

@@ -15,7 +15,7 @@ from dockerapp.api.stack_urls import stack_urls
 
 urlpatterns: list[URLPattern] = [
     *container_urls.urlpatterns,
-    path("containers/<str:container>/logs", ContainerLogs.as_view()),
+    path("containers/<str:container_id>/logs", ContainerLogs.as_view()),
     path("networks", n.Networks.as_view()),
     path("networks/prune", n.NetworksPrune.as_view()),
     path("networks/<str:network>", n.NetworkDetail.as_view()),

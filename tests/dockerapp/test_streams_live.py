@@ -60,7 +60,7 @@ async def test_two_hundred_followers_of_one_log_cost_one_stream(live: LiveConsol
             assert not each.marks
     finally:
         await asyncio.gather(*(each.close() for each in followers))
-    await until_true(lambda: engine_streams(live) <= before, "the stream is closed", 15)
+    await until_true(lambda: engine_streams(live) <= before, "the stream is closed", 40)
 
 
 async def test_a_container_that_logs_without_end_hurts_nobody_else(live: LiveConsole, name: str) -> None:
