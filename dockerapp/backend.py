@@ -59,6 +59,7 @@ from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
 from dockerapp.engine.files import Files
+from dockerapp.engine.helpers import Helpers
 from dockerapp.engine.images import Images
 from dockerapp.engine.networks import Networks
 from dockerapp.engine.stacks import UNDO_STACK, Stacks
@@ -99,6 +100,7 @@ class DockerBackend(Backend):
         self._client = EngineClient(node)
         # What only Docker has, each noun a facet of its own; the app's services and handlers use them.
         self.files = Files(self._client)
+        self.helpers = Helpers(self._client)
         self._usage = stats.UsageReader(self._client)
         self.containers = Containers(self._client, self._usage)
         self.images = Images(self._client)

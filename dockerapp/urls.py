@@ -32,6 +32,7 @@ urlpatterns: list[URLPattern] = [
     path("volumes/prune", volumes.volume_prune, name="docker_volume_prune"),
     path("volumes/<uuid:volume_id>", volumes.volume_page, name="docker_volume"),
     path("volumes/<uuid:volume_id>/restore", volumes.volume_restore, name="docker_volume_restore"),
+    path("volumes/<uuid:volume_id>/files", files.volume_files, name="docker_volume_files"),
     path("volumes/<uuid:volume_id>/delete", volumes.volume_remove, name="docker_volume_remove"),
     path("nodes/<uuid:node_id>/system", system.node_system, name="docker_node_system"),
     path("nodes/<uuid:node_id>/prune", system.node_prune, name="docker_node_prune"),

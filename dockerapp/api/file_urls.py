@@ -1,4 +1,4 @@
-"""Routes of files in containers."""
+"""Routes of files in containers and volumes."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from django.urls import URLPattern, path
 from dockerapp.api import files
 
 file_urls: list[URLPattern] = [
-    path("containers/<str:container>/archive", files.Archive.as_view()),
-    path("containers/<str:container>/files", files.Files.as_view()),
-    path("containers/<str:container>/files/list", files.FileList.as_view()),
-    path("containers/<str:container>/files/folders", files.Folders.as_view()),
-    path("containers/<str:container>/files/rename", files.Rename.as_view()),
+    path(f"{thing}/{rest}", view.as_view())
+    for thing in ("containers/<str:container>", "volumes/<str:volume>")
+    for rest, view in (
+        ("archive", files.Archive),
+        ("files", files.Files),
+        ("files/list", files.FileList),
+        ("files/folders", files.Folders),
+        ("files/rename", files.Rename),
+    )
 ]

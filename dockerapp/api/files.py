@@ -47,6 +47,8 @@ class FilesView(DockerView):
     """What the routes of containers and volumes share: ``where`` finds the place."""
 
     def where(self, node: str) -> Place:
+        if "volume" in self.kwargs:
+            return files.volume_place(self.actor, self.kwargs["volume"], node)
         return files.container_place(self.actor, self.kwargs["container"], node)
 
     def asked(self, known: dict[str, Parse] | None = None) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def demo_image_make(client: EngineClient, report: Reporter) -> str:
     if busybox is None:
         raise BackendError("The demo image is made from busybox. Install the package busybox-static.")
     report.progress(20, f"Packing {DEMO_IMAGE}")
-    archive = _archive(Path(busybox))
+    archive = busybox_archive(Path(busybox))
     repository, _, tag = DEMO_IMAGE.partition(":")
     with engine_errors(client.node.name):
         client.api.import_image_from_data(
@@ -49,7 +49,8 @@ def demo_image_make(client: EngineClient, report: Reporter) -> str:
     return DEMO_IMAGE
 
 
-def _archive(busybox: Path) -> bytes:
+def busybox_archive(busybox: Path) -> bytes:
+    """A tar of a root file system: one static program, and links to it. The same bytes each time."""
     program = busybox.read_bytes()
     if _INTERPRETER.search(program[:8192]):
         raise BackendError(

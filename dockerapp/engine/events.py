@@ -14,6 +14,7 @@ from compute.backends.types import EngineEvent
 from compute.errors import BackendUnavailable
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import engine_errors
+from dockerapp.engine.helpers import is_helper
 
 # What happens inside a container changes nothing that the mirror shows.
 _NOISE = ("exec_", "attach", "detach", "resize", "top", "archive-path", "extract-to-dir", "export")
@@ -67,6 +68,9 @@ def event_parse(raw: Mapping[str, Any]) -> EngineEvent | None:
     stamp = datetime.fromtimestamp(int(at) / 1e9, timezone.utc) if at else None
     action = action.partition(":")[0]
     if kind == "container":
+        attributes = actor.get("Attributes") or {}
+        if is_helper(str(attributes.get("name", "")), attributes):
+            return None
         engine_id = str(actor.get("ID", ""))
     else:
         # Who joins or leaves a network is a change of the container, not of the network.

@@ -20,6 +20,7 @@ from compute.backends.types import (
 from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput, NameConflict
 from dockerapp.engine.claims import claims_check, claims_make
 from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.helpers import HELPER_NAME, is_helper
 from dockerapp.engine.inspect import inspect_info, summary_info
 from dockerapp.engine.pull import image_ensure
 from dockerapp.engine.spec import changeable_body, create_body, endpoint_body, resources_body
@@ -32,16 +33,27 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 def container_list(client: EngineClient) -> list[InstanceInfo]:
     """All containers, running or not, by one call."""
-    return [summary_info(row) for row in client.call(lambda api: api.containers(all=True))]
+    rows = client.call(lambda api: api.containers(all=True))
+    return [summary_info(row) for row in rows if not _is_ours(row)]
+
+
+def _is_ours(row: Mapping[str, Any]) -> bool:
+    """A helper that LibGo made for a moment is no instance of anybody."""
+    return is_helper(str((row.get("Names") or [""])[0]), row.get("Labels") or {})
 
 
 def container_get(client: EngineClient, engine_id: str) -> InstanceInfo:
-    return inspect_info(client.call(lambda api: api.inspect_container(engine_id)))
+    doc = client.call(lambda api: api.inspect_container(engine_id))
+    if is_helper(str(doc.get("Name", "")), (doc.get("Config") or {}).get("Labels") or {}):
+        raise InstanceNotFound("The engine has no such container.")
+    return inspect_info(doc)
 
 
 def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
     """Pull if asked and needed, create, start; the caller undoes on any error."""
     _storage_refuse(spec.resources)
+    if spec.name.startswith(HELPER_NAME):
+        raise InvalidInput.field("name", f"must not begin with “{HELPER_NAME}”.")
     when, credentials = spec.config.get("pull", "missing"), spec.secrets.get("registry")
     image_ensure(client, spec.config["image"], when, report, (5, 75), credentials)
     report.progress(78, "Creating the container")

@@ -1,16 +1,20 @@
-"""Files of containers, in and out. Content needs the permission ``export``; whoever may not be inside
-a container may not have its files either.
+"""Files of containers and volumes, in and out. Content needs the permission ``export``; whoever may not
+be inside a container may not have its files either, and a volume of the host is for administrators.
 
 What streams runs in the event loop of the web process; rights are asked for again on the way.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
@@ -20,23 +24,29 @@ from compute.audit import audit
 from compute.backends.capabilities import Capability
 from compute.backends.types import FileEntry, FileWrite
 from compute.errors import (
+    BackendError,
     ComputeError,
     InvalidInput,
     InvalidState,
     NotFound,
     OperationNotSupported,
+    PolicyDenied,
     PreconditionFailed,
     Unauthenticated,
 )
-from compute.models import Node, User
-from compute.selectors.access import actor_for, permission_require
+from compute.models import Node, Resource, User
+from compute.selectors.access import actor_for, admin_require, permission_require
 from compute.services.nodes import node_require
 from compute.states import Permission
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.files import entry_dict, entry_tag
 from dockerapp.selectors.nodes import docker_of
+from dockerapp.selectors.volumes import volume_row
 from dockerapp.services.policy import container_content_policy
 from dockerapp.spool import Spooled, ahead, spooled
+
+if TYPE_CHECKING:
+    from dockerapp.backend import DockerBackend
 
 Chunks = AsyncIterator[bytes]
 Stream = AsyncGenerator[bytes, None]
@@ -58,6 +68,20 @@ class Place:
     project_id: uuid.UUID | None
     engine_id: str
     noun: str = "container"
+    # The name of the volume; there is no container then.
+    volume: str = ""
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What the engine is asked with: a container, and where in it the place's root is."""
+
+    backend: DockerBackend
+    engine_id: str
+    root: str = ""
+
+    def path(self, path: str) -> str:
+        return self.root + path if path != "/" else self.root or "/"
 
 
 @dataclass(frozen=True)
@@ -89,6 +113,26 @@ def container_place(actor: Actor, wanted: str, node: str = "") -> Place:
     return Place(actor, row.node, row.name, row.pk, row.project_id, row.engine_id)
 
 
+def volume_place(actor: Actor, wanted: str, node: str = "") -> Place:
+    """Raises ``VolumeNotFound``, ``PermissionDenied``, ``PolicyDenied``, ``OperationNotSupported``,
+    ``BackendUnavailable``."""
+    row = volume_row(actor, wanted, node)
+    _volume_permit(actor, row)
+    options = row.data.get("options") or {}
+    if not actor.is_admin and options.get("device") and options.get("type") != "tmpfs":
+        raise PolicyDenied(
+            f"{row.name} is a place of the host under the name of a volume. Only administrators may look "
+            "into it.",
+            rule="host_path",
+        )
+    if str(Capability.FILES) not in row.node.capabilities:
+        raise OperationNotSupported(
+            f"The node {row.node.name} cannot do this (files).", capability=str(Capability.FILES)
+        )
+    node_require(row.node)
+    return Place(actor, row.node, row.name, row.pk, row.project_id, "", "volume", row.name)
+
+
 async def still_allowed(place: Place) -> None:
     """Raises ``ComputeError`` once the right is gone."""
     await sync_to_async(_allowed_now, thread_sensitive=False)(place)
@@ -96,12 +140,14 @@ async def still_allowed(place: Place) -> None:
 
 async def entry_get(place: Place, path: str, *, follow: bool = True) -> FileEntry:
     """Of a symlink, with ``follow``, what it leads to."""
-    return await docker_of(place.node).files.stat(place.engine_id, path, follow=follow)
+    async with _opened(place) as at:
+        return await at.backend.files.stat(at.engine_id, at.path(path), follow=follow)
 
 
 async def folder_list(place: Place, path: str, limit: int) -> dict[str, Any]:
     """``{"path", "entries", "truncated", "method"}``"""
-    found = await docker_of(place.node).files.list(place.engine_id, path, limit)
+    async with _opened(place, tools=True) as at:
+        found = await at.backend.files.list(at.engine_id, at.path(path), limit)
     return {
         "path": path,
         "entries": [entry_dict(entry) for entry in found.entries],
@@ -110,23 +156,35 @@ async def folder_list(place: Place, path: str, limit: int) -> dict[str, Any]:
     }
 
 
-def file_read(place: Place, path: str, entry: FileEntry, start: int, count: int) -> Stream:
-    chunks = docker_of(place.node).files.file_read(place.engine_id, path, entry.size, start, count)
-    return ahead(chunks, _spool())
+async def file_read(place: Place, path: str, entry: FileEntry, start: int, count: int) -> Stream:
+    async with _opened(place) as at:
+        chunks = at.backend.files.file_read(at.engine_id, at.path(path), entry.size, start, count)
+        async with aclosing(ahead(chunks, _spool())) as stream:
+            async for chunk in stream:
+                yield chunk
 
 
-def tree_read(place: Place, path: str) -> Stream:
-    return ahead(docker_of(place.node).files.tree_read(place.engine_id, path), _spool())
+async def tree_read(place: Place, path: str) -> Stream:
+    async with _opened(place) as at:
+        # Of a whole volume what is in it, so that it can be unpacked at the root of another.
+        wanted = f"{at.root}/." if at.root and path == "/" else at.path(path)
+        chunks = at.backend.files.tree_read(at.engine_id, wanted)
+        async with aclosing(ahead(chunks, _spool())) as stream:
+            async for chunk in stream:
+                yield chunk
 
 
 async def tree_write(place: Place, path: str, chunks: Chunks) -> dict[str, Any]:
     """Unpack a plain tar into a folder, once all of it is here and was looked through."""
-    files, allow = docker_of(place.node).files, place.actor.is_admin
+    allow = place.actor.is_admin
 
     async def write() -> dict[str, Any]:
-        checked = files.tree_checked(chunks, allow_special=allow)
+        checked = docker_of(place.node).files.tree_checked(chunks, allow_special=allow)
         async with spooled(checked, _spool(), UPLOAD_MAX_BYTES) as body:
-            return await files.tree_write(place.engine_id, path, body.chunks(), allow_special=allow)
+            async with _opened(place, writes=True) as at:
+                return await at.backend.files.tree_write(
+                    at.engine_id, at.path(path), body.chunks(), allow_special=allow
+                )
 
     return await _audited(place, "archive.write", {"path": path}, write())
 
@@ -137,19 +195,22 @@ async def file_write(place: Place, send: FileSend, chunks: Chunks) -> tuple[bool
 
     async def write() -> tuple[bool, FileEntry]:
         # Before: a body in vain is not waited for. After: it may have taken its time.
-        await _precondition(place, send)
+        async with _opened(place) as at:
+            await _precondition(at, send)
         async with spooled(chunks, _spool(), UPLOAD_MAX_BYTES) as body:
             details["size"] = body.size
-            return await _file_put(place, send, body)
+            async with _opened(place, writes=True) as at:
+                return await _file_put(at, send, body)
 
     return await _audited(place, "file.write", details, write())
 
 
 async def folder_make(place: Place, path: str, send: FileSend) -> FileEntry:
-    files = docker_of(place.node).files
-
     async def make() -> FileEntry:
-        await files.folder_make(place.engine_id, path, mode=send.mode, uid=send.uid, gid=send.gid)
+        async with _opened(place, writes=True, tools=True) as at:
+            await at.backend.files.folder_make(
+                at.engine_id, at.path(path), mode=send.mode, uid=send.uid, gid=send.gid
+            )
         mode = 0o755 if send.mode is None else send.mode
         return FileEntry(path.rpartition("/")[2], "directory", 0, mode, send.uid or 0, send.gid or 0)
 
@@ -158,8 +219,12 @@ async def folder_make(place: Place, path: str, send: FileSend) -> FileEntry:
 
 async def file_remove(place: Place, path: str, *, recursive: bool) -> None:
     _root_refuse(path, "path")
-    work = docker_of(place.node).files.remove(place.engine_id, path, recursive=recursive)
-    await _audited(place, "file.delete", {"path": path, "recursive": recursive}, work)
+
+    async def remove() -> None:
+        async with _opened(place, writes=True, tools=True) as at:
+            await at.backend.files.remove(at.engine_id, at.path(path), recursive=recursive)
+
+    await _audited(place, "file.delete", {"path": path, "recursive": recursive}, remove())
 
 
 async def file_rename(place: Place, path: str, to: str) -> None:
@@ -167,8 +232,12 @@ async def file_rename(place: Place, path: str, to: str) -> None:
     _root_refuse(to, "to")
     if f"{to}/".startswith(f"{path}/"):
         raise InvalidInput.field("to", "must lie outside of what is renamed.")
-    work = docker_of(place.node).files.rename(place.engine_id, path, to)
-    await _audited(place, "file.rename", {"path": path, "to": to}, work)
+
+    async def rename() -> None:
+        async with _opened(place, writes=True, tools=True) as at:
+            await at.backend.files.rename(at.engine_id, at.path(path), at.path(to))
+
+    await _audited(place, "file.rename", {"path": path, "to": to}, rename())
 
 
 def owner_checked(name: str, value: str) -> int:
@@ -189,16 +258,19 @@ def mode_checked(actor: Actor, name: str, value: str) -> int:
     return bits
 
 
-async def _file_put(place: Place, send: FileSend, body: Spooled) -> tuple[bool, FileEntry]:
-    old = await _precondition(place, send)
+async def _file_put(at: _Ground, send: FileSend, body: Spooled) -> tuple[bool, FileEntry]:
+    old = await _precondition(at, send)
     wanted = FileWrite(body.size, send.mode, send.uid, send.gid)
-    files = docker_of(place.node).files
-    return old is None, await files.file_write(place.engine_id, send.path, body.chunks(), wanted)
+    made = await at.backend.files.file_write(at.engine_id, at.path(send.path), body.chunks(), wanted)
+    return old is None, made
 
 
-async def _precondition(place: Place, send: FileSend) -> FileEntry | None:
+async def _precondition(at: _Ground, send: FileSend) -> FileEntry | None:
     """What is there. Raises ``PreconditionFailed``."""
-    old = await _there(place, send.path)
+    try:
+        old = await at.backend.files.stat(at.engine_id, at.path(send.path))
+    except NotFound:
+        old = None
     if send.if_match and (old is None or send.if_match not in ("*", entry_tag(old))):
         message = f"“{send.path}” changed since you read it. Read it again, or save it elsewhere."
         raise PreconditionFailed(message, path=send.path)
@@ -207,15 +279,61 @@ async def _precondition(place: Place, send: FileSend) -> FileEntry | None:
     return old
 
 
+@asynccontextmanager
+async def _opened(place: Place, *, writes: bool = False, tools: bool = False) -> AsyncIterator[_Ground]:
+    """A container as it is; for a volume a helper that mounts it, started only when ``tools`` are
+    needed, and removed at the end."""
+    backend = docker_of(place.node)
+    if not place.volume:
+        yield _Ground(backend, place.engine_id)
+        return
+    helpers = backend.helpers
+    engine_id = await _helper_make(place, writable=writes)
+    try:
+        if tools:
+            # Without a shell in it, it is looked through by its archive instead.
+            with contextlib.suppress(BackendError, InvalidInput):
+                await asyncio.to_thread(helpers.start, engine_id)
+        yield _Ground(backend, engine_id, helpers.root)
+    except ComputeError as error:
+        error.message = error.message.replace(f"{helpers.root}/", "/").replace(helpers.root, "/")
+        error.args = (error.message,)
+        error.details = {key: _unrooted(value, helpers.root) for key, value in error.details.items()}
+        raise
+    finally:
+        await asyncio.shield(asyncio.to_thread(helpers.remove, engine_id))
+
+
+async def _helper_make(place: Place, *, writable: bool) -> str:
+    """Whoever is cancelled while it is made still has it removed."""
+    helpers, loop = docker_of(place.node).helpers, asyncio.get_running_loop()
+    make = partial(helpers.make, place.volume, project_id=str(place.project_id or ""), writable=writable)
+    making = loop.run_in_executor(None, make)
+
+    def remove(done: asyncio.Future[str]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            loop.run_in_executor(None, helpers.remove, done.result())
+
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        making.add_done_callback(remove)
+        raise
+
+
+def _unrooted(value: Any, root: str) -> Any:
+    return (value.removeprefix(root) or "/") if isinstance(value, str) else value
+
+
+def _volume_permit(actor: Actor, row: Resource) -> None:
+    if row.project_id is None:
+        admin_require(actor)
+    else:
+        permission_require(actor, Permission.EXPORT, row.project_id)
+
+
 def _spool() -> Path:
     return Path(settings.VAR_DIR) / "spool"
-
-
-async def _there(place: Place, path: str) -> FileEntry | None:
-    try:
-        return await entry_get(place, path)
-    except NotFound:
-        return None
 
 
 async def _audited(place: Place, action: str, details: dict[str, Any], work: Awaitable[T]) -> T:
@@ -253,5 +371,8 @@ def _allowed_now(place: Place) -> None:
     if user is None:
         raise Unauthenticated("The account is gone or was switched off.")
     actor = actor_for(user)
+    if place.volume:
+        _volume_permit(actor, volume_row(actor, str(place.uid)))
+        return
     container_get(actor, str(place.uid))
     permission_require(actor, Permission.EXPORT, place.project_id)

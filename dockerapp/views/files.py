@@ -10,8 +10,9 @@ from django.views.decorators.http import require_GET
 
 from compute.selectors.access import permission_require
 from compute.states import Permission
-from compute.views.common import actor_of, page
+from compute.views.common import actor_of, page, page_of
 from compute.views.instances import instance_context
+from dockerapp.selectors.volumes import volume_row
 
 
 @require_GET
@@ -23,6 +24,16 @@ def container_files(request: HttpRequest, instance_id: str) -> HttpResponse:
     return render(
         request, "dockerapp/container_files.html", {**context, **_browser("containers", instance.pk)}
     )
+
+
+@require_GET
+@page_of("docker_volumes")
+def volume_files(request: HttpRequest, volume_id: str) -> HttpResponse:
+    actor = actor_of(request)
+    row = volume_row(actor, volume_id)
+    permission_require(actor, Permission.EXPORT, row.project_id)
+    context = {"row": row, **_browser("volumes", row.pk)}
+    return render(request, "dockerapp/volume_files.html", context)
 
 
 def _browser(noun: str, uid: Any) -> dict[str, Any]:

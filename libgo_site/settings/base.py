@@ -136,6 +136,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "libgo"
 CELERY_BEAT_SCHEDULE = {
     "operations": {"task": "compute.tasks.operations_sweep", "schedule": 5.0, "options": {"expires": 5}},
+    "docker-helpers": {"task": "dockerapp.tasks.helpers_sweep", "schedule": 60.0, "options": {"expires": 60}},
     "retention": {"task": "compute.tasks.retention_apply", "schedule": 3600.0, "options": {"expires": 600}},
 }
 

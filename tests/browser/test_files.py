@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -122,3 +123,19 @@ def _act(page: Page, name: str, word: str) -> None:
     row = page.locator(f"tr[data-name='{name}']")
     row.locator(".dropdown > button").click()
     row.get_by_role("button", name=word, exact=True).click()
+
+
+def test_a_volume_is_looked_into_from_its_page(page: Page, live: LiveConsole, tmp_path: Path) -> None:
+    name = f"libgo-t-v{os.getpid()}"
+    assert live.api("POST", "/docker/volumes", {"name": name}).status_code == 201
+    (tmp_path / "note.txt").write_text("kept")
+    try:
+        row = live.get(f"/docker/volumes/{name}")
+        page.goto(f"{live.url}/docker/volumes/{row['id']}")
+        page.click("a:has-text('Files')")
+        expect(page.locator("#files-state")).to_contain_text("empty", timeout=20000)
+        page.set_input_files("#files-input", tmp_path / "note.txt")
+        page.click("tr[data-name='note.txt'] .files-name", timeout=30000)
+        expect(page.locator("#files-text")).to_have_value("kept", timeout=20000)
+    finally:
+        assert live.api("DELETE", f"/docker/volumes/{name}?wait=30").status_code == 200
