@@ -15,7 +15,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
+from compute.backends.runtime import RuntimeFolder
 from compute.errors import BackendError, BackendTimeout, OperationNotSupported
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.compose_endpoint import endpoint_environ
@@ -117,17 +117,21 @@ def _version_of(path: str) -> str:
 
 
 @contextlib.contextmanager
-def _folder(**texts: str) -> Iterator[Path]:
-    """A private folder (0700) with these files, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="libgo-stack-") as made:
+def _folder(base: str, **texts: str) -> Iterator[Path]:
+    """A private folder with these files, gone afterwards; what a killed process leaves of it, which may
+    hold secrets, the next one removes."""
+    folder = RuntimeFolder(base)
+    try:
         for name, text in texts.items():
-            (Path(made) / name).write_text(text, encoding="utf-8")
-        yield Path(made)
+            folder.write(name, text)
+        yield folder.path
+    finally:
+        folder.close()
 
 
 def compose_resolve(name: str, text: str, env: str) -> tuple[dict[str, Any] | None, str, list[str]]:
     """What Compose makes of a text, without any engine: ``(model, error, warnings)``."""
-    with _folder(stack=text, env=env) as folder:
+    with _folder("", stack=text, env=env) as folder:
         words = [compose_tool().path, "-p", name, "-f", "stack", "--project-directory", NOWHERE]
         try:
             done = subprocess.run(
@@ -168,7 +172,7 @@ def compose_run(
     """Carry out ``words`` (such as ``["up", "-d"]``) on a node. ``checkpoint`` is called several times a
     second and may raise, which ends the program. Raises ``BackendError`` with its reason, and
     ``BackendTimeout``."""
-    with _folder(stack=json.dumps(model), env="") as folder:
+    with _folder(client.node.runtime_dir, stack=json.dumps(model), env="") as folder:
         environ = endpoint_environ(client, folder)
         command = [compose_tool().path, "--progress", "json", "-p", name, "-f", "stack"]
         command += ["--project-directory", NOWHERE, "--env-file", str(folder / "env"), *words]

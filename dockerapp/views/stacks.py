@@ -19,7 +19,7 @@ from compute.selectors.masking import MASK
 from compute.selectors.operations import OperationFilter, operation_get, operations_page
 from compute.selectors.page import PAGE_SIZE_MAX
 from compute.states import InstanceState, OperationState, Permission
-from compute.views.common import actor_of, number, page, toast
+from compute.views.common import actor_of, number, page_of, toast
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
 from dockerapp.selectors.stacks import (
@@ -31,6 +31,7 @@ from dockerapp.selectors.stacks import (
 )
 from dockerapp.services import stacks
 
+_page = page_of("docker_stacks")
 _TABS = ("services", "logs", "file", "operations")
 _COLOURS = {"running": "green", "partial": "yellow", "stopped": "secondary", "absent": "red"}
 _SHADES = ("azure", "green", "orange", "pink", "cyan", "purple", "lime", "yellow", "teal")
@@ -55,7 +56,7 @@ volumes:
 
 
 @require_GET
-@page
+@_page
 def stack_list(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     wanted = StackFilter(
@@ -85,7 +86,7 @@ def stack_list(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "POST"])
-@page
+@_page
 def stack_new(request: HttpRequest) -> HttpResponse:
     """The editor; what is wrong stands beside it and the input stays."""
     actor = actor_of(request)
@@ -112,7 +113,7 @@ def stack_new(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@page
+@_page
 def stack_check(request: HttpRequest) -> HttpResponse:
     """What the editor shows while one types: for a new stack, or (``stack``) for a change of one."""
     actor, given = actor_of(request), request.POST
@@ -131,7 +132,7 @@ def stack_check(request: HttpRequest) -> HttpResponse:
 
 
 @require_GET
-@page
+@_page
 def stack_page(
     request: HttpRequest, stack_id: str = "", node_id: str = "", name: str = "", tab: str = "services"
 ) -> HttpResponse:
@@ -150,7 +151,7 @@ def stack_page(
 
 
 @require_GET
-@page
+@_page
 def stack_of(request: HttpRequest, operation_id: str) -> HttpResponse:
     """From an operation to its stack, or back to the editor when nothing came of it."""
     actor = actor_of(request)
@@ -164,7 +165,7 @@ def stack_of(request: HttpRequest, operation_id: str) -> HttpResponse:
 
 
 @require_POST
-@page
+@_page
 def stack_action(
     request: HttpRequest, action: str, stack_id: str = "", node_id: str = "", name: str = ""
 ) -> HttpResponse:
@@ -201,7 +202,7 @@ def _act(
 
 
 @require_POST
-@page
+@_page
 def stack_diff(request: HttpRequest, stack_id: str) -> HttpResponse:
     """What a change would change, and whether it may be deployed."""
     actor = actor_of(request)
