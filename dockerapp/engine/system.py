@@ -18,7 +18,7 @@ from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.host import engine_asked, engine_info, warnings_of
 from dockerapp.pieces import Piece
 
-_MEASURE_WITHIN_S, _MEASURED_FOR_S, _TURN_WITHIN_S = 20.0, 3.0, 2.0
+_MEASURE_WITHIN_S, _TURN_WITHIN_S = 20.0, 2.0
 _UNTAGGED = "<none>:<none>"
 _STAYS = ("running", "paused", "restarting", "removing")
 _USER_INFO = re.compile(r"//[^/@]*@")
@@ -32,7 +32,7 @@ class System:
     def __init__(self, client: EngineClient) -> None:
         self._client = client
         self._turn = threading.Lock()
-        self._measured: tuple[float, list[Piece]] = (-_MEASURED_FOR_S, [])
+        self._measured: tuple[float, list[Piece]] = (-1.0, [])
 
     def info(self) -> dict[str, Any]:
         """A typed part of ``/info``; what tells of the host's inside is under ``private``."""
@@ -103,15 +103,17 @@ class System:
         }
 
     def disk(self) -> list[Piece]:
-        """Everything that takes space, measured now or seconds ago. The engine may need long for it,
-        so one measures for all who ask; raises ``RateLimited`` when that one is not done soon."""
+        """Everything that takes space, measured now. The engine may need long for it, so those who ask
+        meanwhile get the same answer; raises ``RateLimited`` when it is not their turn soon."""
+        asked_at = time.monotonic()
         if not self._turn.acquire(timeout=_TURN_WITHIN_S):
             raise RateLimited("The engine is still measuring for someone else; ask again.", retry_after=5)
         try:
-            at, pieces = self._measured
-            if time.monotonic() - at >= _MEASURED_FOR_S:
+            began_at, pieces = self._measured
+            if began_at < asked_at:
+                began_at = time.monotonic()
                 pieces = _pieces(self._client.call(_usage_of))
-                self._measured = (time.monotonic(), pieces)
+                self._measured = (began_at, pieces)
             return pieces
         finally:
             self._turn.release()
@@ -126,7 +128,6 @@ class System:
 
     def remove(self, piece: Piece) -> None:
         """Without force: what is needed by now stays, which raises ``InvalidState``; absent is fine."""
-        self._measured = (-_MEASURED_FOR_S, [])
         ways: dict[str, Callable[[APIClient], Any]] = {
             "containers": lambda api: api.remove_container(piece.engine_id, v=False, force=False),
             "networks": lambda api: api.remove_network(piece.engine_id),
@@ -147,7 +148,6 @@ class System:
 
     def build_cache_remove(self) -> int:
         """All of it that no build uses; the bytes that were freed."""
-        self._measured = (-_MEASURED_FOR_S, [])
         answer = self._client.call(lambda api: api.prune_builds())
         return _number(answer.get("SpaceReclaimed"))
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+import requests
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
@@ -84,3 +86,29 @@ def _things_make(engine: DockerBackend) -> None:
     labels = {"libgo.test": "live"}
     engine._client.call(lambda api: api.create_volume("libgo-t-idle", labels=labels))
     engine._client.call(lambda api: api.create_network("libgo-t-idle", driver="bridge", labels=labels))
+
+
+def test_others_see_sums_and_only_their_own_things(live: LiveConsole, node: str) -> None:
+    """Nobody but administrators learns where things lie, or empties anything."""
+    name, password = f"libgo-t-v{os.getpid()}", "a password for tests 1"
+    stays = f"libgo-t-o{os.getpid()}"
+    config = {"image": "libgo/demo:latest", "network_mode": "none"}
+    project = live.api("POST", "/projects", {"name": f"libgo-t-{os.getpid()}"}).json()["id"]
+    live.create(stays, "docker", node=node, config=config)
+    live.api("POST", "/users", {"username": name, "password": password})
+    live.api("POST", f"/projects/{project}/members", {"user": name, "role": "operator"})
+    default = next(row["id"] for row in live.get("/projects?page_size=500")["items"] if row["is_default"])
+    live.api("DELETE", f"/projects/{default}/members/{name}")
+    headers = {"Authorization": f"Bearer {live.log_in(name, password)}"}
+
+    def ask(method: str, path: str, body: Any = None) -> requests.Response:
+        url = f"{live.url}/api/v1/docker/system/{path}?node={node}"
+        return requests.request(method, url, json=body, headers=headers, timeout=60)
+
+    assert ask("GET", "info").json()["private"] is None
+    disk = ask("GET", "df").json()
+    assert disk["containers"]["count"] >= 1 and disk["containers"]["items"] == []
+    for body in ({"dry_run": True}, {"containers": True}):
+        refused = ask("POST", "prune", body)
+        assert refused.status_code == 403, refused.text
+    live.api("DELETE", f"/compute/instances/{stays}?force=true&wait=30")
