@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import Resolver404, resolve
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -81,7 +80,6 @@ def volume_page(request: HttpRequest, volume_id: str) -> HttpResponse:
     shown = rows_for_page(actor, [volume_detail(actor, row)])[0]
     for user in shown["containers"]:
         user["colour"] = InstanceState(user["state"]).colour
-    shown["files_url"] = _files_url(shown["id"])
     template = "_volume" if request.GET.get("part") == "body" else "volume_detail"
     return render(request, f"dockerapp/{template}.html", {"row": shown})
 
@@ -133,13 +131,3 @@ def volume_restore(request: HttpRequest, volume_id: str) -> HttpResponse:
     row = volume_row(actor, volume_id)
     context = {"row": volume_detail(actor, row), "api_url": f"/api/v1/docker/volumes/{row.pk}"}
     return render(request, "dockerapp/_volume_restore.html", context)
-
-
-def _files_url(volume_id: str) -> str:
-    """The page of its files; empty where the site has none."""
-    path = f"/docker/volumes/{volume_id}/files"
-    try:
-        resolve(path)
-    except Resolver404:
-        return ""
-    return path

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tarfile
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -91,6 +93,35 @@ def test_a_volume_is_made_previewed_and_deleted(page: Page, live: LiveConsole, t
     expect(page.locator("#dialog")).to_contain_text("All that is in it is lost")
     page.click("#dialog button[type=submit]")
     expect(_row(page, thing)).to_have_count(0, timeout=10000)
+
+
+def test_a_volume_is_backed_up_and_restored_after_asking(
+    page: Page, live: LiveConsole, thing: str, tmp_path: Path
+) -> None:
+    made = live.api("POST", "/docker/volumes", {"name": thing}).json()
+    base = f"/docker/volumes/{made['id']}"
+    page.goto(f"{live.url}{base}")
+    page.click("text=Restore")
+    with tarfile.open(tmp_path / "first.tar", "w") as tar:
+        tar.add(__file__, "kept.txt")
+    page.set_input_files("#restore-file", str(tmp_path / "first.tar"))
+    page.click("#dialog button[type=submit]")
+    expect(page.locator("[data-note]")).to_have_text("Restored.", timeout=30000)
+    page.click("#dialog .modal-footer [data-bs-dismiss]")
+    expect(page.locator("#dialog")).to_be_hidden()
+    with page.expect_download() as started:
+        page.click("text=Back up")
+    with tarfile.open(started.value.path()) as tar:
+        assert [name for name in tar.getnames() if name.endswith("kept.txt")]
+    page.click("text=Restore")
+    with tarfile.open(tmp_path / "second.tar", "w") as tar:
+        tar.add(__file__, "new.txt")
+    page.set_input_files("#restore-file", str(tmp_path / "second.tar"))
+    expect(page.locator("#dialog")).to_contain_text("What is in it now is lost")
+    page.click("#dialog button[type=submit]")
+    expect(page.locator("[data-note]")).to_have_text("Restored.", timeout=30000)
+    entries = live.get(f"{base}/files/list?path=/")["entries"]
+    assert [entry["name"] for entry in entries] == ["new.txt"], "it was emptied first"
 
 
 def test_a_viewer_finds_no_button_that_changes_anything(chromium: Browser, live: LiveConsole) -> None:
