@@ -195,3 +195,18 @@ def test_an_operator_is_told_rule_service_and_line(live: LiveConsole) -> None:
     assert told == {("privileged", "web", 4), ("host_pid", "web", 5)}
     checked = live.api("POST", "/docker/stacks/validate", {"compose": text}, **token)
     assert checked.status_code == 200 and checked.json()["valid"] is False
+
+
+def test_a_first_deployment_whose_worker_is_lost_leaves_nothing(
+    live: LiveConsole, run_id: str, stack: str
+) -> None:
+    asked = live.api("POST", "/docker/stacks", {"name": stack, "compose": three(run_id, test="false")})
+    operation = asked.json()["operation"]["id"]
+    until(lambda: "db-1 Waiting" in live.get(f"/operations/{operation}")["step"], "half of it is up", 40)
+    live.kill("worker")
+    over = ("failed", "interrupted")
+    until(lambda: live.get(f"/operations/{operation}")["state"] in over, "another worker closes it", 60)
+    assert left_over(stack) == [[], [], []]
+    assert live.api("GET", f"/docker/stacks/{stack}").status_code == 404
+    processes = subprocess.run(["ps", "-eo", "args"], check=True, capture_output=True, text=True).stdout
+    assert f"-p {stack}" not in processes, "Compose does not outlive whom it works for"
