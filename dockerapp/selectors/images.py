@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Count, IntegerField, OuterRef, Q, QuerySet, Subquery, When
 from django.db.models.functions import Coalesce
 
 from compute.actor import Actor
@@ -32,6 +32,8 @@ KIND = "image"
 _SORT = {**SORT_COLUMNS, "used_by": "use_count"}
 _SHORT_ID = re.compile(r"(?:sha256:)?([0-9a-f]{12,64})")
 _NAMES_MAX = 100
+_UNNAMED = Q(data__tags=[])
+_IS_UNNAMED = Case(When(_UNNAMED, then=1), default=0, output_field=IntegerField())
 
 
 def images_page(
@@ -41,11 +43,13 @@ def images_page(
     start, end = page_bounds(wanted.page, wanted.page_size)
     rows = _counted(resources_filtered(resources_visible(actor, KIND), wanted))
     if dangling is not None:
-        unnamed = Q(data__tags=[])
-        rows = rows.filter(unnamed if dangling else ~unnamed)
+        rows = rows.filter(_UNNAMED if dangling else ~_UNNAMED)
     if in_use is not None:
         rows = rows.filter(use_count__gt=0) if in_use else rows.filter(use_count=0)
     ordering = order_by(wanted.sort or ["name"], _SORT, "id")
+    if not wanted.sort:
+        # What has no name comes after what people look for.
+        rows, ordering = rows.annotate(is_unnamed=_IS_UNNAMED), ["is_unnamed", *ordering]
     found = list(rows.order_by(*ordering)[start:end])
     return Page(_shown(actor, found), rows.count(), wanted.page, wanted.page_size)
 
