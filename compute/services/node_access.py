@@ -140,11 +140,11 @@ def _known_hosts_check(text: str) -> str:
 
 def _with_login(url: str, user: Any, port: Any) -> str:
     """The address with another user or port in it; "" and null leave it alone."""
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         own_port = parts.port
     except ValueError as error:
-        raise InvalidInput.field("url", "has a port that is none.") from error
+        raise InvalidInput.field("url", "cannot be read as an address.") from error
     if user not in (None, "") and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9._-]{0,63}", str(user)):
         raise InvalidInput.field("ssh.user", "is not a user name.")
     if port not in (None, "") and (
