@@ -31,7 +31,7 @@ _RING_CHARS = 1024 * 1024
 _GATHER_S = 0.05
 _BATCH_LINES = 500
 # What one source may cost: lines a second, and how many may come at once.
-_LINES_PER_S, _BURST = 20_000, 100_000
+_LINES_PER_S, _BURST = 10_000, 100_000
 # A line of this many characters costs as much as two short ones.
 _LINE_CHARS = 200
 # Faster than that for so long, and the rest is left out up to the newest lines.
