@@ -58,6 +58,7 @@ class Socket(AsyncWebsocketConsumer):
     """Authenticates, then runs ``start``. Sub-classes send with ``push`` and ``push_bytes``."""
 
     actor: Actor
+    _stalled_since = 0.0
 
     async def connect(self) -> None:
         self._pending: OrderedDict[Any, str | bytes] = OrderedDict()
@@ -117,20 +118,22 @@ class Socket(AsyncWebsocketConsumer):
 
     async def deliver(self, item: str | bytes) -> None:
         """Send it past the queue, once the client has room: for streams that can wait for their
-        reader. One that takes nothing for long is dropped."""
+        reader. One that takes nothing for long is dropped. Ends the task when the socket is over."""
         await self._accepted.wait()
         if self._closing:
-            return
+            raise asyncio.CancelledError
+        # No wait_for: before Python 3.12 it may swallow that the task is cancelled.
+        self._stalled_since = time.monotonic()
         try:
             if isinstance(item, bytes):
-                await asyncio.wait_for(self.send(bytes_data=item), _STALL_MAX_S)
+                await self.send(bytes_data=item)
             else:
-                await asyncio.wait_for(self.send(text_data=item), _STALL_MAX_S)
-        except asyncio.TimeoutError:
-            await self.end(_TOO_SLOW, "You read too slowly; connect again.")
+                await self.send(text_data=item)
         except (RuntimeError, OSError):
             # It left; the server tells us next.
             return
+        finally:
+            self._stalled_since = 0.0
 
     async def fail(self, error: ComputeError) -> None:
         """Say why, then close with the code for it."""
@@ -196,6 +199,9 @@ class Socket(AsyncWebsocketConsumer):
         while True:
             # All at the same moments, so that the many sockets of one person share the answers.
             await asyncio.sleep(_RECHECK_EVERY_S - time.monotonic() % _RECHECK_EVERY_S)
+            if self._stalled_since and time.monotonic() - self._stalled_since > _STALL_MAX_S:
+                await self.end(_TOO_SLOW, "You read too slowly; connect again.")
+                return
             try:
                 again = partial(sync_to_async(_actor_again, thread_sensitive=False), self.actor)
                 self.actor = await ask_once(("actor", self.actor.user_id, self.actor.remote_address), again)
