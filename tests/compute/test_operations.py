@@ -230,5 +230,6 @@ def test_every_error_of_the_tree_has_its_own_code() -> None:
     def tree(cls: type[ComputeError]) -> list[type[ComputeError]]:
         return [cls, *(found for child in cls.__subclasses__() for found in tree(child))]
 
-    codes = [cls.code for cls in tree(ComputeError)]
+    # An engine may tell cases apart for itself; outside they keep the code of what they are.
+    codes = [cls.code for cls in tree(ComputeError) if cls.__module__ == ComputeError.__module__]
     assert len(codes) == len(set(codes))
