@@ -60,8 +60,10 @@ def api(
     whose answer with this status is held until it ends; before that it is the operation alone.
     ``also`` are answers in other media types: ``{(200, "text/plain"): OpenApiTypes.STR}``; ``media`` is
     that of the one with ``status``."""
+    bodily = (413,) if request is not None else ()
     answers: dict[Any, Any] = {
-        code: OpenApiResponse(ErrorSerializer, description=_TEXTS[code]) for code in (*_ALWAYS, *errors)
+        code: OpenApiResponse(ErrorSerializer, description=_TEXTS[code])
+        for code in (*_ALWAYS, *bodily, *errors)
     }
     answers[(status, media) if media else status] = (
         OpenApiResponse(response) if response is not None else OpenApiResponse(description="Done")
