@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from compute.actor import Actor
 from compute.api import bodies, transfers
@@ -21,8 +23,9 @@ from compute.api.transfers import (
     transfer_leave,
 )
 from compute.errors import BackendError, BackendUnavailable, PermissionDenied
-from compute.execution import handlers
+from compute.execution import handlers, sweep
 from compute.execution.handlers import Work
+from compute.execution.runner import operation_recover
 from compute.models import Node, Operation, Project
 from compute.services.operations import Intent, operation_submit
 
@@ -474,3 +477,11 @@ def test_a_client_that_hangs_up_after_its_body_changes_nothing(
     client.leaves.set()
     _upload(client, operation)
     assert _now(operation).state == "succeeded"
+
+
+def test_an_operation_whose_process_died_is_closed_by_the_sweeper(operation: Operation) -> None:
+    assert _now(operation).lease_until is not None, "the lease runs from birth"
+    Operation.objects.filter(pk=operation.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+    assert sweep.operations_lost() == [str(operation.pk)]
+    operation_recover(str(operation.pk))
+    assert (_now(operation).state, _now(operation).error_code) == ("interrupted", "OPERATION_INTERRUPTED")
