@@ -56,17 +56,18 @@ async def logs_text(
 ) -> AsyncGenerator[bytes, None]:
     """The same as text, or as one JSON object a line; begins within a second, be it with nothing."""
     async with aclosing(logs_follow(actor, instance_id, wanted)) as pieces:
-        coming = asyncio.ensure_future(anext(pieces, None))
+        first = asyncio.ensure_future(anext(pieces, None))
         try:
-            done, _ = await asyncio.wait({coming}, timeout=_FIRST_WITHIN_S)
+            done, _ = await asyncio.wait({first}, timeout=_FIRST_WITHIN_S)
             if not done:
                 yield b""
-            while (piece := await coming) is not None:
-                yield (piece.plain(shown) if as_text else piece.rows(shown)).encode()
-                coming = asyncio.ensure_future(anext(pieces, None))
+            piece = await first
         finally:
-            coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+        while piece is not None:
+            yield (piece.plain(shown) if as_text else piece.rows(shown)).encode()
+            piece = await anext(pieces, None)
 
 
 async def logs_whole(
