@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from compute.backends.types import ByteStream, LogQuery
+from compute.backends.types import ByteStream, LogQuery, SessionSpec
 from tests.contract.conftest import Subject, subject_make
+from tests.live import until
 
 
 @pytest.fixture(params=["docker", "podman"])
@@ -20,6 +21,10 @@ def engine(request: pytest.FixtureRequest, run_id: str, engines: None) -> Iterat
 
 async def test_the_log_is_read_and_followed(engine: Subject) -> None:
     engine_id = (await asyncio.to_thread(engine.create)).engine_id
+    # The container says it when it comes to it.
+    await asyncio.to_thread(
+        until, lambda: engine.backend.logs_read(engine_id, LogQuery()), "the first line", 10
+    )
     lines = await asyncio.to_thread(engine.backend.logs_read, engine_id, LogQuery())
     assert [line.text.startswith("LIBGO CONTAINER UP") for line in lines] == [True]
     assert lines[0].stream == "stdout" and lines[0].timestamp is not None
@@ -31,7 +36,7 @@ async def test_the_log_is_read_and_followed(engine: Subject) -> None:
 
 async def test_a_session_answers_and_ends(engine: Subject) -> None:
     engine_id = (await asyncio.to_thread(engine.create)).engine_id
-    stream = await engine.backend.exec_open(engine_id, ["/bin/sh"], rows=30, cols=100)
+    stream = await engine.backend.exec_open(engine_id, SessionSpec(("/bin/sh",), rows=30, cols=100))
     try:
         await stream.write(b"echo $((6*7)) $(stty size)\n")
         assert b"42 30 100" in await asyncio.wait_for(_until(stream, b"42 30 100"), 10)
