@@ -8,10 +8,12 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from docker import APIClient
 
 from compute.backends.types import ImageInfo, NodeConfig
 from compute.errors import ComputeError
@@ -22,7 +24,7 @@ from libgo_site.launch.broker import broker_command, broker_wait
 from tests.live import LiveConsole
 from tests.reporter import MemoryReporter
 
-_HAD_IMAGES = pytest.StashKey[tuple[bool, bool]]()
+_HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
 _ORDER = (
     "test_architecture",
     "libgo_site",
@@ -90,17 +92,20 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember which demo images this machine had; only the process that started the run asks."""
     if hasattr(session.config, "workerinput"):
         return
-    found = [{image.name for image in _images_or_none(backend)} for backend in _backends()]
-    session.config.stash[_HAD_IMAGES] = ("libgo/demo:latest" in found[0], "libgo-demo" in found[1])
+    docker, kvm = [{image.name for image in _images_or_none(backend)} for backend in _backends()]
+    session.config.stash[_HAD_IMAGES] = (docker, kvm)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Take away the demo images that this run made."""
-    had_container_image, had_guest_image = session.config.stash.get(_HAD_IMAGES, (True, True))
+    """Take away the demo and helper images that this run made."""
+    had = session.config.stash.get(_HAD_IMAGES, None)
+    if had is None:
+        return
     docker, kvm = _backends()
-    if not had_container_image and "libgo/demo:latest" in {image.name for image in _images_or_none(docker)}:
-        docker._client.call(lambda api: api.remove_image("libgo/demo:latest", force=True))
-    if not had_guest_image and "libgo-demo" in {image.name for image in _images_or_none(kvm)}:
+    for name in {image.name for image in _images_or_none(docker)} - had[0]:
+        if name == "libgo/demo:latest" or name.startswith("libgo/helper:"):
+            docker._client.call(partial(APIClient.remove_image, image=name, force=True))
+    if "libgo-demo" in {image.name for image in _images_or_none(kvm)} - had[1]:
         kvm._connection.call(lambda conn: volume_delete(pool_ensure(conn, "default"), "libgo-demo"))
     docker.close()
     kvm.close()

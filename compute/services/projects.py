@@ -98,6 +98,11 @@ def project_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
             raise InvalidState("The default project stays.", state="default")
         if project.instances.exists():
             raise InvalidState("The project still has instances; delete them first.", state="in_use")
+        if project.resources.exists():
+            raise InvalidState(
+                "The project still has networks, volumes or other things on its nodes; delete them first.",
+                state="in_use",
+            )
         audit(actor, "project.delete", project.name, target_uid=project.pk)
         project.delete()
 
