@@ -29,11 +29,12 @@ _ORDER = (
     "test_architecture",
     "libgo_site",
     "compute",
+    # Takes longest, so it begins early where tests run side by side.
+    "attacks",
     "contract",
     "dockerapp",
     "kvm",
     "launcher",
-    "attacks",
     "faults",
     "browser",
 )

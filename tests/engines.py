@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 from pathlib import Path
 
 from tests.authority import Authority
@@ -221,6 +223,8 @@ class PodmanEngine:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.socket = folder / "podman.sock"
+        # Podman takes no longer path than 50 characters for what lives while it runs.
+        self._run = Path(tempfile.mkdtemp(prefix="libgo-t-"))
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -232,7 +236,7 @@ class PodmanEngine:
         runtime.write_text(_RUNTIME)
         runtime.chmod(0o755)
         conf.write_text(_CONTAINERS_CONF)
-        command = ["podman", "--root", str(self.folder / "root"), "--runroot", str(self.folder / "run")]
+        command = ["podman", "--root", str(self.folder / "root"), "--runroot", str(self._run)]
         command += ["--tmpdir", str(self.folder / "tmp"), "--runtime", str(runtime)]
         command += ["system", "service", "--time=0", self.url]
         with (self.folder / "log").open("ab") as log:
@@ -253,6 +257,7 @@ class PodmanEngine:
         overlay = str(self.folder / "root" / "overlay")
         while subprocess.run(["umount", "--lazy", overlay], capture_output=True).returncode == 0:
             continue
+        shutil.rmtree(self._run, ignore_errors=True)
 
 
 def engine_answers(path: Path) -> bool:

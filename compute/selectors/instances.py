@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from django.db.models import Count, FilteredRelation, Q, QuerySet, TextField, Window
+from django.db.models import Count, F, FilteredRelation, Q, QuerySet, TextField, Window
+from django.db.models.expressions import OrderBy
 from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast
 from django.db.models.lookups import Exact
@@ -36,6 +37,9 @@ SORT_COLUMNS = {
     "memory": "memory_bytes",
 }
 _OWN_LABEL = "libgo."
+# Written by every tool that speaks Compose; the containers of one stack share its value.
+STACK_LABEL = "com.docker.compose.project"
+GROUPS = frozenset({"stack", "node", "project"})
 _COLUMNS = (
     "name type backend engine_id state status health image cpu_cores memory_bytes storage_bytes managed "
     "node__name node__is_enabled node__is_reachable node__is_draining node__error project__name "
@@ -55,7 +59,8 @@ _TEXTS = {
 @dataclass(frozen=True)
 class InstanceFilter:
     """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses;
-    ``engine_ids``, when given, are the only ones wanted; ``states`` the only states."""
+    ``engine_ids``, when given, are the only ones wanted; ``states`` the only states. ``group`` puts
+    together what shares one of ``GROUPS``; what has none of it comes last."""
 
     backend: str = ""
     state: str = ""
@@ -68,6 +73,7 @@ class InstanceFilter:
     engine_ids: Collection[str] | None = None
     states: tuple[InstanceState, ...] = ()
     sort: list[str] = field(default_factory=list)
+    group: str = ""
     page: int = 1
     page_size: int = 50
 
@@ -79,7 +85,7 @@ def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
     ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
     found = list(
         rows.annotate(total=Window(Count("id")), **_TEXTS)
-        .order_by(*ordering)
+        .order_by(*_group_order(wanted.group), *ordering)
         .values(*_COLUMNS, *_TEXTS, "total")[start:end]
     )
     decode = _Decoder()
@@ -155,6 +161,22 @@ def _narrowed(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Inst
     if wanted.engine_ids is not None:
         rows = rows.filter(engine_id__in=list(wanted.engine_ids))
     return rows
+
+
+def group_of(row: Mapping[str, Any], group: str) -> str:
+    """The name under which a public row stands in a grouped list; empty when it belongs nowhere."""
+    if group == "stack":
+        return str(row["labels"].get(STACK_LABEL, ""))
+    return str((row[group] or {}).get("name", "")) if group in GROUPS else ""
+
+
+def _group_order(group: str) -> list[OrderBy]:
+    if not group:
+        return []
+    if group not in GROUPS:
+        raise InvalidInput.field("group", f"“{group[:50]}” is not one of {', '.join(sorted(GROUPS))}.")
+    by = _label("engine_labels", STACK_LABEL) if group == "stack" else F(f"{group}__name")
+    return [OrderBy(by, nulls_last=True)]
 
 
 def _label(column: str, key: str) -> Cast:

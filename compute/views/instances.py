@@ -18,7 +18,14 @@ from compute.live import usage_latest
 from compute.models import Instance, Node
 from compute.selectors.access import permissions_by_project, permissions_in
 from compute.selectors.events import events_page
-from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
+from compute.selectors.instances import (
+    GROUPS,
+    InstanceFilter,
+    group_of,
+    instance_dict,
+    instance_get,
+    instances_page,
+)
 from compute.selectors.operations import OperationFilter, operations_page
 from compute.services import catalogue
 from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
@@ -101,6 +108,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         node=given.get("node", ""),
         q=given.get("q", "").replace("\x00", "")[:100],
         sort=[given["sort"]] if given.get("sort") else [],
+        group=given.get("group", ""),
         page=max(1, number(given.get("page"), 1)),
         page_size=25,
     )
@@ -114,6 +122,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
     usage = usage_latest([row["id"] for row in rows if row["state"] == "running"])
     for row in rows:
         row["usage"] = usage.get(row["id"])
+        row["group"] = group_of(row, wanted.group)
     query = given.copy()
     query.pop("page", None)
     sort_query = query.copy()
@@ -130,6 +139,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         "states": [state.value for state in InstanceState],
         "nodes": [node.name for node in Node.objects.all()],
         "bulk_actions": bulk_actions(),
+        "groups": sorted(GROUPS),
         "filtered": bool(wanted.backend or wanted.state or wanted.node or wanted.q),
     }
 

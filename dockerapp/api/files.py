@@ -113,7 +113,7 @@ class Archive(FilesView):
     @api(
         "docker files",
         "Unpack a plain tar into a folder that is there",
-        request={_TAR: OpenApiTypes.BINARY},
+        request={kind: OpenApiTypes.BINARY for kind in (_TAR, _BYTES)},
         response=shapes.TreeWrittenShape,
         query=("path", "node", "project"),
         errors=_WRITES,

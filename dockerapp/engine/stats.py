@@ -4,6 +4,7 @@ else from the engine's statistics (about a second each, so many at once)."""
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -81,8 +82,8 @@ class UsageReader:
             path, params = f"containers/{engine_id}/stats", {"stream": "false", "one-shot": "true"}
             async with room:
                 try:
-                    answer = docker._query_json(path, params=params)
-                    return _from_engine(await asyncio.wait_for(answer, _ANSWER_WITHIN_S))
+                    answer = _read(docker, path, params)
+                    return _from_engine(json.loads(await asyncio.wait_for(answer, _ANSWER_WITHIN_S)))
                 except (
                     ComputeError,
                     aiodocker.DockerError,
@@ -91,7 +92,7 @@ class UsageReader:
                     OSError,
                     ValueError,
                 ):
-                    # It does not run (Podman then sends no JSON at all), or the engine is lost.
+                    # It does not run (Podman then sends nothing at all), or the engine is lost.
                     return None
 
         try:
@@ -125,6 +126,12 @@ class UsageReader:
         return Usage(
             **{**sample.usage.__dict__, "cpu_percent": None if percent is None else round(percent, 2)}
         )
+
+
+async def _read(docker: aiodocker.Docker, path: str, params: Mapping[str, str]) -> bytes:
+    """The bytes themselves: Podman does not say that they are JSON, and then the library does not look."""
+    async with docker._query(path, params=params) as response:
+        return bytes(await response.read())
 
 
 def _statistics(api: APIClient, engine_id: str) -> dict[str, Any]:

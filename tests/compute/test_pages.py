@@ -45,3 +45,20 @@ def test_a_live_region_of_what_is_gone_is_told_to_leave(admin: Actor, client: Cl
     answer = client.get(f"{path}?part=head", HTTP_HX_REQUEST="true")
     assert answer.status_code == 204 and "/instances" in answer["HX-Trigger"]
     assert client.get(path).status_code == 404, "a person who asks for it is told so"
+
+
+def test_what_belongs_to_one_stack_stands_together_and_the_rest_comes_last(
+    admin: Actor, make: Callable[..., Instance], client: Client, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client.force_login(User.objects.get(pk=admin.user_id))
+    stacks = {"a-alone": "", "b-shop": "shop", "c-blog": "blog", "d-shop": "shop"}
+    for name, stack in stacks.items():
+        row = make(name)
+        if stack:
+            Instance.objects.filter(pk=row.pk).update(engine_labels={"com.docker.compose.project": stack})
+    page = client.get("/instances?group=stack").content.decode()
+    shown = sorted(stacks, key=lambda name: page.index(f'data-name="{name}"'))
+    assert shown == ["c-blog", "b-shop", "d-shop", "a-alone"]
+    assert page.count("group-row") == 3 and "In no stack" in page
+    assert client.get("/instances?group=colour").status_code == 400

@@ -37,7 +37,7 @@ def test_a_process_that_ends_leaves_nothing(tmp_path: Path) -> None:
 def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:
     mine = RuntimeFolder(str(tmp_path))
     other = subprocess.Popen([sys.executable, "-c", _HOLDER, str(tmp_path)])
-    until(lambda: len(list(tmp_path.glob("*/key"))) == 1, "the other has its file", 10)
+    until(lambda: len(list(tmp_path.glob("*/key"))) == 1, "the other has its file", 40)
     other.send_signal(signal.SIGKILL)
     other.wait(10)
     assert runtime_sweep(str(tmp_path)) == 1
