@@ -142,13 +142,13 @@ class Containers:
         docker = self._client.stream_client()
         path, params = f"containers/{engine_id}/wait", {"condition": condition}
         try:
-            query = docker._query_json(path, method="POST", params=params, timeout=None)
+            query = docker.object(path, method="POST", params=params)
             answer = await asyncio.wait_for(query, timeout_s)
         except asyncio.TimeoutError:
             return None
         except aiodocker.DockerError as error:
             raise stream_error(self._client.node.name, error) from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise BackendUnavailable(f"Docker on {self._client.node.name} ended the stream.") from error
         finally:
             await docker.close()

@@ -4,7 +4,6 @@ else from the engine's statistics (about a second each, so many at once)."""
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -82,8 +81,8 @@ class UsageReader:
             path, params = f"containers/{engine_id}/stats", {"stream": "false", "one-shot": "true"}
             async with room:
                 try:
-                    answer = _read(docker, path, params)
-                    return _from_engine(json.loads(await asyncio.wait_for(answer, _ANSWER_WITHIN_S)))
+                    answer = docker.object(path, params=params)
+                    return _from_engine(await asyncio.wait_for(answer, _ANSWER_WITHIN_S))
                 except (
                     ComputeError,
                     aiodocker.DockerError,
@@ -126,12 +125,6 @@ class UsageReader:
         return Usage(
             **{**sample.usage.__dict__, "cpu_percent": None if percent is None else round(percent, 2)}
         )
-
-
-async def _read(docker: aiodocker.Docker, path: str, params: Mapping[str, str]) -> bytes:
-    """The bytes themselves: Podman does not say that they are JSON, and then the library does not look."""
-    async with docker._query(path, params=params) as response:
-        return bytes(await response.read())
 
 
 def _statistics(api: APIClient, engine_id: str) -> dict[str, Any]:
