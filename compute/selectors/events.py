@@ -38,3 +38,8 @@ def events_page(
         rows = rows.filter(instance_uid=instance)
     rows = rows.order_by("-seq" if newest_first else "seq")
     return [event_data(row) for row in rows[: min(limit, LIMIT_MAX)]]
+
+
+def events_newest() -> int:
+    """The ``seq`` of the newest fact; 0 before the first."""
+    return Event.objects.order_by("-seq").values_list("seq", flat=True).first() or 0

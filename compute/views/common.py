@@ -17,6 +17,7 @@ from compute.api.exception_handler import HTTP_STATUS
 from compute.errors import ComputeError, NotFound
 from compute.models import User
 from compute.selectors.access import actor_for
+from compute.selectors.events import events_newest
 
 View = Callable[..., HttpResponse]
 
@@ -37,6 +38,9 @@ def page(view: View, *, home: str = "instances") -> View:
     @wraps(view)
     @login_required
     def wrapped(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.headers.get("HX-Request"):
+            # Before anything is read for it: what happens from now on its script will hear of or ask for.
+            request.event_seq = events_newest()  # type: ignore[attr-defined]
         try:
             return view(request, *args, **kwargs)
         except ComputeError as error:

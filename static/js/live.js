@@ -24,6 +24,16 @@
     }, DEBOUNCE_MS));
   }
 
+  const refreshAll = () => document.querySelectorAll("[data-live]").forEach(refresh);
+
+  // Between the making of the page and the opening of its socket something may have happened.
+  async function catchUp() {
+    try {
+      const answer = await fetch(`/api/v1/events?after=${document.body.dataset.seq}&limit=1`);
+      if (answer.ok && (await answer.json()).items.length) refreshAll();
+    } catch { /* The line is lost again: its return looks at everything. */ }
+  }
+
   function concerns(element, noun, data) {
     if (!element.dataset.live.split(" ").includes(noun)) return false;
     const id = element.dataset.liveId;
@@ -54,7 +64,8 @@
       retryMs = FIRST_RETRY_MS;
       link("green", "live");
       // What happened while the line was down was missed: look at everything again.
-      if (wasOpen) document.querySelectorAll("[data-live]").forEach(refresh);
+      if (wasOpen) refreshAll();
+      else catchUp();
       wasOpen = true;
     };
     socket.onmessage = (message) => show(JSON.parse(message.data));
@@ -89,6 +100,10 @@
     // What a dialog asked for is under way: it has done its work.
     const dialog = event.target.closest && event.target.closest(".modal.show");
     if (dialog && event.detail.kind !== "danger") dialog.querySelector("[data-bs-dismiss]").click();
+  });
+  // A dialog that opens again starts from nothing, not from what it held before.
+  document.addEventListener("hidden.bs.modal", (event) => {
+    event.target.querySelector("#dialog-box")?.replaceChildren();
   });
   document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
   document.addEventListener("DOMContentLoaded", () => {
