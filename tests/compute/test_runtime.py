@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from compute.backends.runtime import RuntimeFolder, runtime_sweep
 from tests.live import until
@@ -21,6 +25,14 @@ time.sleep(0 if len(sys.argv) > 2 else 60)
 """
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A short path: sockets lie below it, and those of long ones go elsewhere."""
+    made = Path(tempfile.mkdtemp(prefix="libgo-t-"))
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
 def test_files_are_for_our_eyes_only_and_leave_with_close(tmp_path: Path) -> None:
     folder = RuntimeFolder(str(tmp_path / "nodes"))
     path = folder.write("key", "secret")
@@ -29,19 +41,19 @@ def test_files_are_for_our_eyes_only_and_leave_with_close(tmp_path: Path) -> Non
     assert not folder.path.exists()
 
 
-def test_a_process_that_ends_leaves_nothing(tmp_path: Path) -> None:
-    subprocess.run([sys.executable, "-c", _HOLDER, str(tmp_path), "short"], check=True)
-    assert list(tmp_path.iterdir()) == []
+def test_a_process_that_ends_leaves_nothing(folder: Path) -> None:
+    subprocess.run([sys.executable, "-c", _HOLDER, str(folder), "short"], check=True)
+    assert list(folder.iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(tmp_path: Path) -> None:
-    mine = RuntimeFolder(str(tmp_path))
-    other = subprocess.Popen([sys.executable, "-c", _HOLDER, str(tmp_path)])
-    until(lambda: len(list(tmp_path.glob("*/key"))) == 1, "the other has its file", 40)
+def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(folder: Path) -> None:
+    mine = RuntimeFolder(str(folder))
+    other = subprocess.Popen([sys.executable, "-c", _HOLDER, str(folder)])
+    until(lambda: len(list(folder.glob("*/key"))) == 1, "the other has its file", 20)
     other.send_signal(signal.SIGKILL)
     other.wait(10)
-    assert runtime_sweep(str(tmp_path)) == 1
-    assert list(tmp_path.iterdir()) == [mine.path]
+    assert runtime_sweep(str(folder)) == 1
+    assert list(folder.iterdir()) == [mine.path]
     mine.close()
 
 

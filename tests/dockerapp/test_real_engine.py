@@ -26,6 +26,7 @@ from compute.backends.types import (
 from compute.errors import BackendUnavailable, InvalidInput, InvalidState, NetworkNotFound
 from compute.states import InstanceState, InstanceType
 from dockerapp.backend import DockerBackend
+from tests.live import until
 from tests.reporter import MemoryReporter
 
 URL = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
@@ -56,6 +57,12 @@ class Containers:
 
     def make(self, **config: Any) -> InstanceInfo:
         return self.backend.instance_create(self.spec(config=config), self.report)
+
+    def listening(self) -> str:
+        """The engine's id of one that says it is up: from then on it hears signals."""
+        engine_id = self.make().engine_id
+        until(lambda: self.backend.logs_read(engine_id, LogQuery()), "it is up", 20)
+        return engine_id
 
     def shell(self, script: str, **config: Any) -> InstanceInfo:
         return self.make(command=["/bin/sh", "-c", script], **config)
@@ -192,14 +199,14 @@ def test_a_container_that_dies_and_restarts_for_ever_can_be_stopped(made: Contai
 
 
 def test_a_paused_one_is_stopped_politely(made: Containers) -> None:
-    engine_id = made.make().engine_id
+    engine_id = made.listening()
     made.backend.instance_pause(engine_id, made.report)
-    made.backend.instance_stop(engine_id, timeout_s=5, force=False, report=made.report)
+    made.backend.instance_stop(engine_id, timeout_s=20, force=False, report=made.report)
     assert made.backend.instance_get(engine_id).status == "Exited with code 0"
 
 
 def test_a_signal_reaches_the_first_process(made: Containers) -> None:
-    engine_id = made.make().engine_id
+    engine_id = made.listening()
     made.backend.instance_kill(engine_id, "SIGTERM", made.report)
     made.ended(engine_id)
     assert made.backend.instance_get(engine_id).status == "Exited with code 0"
