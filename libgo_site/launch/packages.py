@@ -100,6 +100,7 @@ TESTS = (
     Need("browser tests", ("chromium",), _has("chromium")),
     Need("pull tests: a local registry", ("docker-registry",), _has("docker-registry")),
     Need("network name spaces of tests", ("iproute2",), _has("ip")),
+    Need("tests that ask an engine over its socket", ("curl",), _has("curl")),
     Need("tests of nodes behind ssh", ("openssh-server",), _has("sshd")),
     Need("tests of Podman as a node", ("podman",), _has("podman")),
 )
