@@ -127,11 +127,6 @@ class ImageMade(Base[Any]):
     operation = OperationShape()
 
 
-class ImagesLoaded(Base[Any]):
-    images = s.ListField(child=s.CharField())
-    operation = OperationShape()
-
-
 class ImageRemoved(Base[Any]):
     untagged = s.ListField(child=s.CharField())
     deleted = s.ListField(child=s.CharField())

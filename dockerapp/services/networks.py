@@ -29,7 +29,6 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{12,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _RESERVED = frozenset({"bridge", "host", "none", "default", "container", "ingress", "nat", "prune", "new"})
 _POOLS_MAX = 8
-_POOL_KEYS = ("subnet", "gateway", "ip_range")
 
 # What an operator may ask for; the rest reaches the host's own networks.
 _DRIVERS = frozenset({"bridge"})

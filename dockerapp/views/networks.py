@@ -29,6 +29,7 @@ from dockerapp.views.things import (
     listing,
     projects_with,
     rows_for_page,
+    thing_new,
     wanted_of,
 )
 
@@ -52,18 +53,7 @@ def network_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @_page
 def network_new(request: HttpRequest) -> HttpResponse:
-    """The dialog that makes one; shown again with what is wrong."""
-    actor, message = actor_of(request), ""
-    data = request.POST if request.method == "POST" else None
-    form = NetworkForm(projects_with(actor, Permission.CREATE), docker_node_names(), data)
-    if data is not None and form.is_valid():
-        at = {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}
-        try:
-            operation = networks.network_create(actor, form.body(), **at)
-            return toast(f"{operation.target}: making it …", "info")
-        except ComputeError as error:
-            message = form.complain(error)
-    return render(request, "dockerapp/_network_new.html", {"form": form, "message": message})
+    return thing_new(request, NetworkForm, networks.network_create, "dockerapp/_network_new.html")
 
 
 @require_GET

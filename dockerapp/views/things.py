@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 
 from compute.actor import Actor
-from compute.models import Node
+from compute.errors import ComputeError
+from compute.models import Node, Operation
 from compute.selectors.access import permissions_by_project
 from compute.services.projects import projects_list
 from compute.states import Permission
-from compute.views.common import number
+from compute.views.common import actor_of, number, toast
 from dockerapp.selectors.nodes import BACKEND
 from dockerapp.selectors.used import UsedFilter
+from dockerapp.thing_forms import NetworkForm, VolumeForm
 
 _IN_USE = {"yes": True, "no": False}
 
@@ -94,3 +98,23 @@ def projects_with(actor: Actor, permission: Permission) -> list[str]:
 def docker_node_names() -> list[str]:
     rows = Node.objects.filter(backend=BACKEND, is_enabled=True).order_by("-is_local", "name")
     return list(rows.values_list("name", flat=True))
+
+
+def thing_new(
+    request: HttpRequest,
+    form_class: type[NetworkForm] | type[VolumeForm],
+    create: Callable[..., Operation],
+    template: str,
+) -> HttpResponse:
+    """The dialog that makes one; shown again with what is wrong."""
+    actor, message = actor_of(request), ""
+    data = request.POST if request.method == "POST" else None
+    form = form_class(projects_with(actor, Permission.CREATE), docker_node_names(), data)
+    if data is not None and form.is_valid():
+        at = {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}
+        try:
+            operation = create(actor, form.body(), **at)
+            return toast(f"{operation.target}: making it …", "info")
+        except ComputeError as error:
+            message = form.complain(error)
+    return render(request, template, {"form": form, "message": message})

@@ -8,7 +8,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods
 
-from compute.errors import ComputeError
 from compute.models import Node
 from compute.states import InstanceState, Permission
 from compute.views.common import actor_of, page_of, toast
@@ -27,6 +26,7 @@ from dockerapp.views.things import (
     listing,
     projects_with,
     rows_for_page,
+    thing_new,
     wanted_of,
 )
 
@@ -55,18 +55,7 @@ def volume_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @_page
 def volume_new(request: HttpRequest) -> HttpResponse:
-    """The dialog that makes one; shown again with what is wrong."""
-    actor, message = actor_of(request), ""
-    data = request.POST if request.method == "POST" else None
-    form = VolumeForm(projects_with(actor, Permission.CREATE), docker_node_names(), data)
-    if data is not None and form.is_valid():
-        at = {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}
-        try:
-            operation = volumes.volume_create(actor, form.body(), **at)
-            return toast(f"{operation.target}: making it …", "info")
-        except ComputeError as error:
-            message = form.complain(error)
-    return render(request, "dockerapp/_volume_new.html", {"form": form, "message": message})
+    return thing_new(request, VolumeForm, volumes.volume_create, "dockerapp/_volume_new.html")
 
 
 @require_GET
