@@ -25,7 +25,20 @@ from compute.backends.types import (
     Usage,
 )
 from compute.states import InstanceType
-from kvm.engine import console, demo, domains, events, host, logs, spec, stats
+from kvm.engine import (
+    console,
+    create,
+    demo,
+    domains,
+    events,
+    host,
+    lifecycle,
+    logs,
+    remove,
+    resize,
+    spec,
+    stats,
+)
 from kvm.engine.connection import Connection
 
 
@@ -72,44 +85,44 @@ class KvmBackend(Backend):
         return domains.domain_get(self._connection, engine_id)
 
     def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
-        return domains.domain_create(self._connection, spec, report)
+        return create.domain_create(self._connection, spec, report)
 
     def instance_update(self, engine_id: str, resources: Resources, report: Reporter) -> InstanceInfo:
         report.progress(30, "Changing the limits")
-        return domains.domain_update(self._connection, engine_id, resources)
+        return resize.domain_update(self._connection, engine_id, resources)
 
     def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
-        return domains.resize_waits(self._connection, engine_id, resources)
+        return resize.resize_waits(self._connection, engine_id, resources)
 
     def instance_delete(self, engine_id: str, *, keep_storage: bool, report: Reporter) -> None:
         report.progress(30, "Removing the VM")
-        domains.domain_delete(self._connection, engine_id, keep_storage=keep_storage)
+        remove.domain_delete(self._connection, engine_id, keep_storage=keep_storage)
 
     def instance_start(self, engine_id: str, report: Reporter) -> None:
         report.progress(30, "Starting the VM")
-        domains.domain_start(self._connection, engine_id)
+        lifecycle.domain_start(self._connection, engine_id)
 
     def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
         report.progress(30, "Forcing it off" if force else f"Pressing power, for up to {timeout_s:g} s")
-        domains.domain_stop(self._connection, engine_id, timeout_s, force, report)
+        lifecycle.domain_stop(self._connection, engine_id, timeout_s, force, report)
 
     def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
         report.progress(30, f"Pressing power, for up to {timeout_s:g} s")
-        domains.domain_stop(self._connection, engine_id, timeout_s, False, report)
+        lifecycle.domain_stop(self._connection, engine_id, timeout_s, False, report)
         report.progress(85, "Starting the VM")
-        domains.domain_start(self._connection, engine_id)
+        lifecycle.domain_start(self._connection, engine_id)
 
     def instance_pause(self, engine_id: str, report: Reporter) -> None:
-        domains.domain_pause(self._connection, engine_id, paused=True)
+        lifecycle.domain_pause(self._connection, engine_id, paused=True)
 
     def instance_unpause(self, engine_id: str, report: Reporter) -> None:
-        domains.domain_pause(self._connection, engine_id, paused=False)
+        lifecycle.domain_pause(self._connection, engine_id, paused=False)
 
     def instance_rename(self, engine_id: str, name: str, report: Reporter) -> None:
-        domains.domain_rename(self._connection, engine_id, name)
+        lifecycle.domain_rename(self._connection, engine_id, name)
 
     def instance_reset(self, engine_id: str, report: Reporter) -> None:
-        domains.domain_reset(self._connection, engine_id)
+        lifecycle.domain_reset(self._connection, engine_id)
 
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
@@ -118,7 +131,7 @@ class KvmBackend(Backend):
         return self._usage.all()
 
     def undo(self, step: UndoStep) -> None:
-        domains.domain_undo(self._connection, step)
+        create.domain_undo(self._connection, step)
 
     def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
         return events.events_follow(self._connection, stop, ready)

@@ -11,7 +11,8 @@ from compute.backends.types import LogLine, LogQuery
 from compute.errors import BackendError, OperationNotSupported
 from compute.states import InstanceState
 from kvm.engine.connection import Connection
-from kvm.engine.domains import domain_get, serial_log_path
+from kvm.engine.domains import domain_get
+from kvm.engine.names import serial_log_path
 
 # Colours and cursor movements of ECMA-48, and what a firmware prints to clear its screen.
 _CONTROL = re.compile(rb"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-Z\\-_]|\x1b[()][0-9A-B]|[\x00-\x08\x0b-\x1f\x7f]")

@@ -1,0 +1,20 @@
+"""How what belongs to one instance is called, in pools and among the logs."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+from kvm.engine import storage
+
+SERIAL_LOGS = Path("/var/log/libvirt/qemu")
+
+
+def serial_log_path(instance_id: str) -> Path:
+    """Where virtlogd keeps what the guest says on its serial line."""
+    return SERIAL_LOGS / f"libgo-{uuid.UUID(instance_id)}-serial.log"
+
+
+def names_of(instance_id: str) -> dict[str, str]:
+    stem = f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}"
+    return {"disk": f"{stem}.disk", "seed": f"{stem}-seed.iso"}

@@ -1,0 +1,93 @@
+"""Remove domains, and what was made for them alone."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+
+import libvirt
+
+from compute.errors import InstanceNotFound
+from kvm.engine import storage
+from kvm.engine.connection import Connection
+from kvm.engine.domain_xml import metadata_read, parse
+from kvm.engine.domains import lookup, vanished_is_fine
+from kvm.engine.names import SERIAL_LOGS, names_of, serial_log_path
+
+REMOVE_TIMEOUT_S = 120.0
+_UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+)
+
+
+def domain_delete(connection: Connection, engine_id: str, *, keep_storage: bool) -> None:
+    """Off, undefined, and the volumes made for it alone gone; absent is fine."""
+    pool_name = str(connection.node.options.get("pool_name", "default"))
+
+    def method(conn: libvirt.virConnect) -> str:
+        ours, name = "", ""
+        with vanished_is_fine():
+            domain = lookup(conn, engine_id)
+            name = domain.name()
+            ours = str(metadata_read(parse(domain.XMLDesc(0))).get("instance", ""))
+            remove(domain)
+        if ours and ours == str(uuid.UUID(engine_id)):
+            names = names_of(ours)
+            for key in ("seed",) if keep_storage else ("seed", "disk"):
+                volume_gone(conn, pool_name, names[key])
+        return name if ours else ""
+
+    try:
+        own_name = connection.call(method, REMOVE_TIMEOUT_S)
+    except InstanceNotFound:
+        return
+    logs_remove(engine_id, own_name)
+
+
+def remove(domain: libvirt.virDomain) -> None:
+    destroy(domain)
+    if not domain.isPersistent():
+        return
+    try:
+        domain.undefineFlags(_UNDEFINE)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (libvirt.VIR_ERR_INVALID_ARG, libvirt.VIR_ERR_NO_SUPPORT):
+            raise
+        # Drivers without NVRAM refuse the flag.
+        domain.undefine()
+
+
+def destroy(domain: libvirt.virDomain) -> None:
+    try:
+        if domain.isActive():
+            domain.destroy()
+    except libvirt.libvirtError as error:
+        # It went off by itself in between.
+        if error.get_error_code() != libvirt.VIR_ERR_OPERATION_INVALID:
+            raise
+
+
+def volume_gone(conn: libvirt.virConnect, pool_name: str, name: str) -> None:
+    try:
+        pool = conn.storagePoolLookupByName(pool_name)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_STORAGE_POOL:
+            return
+        raise
+    if not pool.isActive():
+        pool.create(0)
+    storage.volume_delete(pool, name)
+
+
+def logs_remove(engine_id: str, own_name: str) -> None:
+    """The serial log and what virtlogd rotated out of it; with the name of a domain that was ours
+    also what QEMU said about it."""
+    path = serial_log_path(engine_id)
+    with contextlib.suppress(OSError):
+        for found in path.parent.glob(f"{path.name}*"):
+            found.unlink(missing_ok=True)
+        if own_name:
+            (SERIAL_LOGS / f"{own_name}.log").unlink(missing_ok=True)
