@@ -16,5 +16,10 @@ class KvmConfig(AppConfig):
         enabled = settings.LIBGO["libvirt"]["enabled"]
         reason = "" if enabled else "KVM is switched off in the configuration (libvirt.enabled)."
         backend_register(
-            "kvm", "kvm.backend.KvmBackend", disabled_reason=reason, form="kvm.forms.MachineForm"
+            "kvm",
+            "kvm.backend.KvmBackend",
+            disabled_reason=reason,
+            handlers="kvm.handlers",
+            form="kvm.forms.MachineForm",
+            tabs="kvm.views.tabs.tabs_of",
         )

@@ -11,8 +11,10 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitVie
 urlpatterns = [
     path("", include("compute.urls")),
     path("docker/", include("dockerapp.urls")),
+    path("kvm/", include("kvm.urls")),
     path("", include("compute.api.health_urls")),
     path("api/v1/docker/", include("dockerapp.api.urls")),
+    path("api/v1/", include("kvm.api.urls")),
     path("api/v1/", include("compute.api.urls")),
     path("api/schema", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api_docs"),

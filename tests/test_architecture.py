@@ -35,6 +35,7 @@ LEVELS = {
     "compute.views": 6,
     "compute.forms": 6,
     "compute.node_forms": 6,
+    "compute.thing_forms": 6,
     "compute.streams": 6,
     "compute.loghub": 6,
     "compute.attachhub": 6,

@@ -10,9 +10,10 @@ from django.conf import settings
 from django.db.models import Count, Q
 
 from compute.actor import Actor
+from compute.backends.registry import backend_class
 from compute.backends.types import NodeAccess, NodeConfig
 from compute.certificates import certificate_facts, key_fingerprint
-from compute.errors import BackendUnavailable, NodeNotFound
+from compute.errors import BackendUnavailable, InvalidInput, NodeNotFound
 from compute.models import Node
 from compute.sealing import unseal
 from compute.selectors.identity import by_id_or_name
@@ -39,6 +40,28 @@ def node_get(actor: Actor, id_or_name: str | uuid.UUID) -> Node:
     if found is None:
         raise NodeNotFound(f"There is no node “{wanted[:100]}”.", node=wanted[:100])
     return found
+
+
+def backend_node(actor: Actor, backend: str, wanted: str = "") -> Node:
+    """The node of this backend asked for by id or name; without a wish the local one, else the first by
+    name. Raises ``NodeNotFound``, ``InvalidInput`` for a node of another backend, and
+    ``BackendUnavailable`` when the backend is switched off."""
+    title = backend_class(backend).title
+    if wanted:
+        node = node_get(actor, wanted)
+        if node.backend != backend:
+            raise InvalidInput.field("node", f"{node.name} is a {node.backend} node, not {backend}.")
+        return node
+    found = Node.objects.filter(backend=backend, is_enabled=True).order_by("-is_local", "name").first()
+    if found is None:
+        raise NodeNotFound(f"There is no {title} node. Add one, or switch the local one on.")
+    return found
+
+
+def backend_node_names(backend: str) -> list[str]:
+    """The enabled nodes of this backend, the local one first."""
+    rows = Node.objects.filter(backend=backend, is_enabled=True).order_by("-is_local", "name")
+    return list(rows.values_list("name", flat=True))
 
 
 def address_kind(url: str, options: Mapping[str, Any]) -> str:

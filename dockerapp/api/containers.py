@@ -16,6 +16,7 @@ from compute import statshub
 from compute.actor import Actor
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
 from compute.api.instance_views import exec_answer, idempotency_of
+from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
 from compute.api.serializers import Accepted
 from compute.api.transfers import Download
@@ -25,7 +26,6 @@ from compute.selectors.instances import InstanceFilter, instance_dict, instance_
 from compute.services import instances
 from compute.states import Action
 from dockerapp.api import container_shapes as s
-from dockerapp.api.base import NODE, DockerView
 from dockerapp.selectors.containers import container_get
 from dockerapp.services import container_reads as reads
 from dockerapp.services import containers
@@ -46,7 +46,7 @@ def _flattened(body: dict[str, Any]) -> dict[str, Any]:
     return {**body, "config": config}
 
 
-class Containers(DockerView):
+class Containers(PlacedView):
     @api(
         "docker containers",
         "Containers; the engine's own filters apply to those that one may see",
@@ -86,7 +86,7 @@ class Containers(DockerView):
         return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
 
 
-class ContainerDetail(DockerView):
+class ContainerDetail(PlacedView):
     @api(
         "docker containers",
         "One in full, secrets masked",
@@ -123,7 +123,7 @@ class ContainerDetail(DockerView):
         return self.answer_operation(operation)
 
 
-class _Verb(DockerView):
+class _Verb(PlacedView):
     """One verb of one container; PUT and POST alike."""
 
     request_shape: Any = None
@@ -239,7 +239,7 @@ def lifecycle_view(action: Action) -> type[ApiView]:
     return verb_view(str(action), Act, f"{action.capitalize()} it")
 
 
-class Exec(DockerView):
+class Exec(PlacedView):
     @api(
         "docker containers",
         "Run one command inside it and wait for its end",
@@ -253,7 +253,7 @@ class Exec(DockerView):
         return exec_answer(self, container_get(self.actor, container_id, node))
 
 
-class Stats(DockerView):
+class Stats(PlacedView):
     @api(
         "docker containers",
         "What it uses now; with stream=true each new sample, one JSON object a line",
@@ -278,7 +278,7 @@ class Stats(DockerView):
         return self.answer_download(download, {"Content-Type": "application/x-ndjson"})
 
 
-class Top(DockerView):
+class Top(PlacedView):
     @api(
         "docker containers",
         "Its processes",
@@ -295,7 +295,7 @@ class Top(DockerView):
         )
 
 
-class Changes(DockerView):
+class Changes(PlacedView):
     @api(
         "docker containers",
         "What in its file system differs from its image",
@@ -308,7 +308,7 @@ class Changes(DockerView):
         return Response(reads.container_changes(self.actor, container_id, node))
 
 
-class Commit(DockerView):
+class Commit(PlacedView):
     @api(
         "docker containers",
         "An image of what it is now; the operation's result names it",
@@ -328,7 +328,7 @@ class Commit(DockerView):
         return self.answer_operation(operation, instance_dict(row), ends_as=201)
 
 
-class Prune(DockerView):
+class Prune(PlacedView):
     @api(
         "docker containers",
         "Remove what does not run; dry_run=true only tells what would go",

@@ -16,13 +16,13 @@ from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 
 from compute.api.base import Parse, boolean, text, whole
+from compute.api.placed import PlacedView
 from compute.api.renderers import dumps
 from compute.api.schema import api
 from compute.api.transfers import Download, Told, Upload, upload_route
 from compute.backends.types import FileEntry
 from compute.errors import InvalidInput, InvalidState
 from dockerapp.api import files_shapes as shapes
-from dockerapp.api.base import DockerView
 from dockerapp.paths import path_checked
 from dockerapp.selectors.files import entry_dict, entry_stat, entry_tag
 from dockerapp.services import files
@@ -43,7 +43,7 @@ for _noun in ("containers", "volumes"):
     upload_route("POST", f"docker/{_noun}/[^/]+/files/(folders|rename)")
 
 
-class FilesView(DockerView):
+class FilesView(PlacedView):
     """What the routes of containers and volumes share: ``where`` finds the place."""
 
     def where(self, node: str) -> Place:

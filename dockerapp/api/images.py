@@ -14,6 +14,7 @@ from rest_framework.response import Response
 
 from compute.api.base import PAGING, Parse, boolean, text, whole, words
 from compute.api.instance_views import idempotency_of
+from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
 from compute.api.serializers import Accepted
 from compute.api.transfers import Download, operation_upload, upload_route
@@ -22,7 +23,6 @@ from compute.models import Operation
 from compute.selectors.resources import ResourceFilter
 from compute.services.idempotency import Idempotency
 from dockerapp.api import image_shapes as shapes
-from dockerapp.api.base import NODE, DockerView
 from dockerapp.api.uploads import TAR_TYPES, json_checked, json_upload
 from dockerapp.selectors.images import KIND, image_dict, image_get, images_page
 from dockerapp.selectors.nodes import docker_of
@@ -43,7 +43,7 @@ for _route in ("build", "load", "import"):
     upload_route("POST", f"docker/images/{_route}")
 
 
-class ImageView(DockerView):
+class ImageView(PlacedView):
     def at(self, known: dict[str, Parse] | None = None) -> tuple[Place, dict[str, Any]]:
         """Node and project, and the rest of the query."""
         asked = self.place(known)

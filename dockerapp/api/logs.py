@@ -7,8 +7,8 @@ from rest_framework.request import Request
 
 from compute.api.log_query import LOG_QUERY
 from compute.api.log_views import LOG_ANSWERS, LogView
+from compute.api.placed import NODE
 from compute.api.schema import api
-from dockerapp.api.base import NODE
 from dockerapp.selectors.containers import container_get
 
 

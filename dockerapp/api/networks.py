@@ -8,11 +8,11 @@ from rest_framework.response import Response
 
 from compute.api.base import PAGING, Parse, boolean, text
 from compute.api.instance_views import idempotency_of
+from compute.api.placed import PlacedView
 from compute.api.schema import api
+from compute.selectors.used import UsedFilter
 from dockerapp.api import network_shapes as shapes
-from dockerapp.api.base import DockerView
 from dockerapp.selectors.networks import network_detail, network_row, networks_page
-from dockerapp.selectors.used import UsedFilter
 from dockerapp.services import networks
 
 _TAG = "docker networks"
@@ -21,7 +21,7 @@ _QUERY = (*FILTERS, *PAGING)
 _WORK = (409, 422, 502, 503, 504)
 
 
-class Networks(DockerView):
+class Networks(PlacedView):
     @api(
         _TAG,
         "Networks with who is on them",
@@ -50,7 +50,7 @@ class Networks(DockerView):
         return self.answer_result(operation, ends_as=201)
 
 
-class NetworkDetail(DockerView):
+class NetworkDetail(PlacedView):
     @api(_TAG, "One network, live", response=shapes.DockerNetworkDetail, query=("node",), errors=(502, 503))
     def get(self, request: Request, network: str) -> HttpResponseBase:
         row = network_row(self.actor, network, self.query({"node": text}).get("node", ""))
@@ -64,7 +64,7 @@ class NetworkDetail(DockerView):
         return self.answer_result(networks.network_delete(self.actor, network, node=node))
 
 
-class NetworkConnect(DockerView):
+class NetworkConnect(PlacedView):
     @api(
         _TAG,
         "Put a container on it, live",
@@ -81,7 +81,7 @@ class NetworkConnect(DockerView):
         return self.answer_result(networks.network_connect(self.actor, network, body, node=node))
 
 
-class NetworkDisconnect(DockerView):
+class NetworkDisconnect(PlacedView):
     @api(
         _TAG,
         "Take a container off it, live",
@@ -98,7 +98,7 @@ class NetworkDisconnect(DockerView):
         return self.answer_result(networks.network_disconnect(self.actor, network, body, node=node))
 
 
-class NetworksPrune(DockerView):
+class NetworksPrune(PlacedView):
     @api(
         _TAG,
         "Remove what nobody uses",

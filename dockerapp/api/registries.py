@@ -7,16 +7,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api.base import PAGING, text
+from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
 from dockerapp.api import image_shapes as shapes
-from dockerapp.api.base import NODE, DockerView
 from dockerapp.selectors.registries import registries_page, registry_dict, registry_get
 from dockerapp.services import registries
 
 _TAG = "docker registries"
 
 
-class Registries(DockerView):
+class Registries(PlacedView):
     @api(
         _TAG,
         "Registries of the site and of one's projects",
@@ -51,7 +51,7 @@ class Registries(DockerView):
         )
 
 
-class RegistryDetail(DockerView):
+class RegistryDetail(PlacedView):
     @api(_TAG, "One registry", response=shapes.DockerRegistry, operation_id="docker_registries_retrieve")
     def get(self, request: Request, registry: str) -> HttpResponseBase:
         self.query({})
@@ -91,7 +91,7 @@ class RegistryDetail(DockerView):
         return self.answer(registry_dict(registries.registry_update(self.actor, registry, given)))
 
 
-class RegistryTest(DockerView):
+class RegistryTest(PlacedView):
     @api(
         _TAG,
         "Log in by way of the engine, as a pull would",

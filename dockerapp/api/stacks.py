@@ -11,11 +11,11 @@ from rest_framework.response import Response
 from compute.api.base import PAGING, ApiView, boolean, text
 from compute.api.instance_views import idempotency_of
 from compute.api.log_query import tail_of, time_of
+from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
 from compute.backends.types import LogQuery
 from compute.selectors.page import time_text
 from dockerapp.api import stack_shapes as s
-from dockerapp.api.base import NODE, DockerView
 from dockerapp.selectors.stacks import StackFilter, stack_detail, stack_get, stacks_page
 from dockerapp.services import stacks
 
@@ -24,7 +24,7 @@ _CHANGES = (409, 422, 503)
 _CHECKS = (422, 503, 504)
 
 
-class StackList(DockerView):
+class StackList(PlacedView):
     @api(
         "docker",
         "Stacks: deployed from here, and made by Compose elsewhere",
@@ -53,7 +53,7 @@ class StackList(DockerView):
         return self.answer_operation(operation, ends_as=201)
 
 
-class StackValidateNew(DockerView):
+class StackValidateNew(PlacedView):
     @api(
         "docker",
         "Check a compose file without deploying it",
@@ -69,7 +69,7 @@ class StackValidateNew(DockerView):
         return Response(stacks.stack_validate(self.actor, body, node=node).shown())
 
 
-class StackDetail(DockerView):
+class StackDetail(PlacedView):
     @api("docker", "One stack, by name or id", response=s.StackDetailShape, query=("node",))
     def get(self, request: Request, name: str) -> HttpResponseBase:
         node = self.query(NODE).get("node", "")
@@ -120,7 +120,7 @@ class StackDetail(DockerView):
         return self.answer_operation(stacks.stack_update(self.actor, name, body, node=node))
 
 
-class StackValidate(DockerView):
+class StackValidate(PlacedView):
     @api(
         "docker",
         "Check a change of a stack without making it",
@@ -135,7 +135,7 @@ class StackValidate(DockerView):
         return Response(stacks.stack_validate(self.actor, body, name=name, node=node).shown())
 
 
-class StackRedeploy(DockerView):
+class StackRedeploy(PlacedView):
     @api(
         "docker",
         "Deploy it again as it is",
@@ -152,7 +152,7 @@ class StackRedeploy(DockerView):
         return self.answer_operation(stacks.stack_update(self.actor, name, {}, node=node, options=options))
 
 
-class StackScale(DockerView):
+class StackScale(PlacedView):
     @api(
         "docker",
         "Run more or fewer instances of a service",
@@ -171,7 +171,7 @@ class StackScale(DockerView):
         )
 
 
-class _Act(DockerView):
+class _Act(PlacedView):
     verb: str
 
     def act(self, name: str) -> Response:
@@ -206,7 +206,7 @@ def act_view(verb: str) -> type[ApiView]:
     return Act
 
 
-class StackLogs(DockerView):
+class StackLogs(PlacedView):
     @api(
         "docker",
         "The logs of all its instances as one, by time",

@@ -8,9 +8,9 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
 from dockerapp.api import system_shapes as shapes
-from dockerapp.api.base import NODE, DockerView
 from dockerapp.selectors import system as read
 from dockerapp.services import system
 
@@ -18,7 +18,7 @@ _TAG = "docker system"
 _ASKS = (502, 503, 504)
 
 
-class SystemInfo(DockerView):
+class SystemInfo(PlacedView):
     @api(_TAG, "What the engine is", response=shapes.EngineInfo, query=("node",), errors=_ASKS)
     def get(self, request: Request) -> HttpResponseBase:
         return self.answer(read.system_info(self.actor, self._node()))
@@ -45,7 +45,7 @@ class SystemDisk(SystemInfo):
         return self.answer(read.system_disk(self.actor, self._node()))
 
 
-class SystemPrune(DockerView):
+class SystemPrune(PlacedView):
     @api(
         _TAG,
         "Remove what nothing needs",

@@ -8,13 +8,13 @@ from rest_framework.response import Response
 
 from compute.api.base import PAGING, Parse, boolean, text
 from compute.api.instance_views import idempotency_of
+from compute.api.placed import PlacedView
 from compute.api.schema import api
+from compute.selectors.used import UsedFilter
 from dockerapp.api import volume_shapes as shapes
-from dockerapp.api.base import DockerView
 from dockerapp.api.network_shapes import ThingDone
 from dockerapp.api.networks import FILTERS
 from dockerapp.selectors.nodes import docker_node
-from dockerapp.selectors.used import UsedFilter
 from dockerapp.selectors.volumes import (
     docker_nodes,
     volume_detail,
@@ -29,7 +29,7 @@ _QUERY = (*FILTERS, *PAGING, "sizes")
 _WORK = (409, 422, 502, 503, 504)
 
 
-class Volumes(DockerView):
+class Volumes(PlacedView):
     @api(
         _TAG,
         "Volumes with who uses them",
@@ -67,7 +67,7 @@ class Volumes(DockerView):
         return self.answer_result(operation, ends_as=201)
 
 
-class VolumeDetail(DockerView):
+class VolumeDetail(PlacedView):
     @api(_TAG, "One volume", response=shapes.DockerVolumeShape, query=("node", "sizes"), errors=(502, 503))
     def get(self, request: Request, name: str) -> HttpResponseBase:
         asked: dict[str, Parse] = {"node": text, "sizes": boolean}
@@ -93,7 +93,7 @@ class VolumeDetail(DockerView):
         return self.answer_result(volumes.volume_delete(self.actor, name, **asked))
 
 
-class VolumesPrune(DockerView):
+class VolumesPrune(PlacedView):
     @api(
         _TAG,
         "Remove what nobody uses",

@@ -14,8 +14,8 @@ from compute.selectors.access import visible
 from compute.selectors.page import Page
 from compute.selectors.resource_users import names_used, users_visible
 from compute.selectors.resources import resource_dict, resource_get, resources_visible
+from compute.selectors.used import UsedFilter, used_page
 from dockerapp.selectors.nodes import BACKEND, docker_of
-from dockerapp.selectors.used import UsedFilter, used_page
 
 KIND = "network"
 # As much of an engine's id as its own tools show.
@@ -24,7 +24,7 @@ _PREFIX = re.compile(r"[0-9a-f]{12,63}")
 
 def networks_page(actor: Actor, wanted: UsedFilter) -> Page:
     """Networks with who is on them, as far as the actor sees them."""
-    return used_page(actor, KIND, wanted, network_dicts)
+    return used_page(actor, BACKEND, KIND, wanted, network_dicts)
 
 
 def network_row(actor: Actor, id_or_name: str | uuid.UUID, node: str = "") -> Resource:

@@ -11,15 +11,15 @@ from compute.models import Node, Resource
 from compute.selectors.page import Page
 from compute.selectors.resource_users import names_used, users_visible
 from compute.selectors.resources import resource_dict, resource_get
+from compute.selectors.used import UsedFilter, used_page
 from dockerapp.selectors.nodes import BACKEND, docker_of
-from dockerapp.selectors.used import UsedFilter, used_page
 
 KIND = "volume"
 
 
 def volumes_page(actor: Actor, wanted: UsedFilter) -> Page:
     """Volumes with who uses them, as far as the actor sees them, and the size that was last measured."""
-    return used_page(actor, KIND, wanted, volume_dicts)
+    return used_page(actor, BACKEND, KIND, wanted, volume_dicts)
 
 
 def volume_row(actor: Actor, wanted: str, node: str = "") -> Resource:

@@ -20,13 +20,14 @@ from compute.selectors.masking import mapping_masked
 from compute.services.idempotency import Idempotency
 from compute.services.nodes import node_require
 from compute.services.projects import project_for
+from compute.services.resource_work import Where, Work, work_submit
 from compute.states import Permission
 from dockerapp.references import Reference, reference_parse
 from dockerapp.selectors.images import image_get
 from dockerapp.selectors.nodes import docker_node, docker_of
 from dockerapp.selectors.registries import registry_for
 from dockerapp.services.build_policy import build_network_check, build_remote_check, dockerfile_check
-from dockerapp.services.common import Where, Work, where, work_submit
+from dockerapp.services.common import where
 from dockerapp.services.image_checks import (
     arguments_check,
     changes_check,

@@ -18,11 +18,12 @@ from compute.services.attachments import network_attach, network_detach
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
+from compute.services.resource_work import Pruning, Where, Work, change_require, name_free, work_submit
 from compute.states import Permission
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.networks import KIND, network_dicts, network_row
-from dockerapp.services.common import Where, Work, where, work_submit
-from dockerapp.services.things import Pruning, change_require, name_free, prune_where, text_options
+from dockerapp.services.common import prune_where, where
+from dockerapp.services.driver_options import text_options
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 # Names that an engine could take for the beginning of an id.
@@ -107,7 +108,7 @@ def networks_prune(
     actor: Actor, *, node: str = "", project: str | None = None, dry_run: bool = False
 ) -> Pruning:
     """What nobody uses: the project's, for administrators the node's unless they name a project."""
-    at, wanted = prune_where(actor, node, project)
+    at, wanted = prune_where(actor, node=node, project=project)
     rows = resources_visible(actor, KIND).filter(wanted, node=at.node).exclude(data__predefined=True)
     # The engine itself never prunes what a swarm uses.
     rows = rows.filter(data__scope="local").exclude(used_condition([at.node.pk], KIND))

@@ -17,11 +17,12 @@ from compute.sealing import seal
 from compute.selectors.access import admin_require
 from compute.services.instance_body import name_check
 from compute.services.projects import project_get
+from compute.services.resource_work import Work, work_submit
 from compute.states import Permission
 from dockerapp.models import Registry
 from dockerapp.references import host_of_url
 from dockerapp.selectors.registries import registry_get
-from dockerapp.services.common import Work, where, work_submit
+from dockerapp.services.common import where
 
 TEST = "registry.test"
 

@@ -17,7 +17,7 @@ from dockerapp.selectors.nodes import docker_of
 from dockerapp.services.policy import RULE_REGISTRIES
 
 if TYPE_CHECKING:
-    from dockerapp.services.common import Where
+    from compute.services.resource_work import Where
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")

@@ -26,11 +26,12 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import RESERVES, limits_check, limits_lock
 from compute.services.logs import logs_piece
 from compute.services.nodes import node_require
+from compute.services.resource_work import Where, Work, work_submit
 from compute.states import ACTIVE_OPERATION_STATES, Permission
 from dockerapp.labels import LABEL_COMPOSE, LABEL_DEPENDS
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.stacks import Found, stack_env, stack_get
-from dockerapp.services.common import Where, Work, where, work_submit
+from dockerapp.services.common import where
 from dockerapp.services.policy import registry_allowed_check
 from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check, totals
 

@@ -9,11 +9,12 @@ from compute.actor import Actor
 from compute.errors import InvalidInput
 from compute.models import Operation
 from compute.selectors.access import admin_require
+from compute.services.resource_work import Work, work_submit
 from compute.states import Permission
 from dockerapp.pieces import KINDS, freed_by
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.selectors.system import piece_dict
-from dockerapp.services.common import Work, where, work_submit
+from dockerapp.services.common import where
 
 _ITEMS_MAX = 500
 

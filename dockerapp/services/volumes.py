@@ -19,10 +19,11 @@ from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
+from compute.services.resource_work import Pruning, Work, change_require, name_free, work_submit
 from compute.states import Permission
 from dockerapp.selectors.volumes import KIND, volume_dicts, volume_row
-from dockerapp.services.common import Work, where, work_submit
-from dockerapp.services.things import Pruning, change_require, name_free, prune_where, text_options
+from dockerapp.services.common import prune_where, where
+from dockerapp.services.driver_options import text_options
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{1,127}")
 _LIKE_AN_ID = re.compile(r"[0-9a-f]{12,64}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -73,7 +74,7 @@ def volumes_prune(
 ) -> Pruning:
     """What nobody uses, with its content: what the engine named itself, and with ``every`` also what
     has a name of its own. The project's, for administrators the node's unless they name a project."""
-    at, wanted = prune_where(actor, node, project)
+    at, wanted = prune_where(actor, node=node, project=project)
     rows = resources_visible(actor, KIND).filter(wanted, node=at.node)
     rows = rows.exclude(used_condition([at.node.pk], KIND))
     if not every:

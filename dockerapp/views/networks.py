@@ -14,24 +14,25 @@ from compute.errors import ComputeError
 from compute.models import Resource
 from compute.selectors.access import visible
 from compute.selectors.instances import instance_get
+from compute.selectors.nodes import backend_node_names
+from compute.selectors.used import UsedFilter
 from compute.services.attachments import network_attach, network_detach
 from compute.states import InstanceState, Permission
 from compute.views.common import actor_of, page, page_of, toast
 from compute.views.instances import instance_context
-from dockerapp.selectors.networks import network_detail, network_row, networks_page
-from dockerapp.selectors.used import UsedFilter
-from dockerapp.services import networks
-from dockerapp.services.ownership import OPEN_NETWORKS
-from dockerapp.thing_forms import NetworkForm
-from dockerapp.views.things import (
+from compute.views.things import (
     bulk_actions,
-    docker_node_names,
     listing,
     projects_with,
     rows_for_page,
     thing_new,
     wanted_of,
 )
+from dockerapp.selectors.networks import network_detail, network_row, networks_page
+from dockerapp.selectors.nodes import BACKEND
+from dockerapp.services import networks
+from dockerapp.services.ownership import OPEN_NETWORKS
+from dockerapp.thing_forms import NetworkForm
 
 _page = page_of("docker_networks")
 _PICK_MAX = 500
@@ -44,8 +45,11 @@ _NOT_JOINED = ("host", "none")
 def network_list(request: HttpRequest) -> HttpResponse:
     actor, wanted = actor_of(request), wanted_of(request)
     found = networks_page(actor, wanted)
-    context = {**listing(request, actor, wanted), "found": found, "rows": rows_for_page(actor, found.items)}
-    context["bulk_actions"] = bulk_actions("network", "Their settings are lost; nobody is on them.")
+    context = listing(request, actor, wanted, BACKEND)
+    context |= {"found": found, "rows": rows_for_page(actor, found.items)}
+    context["bulk_actions"] = bulk_actions(
+        "network", "docker/networks", "Their settings are lost; nobody is on them."
+    )
     template = "_network_table" if context["is_fragment"] else "network_list"
     return render(request, f"dockerapp/{template}.html", context)
 
@@ -53,7 +57,7 @@ def network_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @_page
 def network_new(request: HttpRequest) -> HttpResponse:
-    return thing_new(request, NetworkForm, networks.network_create, "dockerapp/_network_new.html")
+    return thing_new(request, NetworkForm, networks.network_create, "dockerapp/_network_new.html", BACKEND)
 
 
 @require_GET
@@ -116,7 +120,7 @@ def network_prune(request: HttpRequest) -> HttpResponse:
     """What would go, and then the order to remove it."""
     actor = actor_of(request)
     given = request.POST if request.method == "POST" else request.GET
-    projects, nodes = projects_with(actor, Permission.DELETE), docker_node_names()
+    projects, nodes = projects_with(actor, Permission.DELETE), backend_node_names(BACKEND)
     node = given.get("node") or (nodes[0] if nodes else "")
     project: str | None = given.get("project") or ("" if actor.is_admin else (projects or [""])[0])
     where: dict[str, Any] = {"node": node, "project": project or None}

@@ -9,8 +9,18 @@ from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.models import Node
+from compute.selectors.nodes import backend_node_names
 from compute.states import InstanceState, Permission
 from compute.views.common import actor_of, page_of, toast
+from compute.views.things import (
+    bulk_actions,
+    listing,
+    projects_with,
+    rows_for_page,
+    thing_new,
+    wanted_of,
+)
+from dockerapp.selectors.nodes import BACKEND
 from dockerapp.selectors.volumes import (
     docker_nodes,
     volume_detail,
@@ -20,15 +30,6 @@ from dockerapp.selectors.volumes import (
 )
 from dockerapp.services import volumes
 from dockerapp.thing_forms import VolumeForm
-from dockerapp.views.things import (
-    bulk_actions,
-    docker_node_names,
-    listing,
-    projects_with,
-    rows_for_page,
-    thing_new,
-    wanted_of,
-)
 
 _page = page_of("docker_volumes")
 
@@ -43,10 +44,11 @@ def volume_list(request: HttpRequest) -> HttpResponse:
         node = Node.objects.filter(name=wanted.node).first() if wanted.node else None
         problems = volume_sizes_measure(docker_nodes(node))
     found = volumes_page(actor, wanted)
-    context = {**listing(request, actor, wanted), "found": found, "rows": rows_for_page(actor, found.items)}
+    context = listing(request, actor, wanted, BACKEND)
+    context |= {"found": found, "rows": rows_for_page(actor, found.items)}
     context["problems"] = problems
     context["bulk_actions"] = bulk_actions(
-        "volume", "All that is in them is lost, and cannot be brought back."
+        "volume", "docker/volumes", "All that is in them is lost, and cannot be brought back."
     )
     template = "_volume_table" if context["is_fragment"] else "volume_list"
     return render(request, f"dockerapp/{template}.html", context)
@@ -55,7 +57,7 @@ def volume_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @_page
 def volume_new(request: HttpRequest) -> HttpResponse:
-    return thing_new(request, VolumeForm, volumes.volume_create, "dockerapp/_volume_new.html")
+    return thing_new(request, VolumeForm, volumes.volume_create, "dockerapp/_volume_new.html", BACKEND)
 
 
 @require_GET
@@ -90,7 +92,7 @@ def volume_prune(request: HttpRequest) -> HttpResponse:
     """What would go, and then the order to remove it."""
     actor = actor_of(request)
     given = request.POST if request.method == "POST" else request.GET
-    projects, nodes = projects_with(actor, Permission.DELETE), docker_node_names()
+    projects, nodes = projects_with(actor, Permission.DELETE), backend_node_names(BACKEND)
     node = given.get("node") or (nodes[0] if nodes else "")
     project: str | None = given.get("project") or ("" if actor.is_admin else (projects or [""])[0])
     every = bool(given.get("every"))

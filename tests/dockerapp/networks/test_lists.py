@@ -11,8 +11,8 @@ from django.utils import timezone
 
 from compute.actor import Actor
 from compute.models import Instance, Node, Project, Resource
+from compute.selectors.used import UsedFilter
 from dockerapp.selectors.networks import network_row, networks_page
-from dockerapp.selectors.used import UsedFilter
 from dockerapp.selectors.volumes import volumes_page
 from tests.compute.conftest import admin, operator, project, stranger
 

@@ -1,4 +1,4 @@
-"""What all views under ``/api/v1/docker`` share."""
+"""Views of one backend's own API: each row also takes the node, and the project of what is new."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 from compute.api.base import ApiView, Parse, text
 
-# Each row of this API also takes the node (id or name), and the project that new things belong to.
+# The node by id or name.
 NODE: dict[str, Parse] = {"node": text}
 PLACE: dict[str, Parse] = {"node": text, "project": text}
 
 
-class DockerView(ApiView):
-    """A view of the Docker API."""
+class PlacedView(ApiView):
+    """A view whose work happens on a node, for a project."""
 
     def place(self, known: Mapping[str, Parse] | None = None) -> dict[str, Any]:
         """The query parameters, with ``node`` (text) and ``project`` (text or None) always there."""

@@ -1,4 +1,4 @@
-"""What the pages of networks and volumes have in common."""
+"""What the pages of things that are no instances have in common: lists, filters, dialogs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.shortcuts import render
 
 from compute.actor import Actor
 from compute.errors import ComputeError
-from compute.models import Node, Operation
+from compute.models import Operation
 from compute.selectors.access import permissions_by_project
+from compute.selectors.nodes import backend_node_names
+from compute.selectors.used import UsedFilter
 from compute.services.projects import projects_list
 from compute.states import Permission
+from compute.thing_forms import ThingForm
 from compute.views.common import actor_of, number, toast
-from dockerapp.selectors.nodes import BACKEND
-from dockerapp.selectors.used import UsedFilter
-from dockerapp.thing_forms import NetworkForm, VolumeForm
 
 _IN_USE = {"yes": True, "no": False}
 
@@ -39,7 +39,7 @@ def wanted_of(request: HttpRequest) -> UsedFilter:
 _SORTS = {sign + word for word in ("name", "created_at", "size", "node", "project") for sign in ("", "-")}
 
 
-def listing(request: HttpRequest, actor: Actor, wanted: UsedFilter) -> dict[str, Any]:
+def listing(request: HttpRequest, actor: Actor, wanted: UsedFilter, backend: str) -> dict[str, Any]:
     """What a list shows around its rows."""
     query, sort_query = request.GET.copy(), request.GET.copy()
     for name in ("page", "sizes"):
@@ -53,7 +53,7 @@ def listing(request: HttpRequest, actor: Actor, wanted: UsedFilter) -> dict[str,
         "query": query.urlencode(),
         "sort_query": sort_query.urlencode(),
         "full_query": query.urlencode() + (f"&page={wanted.page}" if wanted.page > 1 else ""),
-        "nodes": docker_node_names(),
+        "nodes": backend_node_names(backend),
         "projects": [row["name"] for row in projects_list(actor)],
         "filtered": bool(wanted.q or wanted.node or wanted.project or wanted.in_use is not None),
         "may_create": bool(projects_with(actor, Permission.CREATE)),
@@ -61,30 +61,33 @@ def listing(request: HttpRequest, actor: Actor, wanted: UsedFilter) -> dict[str,
     }
 
 
-def bulk_actions(kind: str, text: str) -> list[dict[str, Any]]:
-    """What can be done to the chosen ones; see ``static/js/bulk.js``."""
+def bulk_actions(noun: str, url: str, text: str) -> list[dict[str, Any]]:
+    """What can be done to the chosen ones of the API's ``url``; see ``static/js/bulk.js``."""
     return [
         {
             "word": "delete",
             "label": "Delete",
             "method": "DELETE",
-            "url": f"/api/v1/docker/{kind}s/{{id}}?wait=30",
-            "title": f"Delete the chosen {kind}s ({{n}})?",
+            "url": f"/api/v1/{url}/{{id}}?wait=30",
+            "title": f"Delete the chosen {noun}s ({{n}})?",
             "text": text,
             "danger": True,
         }
     ]
 
 
-def rows_for_page(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows with what this person may do to them."""
+def rows_for_page(
+    actor: Actor, rows: list[dict[str, Any]], users: str = "containers"
+) -> list[dict[str, Any]]:
+    """Rows with what this person may do to them; ``users`` is the key under which those who use one stand."""
     allowed = permissions_by_project(actor, (row["project"]["id"] for row in rows if row["project"]))
     for row in rows:
         permissions = allowed[row["project"]["id"]] if row["project"] else frozenset()
         row["may_delete"] = actor.is_admin or Permission.DELETE in permissions
         row["may_export"] = actor.is_admin or Permission.EXPORT in permissions
         row["may_update"] = actor.is_admin or Permission.UPDATE in permissions
-        row["hidden_users"] = row["in_use"] and not row["containers"]
+        row["users"] = row[users]
+        row["hidden_users"] = row["in_use"] and not row["users"]
     return rows
 
 
@@ -95,21 +98,17 @@ def projects_with(actor: Actor, permission: Permission) -> list[str]:
     return [row["name"] for row in rows if permission in allowed[row["id"]]]
 
 
-def docker_node_names() -> list[str]:
-    rows = Node.objects.filter(backend=BACKEND, is_enabled=True).order_by("-is_local", "name")
-    return list(rows.values_list("name", flat=True))
-
-
 def thing_new(
     request: HttpRequest,
-    form_class: type[NetworkForm] | type[VolumeForm],
+    form_class: type[ThingForm],
     create: Callable[..., Operation],
     template: str,
+    backend: str,
 ) -> HttpResponse:
     """The dialog that makes one; shown again with what is wrong."""
     actor, message = actor_of(request), ""
     data = request.POST if request.method == "POST" else None
-    form = form_class(projects_with(actor, Permission.CREATE), docker_node_names(), data)
+    form = form_class(projects_with(actor, Permission.CREATE), backend_node_names(backend), data)
     if data is not None and form.is_valid():
         at = {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}
         try:

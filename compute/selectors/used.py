@@ -11,10 +11,10 @@ from django.db.models import Q
 from compute.actor import Actor
 from compute.models import Resource
 from compute.selectors.identity import by_id_or_name
+from compute.selectors.nodes import backend_node
 from compute.selectors.page import Page, order_by, page_bounds
 from compute.selectors.resource_users import used_condition
 from compute.selectors.resources import SORT_COLUMNS, resources_visible
-from dockerapp.selectors.nodes import BACKEND, docker_node
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,16 @@ class UsedFilter:
 
 def used_page(
     actor: Actor,
+    backend: str,
     kind: str,
     wanted: UsedFilter,
     shapes: Callable[[Actor, Iterable[Resource]], list[dict[str, Any]]],
 ) -> Page:
     """A page of one kind; how many queries it takes does not grow with its length."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows = resources_visible(actor, kind).filter(node__backend=BACKEND)
+    rows = resources_visible(actor, kind).filter(node__backend=backend)
     if wanted.node:
-        rows = rows.filter(node=docker_node(actor, wanted.node))
+        rows = rows.filter(node=backend_node(actor, backend, wanted.node))
     if wanted.project:
         rows = rows.filter(by_id_or_name(wanted.project, id_column="project_id", name_column="project__name"))
     if wanted.driver:

@@ -1,0 +1,1 @@
+"""Asked-for changes of what only KVM has."""

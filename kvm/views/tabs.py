@@ -1,0 +1,18 @@
+"""What a machine's page has beside the tabs of every instance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.urls import reverse
+
+from compute.views.tabs import Tab
+
+
+def tabs_of(row: Mapping[str, Any]) -> list[Tab]:
+    def own(name: str, title: str) -> Tab:
+        return Tab(name, title, reverse(f"machine_{name}", args=[row["id"]]))
+
+    wanted: list[tuple[str, str]] = []
+    return [own(name, title) for name, title in wanted]
