@@ -22,6 +22,7 @@ from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
 from tests.live import LiveConsole
+from tests.people import World, people_make
 from tests.reporter import MemoryReporter
 
 _HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
@@ -137,3 +138,14 @@ def name(live: LiveConsole) -> Iterator[str]:
     yield wanted
     if live.shown(wanted):
         live.api("DELETE", f"/compute/instances/{wanted}?force=true&wait=30")
+
+
+@pytest.fixture(scope="session")
+def people(live: LiveConsole) -> World:
+    return people_make(live)
+
+
+@pytest.fixture
+def world(people: World) -> Iterator[World]:
+    yield people
+    people.clean()

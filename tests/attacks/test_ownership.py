@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.dockerapp.networks.conftest import Caller, World, people, world
+from tests.people import Caller, World
 
 __all__ = ["people", "world"]
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.dockerapp.networks.conftest import World
 from tests.live import until
+from tests.people import World
 
 SUBNET = "10.213.7.0/24"
 

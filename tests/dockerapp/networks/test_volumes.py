@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.dockerapp.networks.conftest import World
 from tests.live import until
+from tests.people import World
 
 
 def _engine(name: str) -> dict[str, Any]:

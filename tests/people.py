@@ -1,18 +1,28 @@
-"""Two projects with an operator each over one live console, and names that are gone afterwards."""
+"""Two projects with an operator each and a viewer over one live console; what they name is gone afterwards."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 import requests
 
 from tests.live import PASSWORD, LiveConsole, until
 
 DEMO = "libgo/demo:latest"
+MACHINE_DEMO = "libgo-demo"
+_MIB = 1024**2
+# Where what a test named is deleted; instances go first, they hold the rest.
+_PATHS = {
+    "container": "/compute/instances/{}?force=true&wait=30",
+    "machine": "/compute/instances/{}?force=true&wait=30",
+    "network": "/docker/networks/{}",
+    "volume": "/docker/volumes/{}",
+    "kvm_network": "/networks/{}?force=true",
+    "pool": "/storage/pools/{}?force=true",
+    "kvm_image": "/kvm/images/{}",
+}
 
 
 @dataclass
@@ -40,12 +50,19 @@ class Caller:
         return error
 
     def container(self, name: str, **config: Any) -> requests.Response:
-        body: dict[str, Any] = {
-            "name": name,
-            "backend": "docker",
-            "config": {"image": DEMO, **config},
-            "labels": {"libgo.test": "live"},
-        }
+        return self._instance(name, "docker", {"image": DEMO, **config})
+
+    def machine(self, name: str, *, auto_start: bool = True, **config: Any) -> requests.Response:
+        """A small VM of the demo image, without a NIC unless ``config`` says otherwise."""
+        wanted = {"image": MACHINE_DEMO, "network": "none", **config}
+        if "networks" in config:
+            del wanted["network"]
+        more = {"auto_start": auto_start, "resources": {"memory": {"limit": 192 * _MIB}}}
+        return self._instance(name, "kvm", wanted, **more)
+
+    def _instance(self, name: str, backend: str, config: dict[str, Any], **more: Any) -> requests.Response:
+        labels = {"libgo.test": "live"}
+        body = {"name": name, "backend": backend, "config": config, "labels": labels, **more}
         if self.project:
             body["project"] = self.project
         return self.call("POST", "/compute/instances?wait=60", body)
@@ -62,18 +79,14 @@ class World:
     made: list[tuple[str, str]] = field(default_factory=list)
 
     def name(self, kind: str) -> str:
-        """A name for a ``network``, ``volume`` or ``container``, gone when the test ends."""
+        """A name for one of ``_PATHS``, gone when the test ends."""
         wanted = f"libgo-t-{uuid.uuid4().hex[:8]}"
         self.made.append((kind, wanted))
         return wanted
 
     def clean(self) -> None:
-        """Containers go first: they hold the rest."""
-        for kind, name in sorted(self.made):
-            if kind == "container":
-                self._gone(f"/compute/instances/{name}?force=true&wait=30")
-            else:
-                self._gone(f"/docker/{kind}s/{name}")
+        for kind, name in sorted(self.made, key=lambda pair: list(_PATHS).index(pair[0])):
+            self._gone(_PATHS[kind].format(name))
         self.made.clear()
 
     def _gone(self, path: str) -> None:
@@ -81,12 +94,11 @@ class World:
         until(lambda: self.admin.call("DELETE", path).status_code in (200, 404), f"{path} is gone", 20)
 
 
-@pytest.fixture(scope="session")
-def people(live: LiveConsole) -> World:
+def people_make(live: LiveConsole) -> World:
     admin = Caller(live, live.log_in())
     callers = {}
     for word, role in (("a", "operator"), ("b", "operator"), ("v", "viewer")):
-        username, project = f"net-{word}-{uuid.uuid4().hex[:6]}", f"net-{word[0]}-{uuid.uuid4().hex[:6]}"
+        username, project = f"p-{word}-{uuid.uuid4().hex[:6]}", f"p-{word[0]}-{uuid.uuid4().hex[:6]}"
         if word == "v":
             project = callers["a"].project
         else:
@@ -98,9 +110,3 @@ def people(live: LiveConsole) -> World:
         admin.ok("POST", f"/projects/{project}/members", {"user": username, "role": role})
         callers[word] = Caller(live, live.log_in(username), project)
     return World(admin, callers["a"], callers["b"], callers["v"])
-
-
-@pytest.fixture
-def world(people: World) -> Iterator[World]:
-    yield people
-    people.clean()
