@@ -1,4 +1,4 @@
-"""Two projects with an operator each and a viewer over one live console; what they name is gone afterwards."""
+"""Two projects with an operator each and a viewer, over one live console; their things go afterwards."""
 
 from __future__ import annotations
 

@@ -11,11 +11,9 @@ import pytest
 
 from tests.people import Caller, World
 
-__all__ = ["people", "world"]
-
 
 @pytest.fixture
-def theirs(world: World) -> dict[str, Any]:  # noqa: F811
+def theirs(world: World) -> dict[str, Any]:
     """A volume, a network and a running container of the project A."""
     at = f"?project={world.a.project}"
     labels = {"libgo.test": "live"}
@@ -40,7 +38,7 @@ def _same_as_absent(caller: Caller, method: str, path: str, foreign: str, body: 
     assert there.text.replace(foreign, "") == gone.text.replace(absent, ""), path
 
 
-def test_foreign_things_are_not_there_by_any_name(world: World, theirs: dict[str, Any]) -> None:  # noqa: F811
+def test_foreign_things_are_not_there_by_any_name(world: World, theirs: dict[str, Any]) -> None:
     network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
     for key in (network["id"], network["name"], network["engine_id"], network["engine_id"][:12]):
         _same_as_absent(world.b, "GET", "/docker/networks/{}", key)
@@ -61,7 +59,7 @@ def test_foreign_things_are_not_there_by_any_name(world: World, theirs: dict[str
         assert world.b.ok("GET", f"{path}?project={world.a.project}")["total"] == 0
 
 
-def test_foreign_things_cannot_be_used_in_a_container(world: World, theirs: dict[str, Any]) -> None:  # noqa: F811
+def test_foreign_things_cannot_be_used_in_a_container(world: World, theirs: dict[str, Any]) -> None:
     network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
     wishes = [
         ({"volumes": [f"{volume['name']}:/x"]}, "VOLUME_NOT_FOUND"),
@@ -88,7 +86,7 @@ def test_foreign_things_cannot_be_used_in_a_container(world: World, theirs: dict
         world.b.refused(404, "NETWORK_NOT_FOUND", "POST", f"/compute/instances/{own}/networks", body)
 
 
-def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any]) -> None:  # noqa: F811
+def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any]) -> None:
     """Recreating one's own container, and a stack that calls foreign things external or its own."""
     network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
     own = world.name("container")
@@ -131,7 +129,7 @@ def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any])
     ],
 )
 def test_what_reaches_the_host_is_for_administrators(
-    world: World,  # noqa: F811
+    world: World,
     path: str,
     body: dict[str, Any],
     rule: str,
@@ -145,7 +143,7 @@ def test_what_reaches_the_host_is_for_administrators(
     assert subprocess.run(words, capture_output=True, check=False).returncode, "nothing was made"
 
 
-def test_an_operator_prunes_only_its_own(world: World, theirs: dict[str, Any]) -> None:  # noqa: F811
+def test_an_operator_prunes_only_its_own(world: World, theirs: dict[str, Any]) -> None:
     spare = world.a.ok("POST", f"/docker/volumes?project={world.a.project}", {"name": world.name("volume")})
     everything = {"all": True}
     assert world.b.ok("POST", f"/docker/volumes/prune?project={world.b.project}", everything)["removed"] == []
@@ -155,7 +153,7 @@ def test_an_operator_prunes_only_its_own(world: World, theirs: dict[str, Any]) -
 
 
 @pytest.mark.parametrize("kind", ["volume", "network"])
-def test_of_two_projects_that_make_one_name_at_once_exactly_one_wins(world: World, kind: str) -> None:  # noqa: F811
+def test_of_two_projects_that_make_one_name_at_once_exactly_one_wins(world: World, kind: str) -> None:
     for _ in range(3):
         name = world.name(kind)
 
@@ -170,7 +168,7 @@ def test_of_two_projects_that_make_one_name_at_once_exactly_one_wins(world: Worl
         assert sorted(seen) == [200, 404]
 
 
-def test_of_two_projects_whose_containers_claim_one_volume_at_once_exactly_one_gets_it(world: World) -> None:  # noqa: F811
+def test_of_two_projects_whose_containers_claim_one_volume_at_once_exactly_one_gets_it(world: World) -> None:
     for _ in range(3):
         volume = world.name("volume")
         names = {caller.project: world.name("container") for caller in (world.a, world.b)}
