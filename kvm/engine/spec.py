@@ -10,14 +10,11 @@ import yaml
 
 from compute.backends.checks import Check, config_checked
 from compute.errors import InvalidInput, PolicyDenied
+from kvm.engine.checks import NAME, WORD, flag, listing, mapping, matching, one_of, plain, text, whole
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _HOSTNAME = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
-_WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.+:-]{0,63}")
 _GIB = 1024**3
 _DISK_MAX = 64 * 1024 * _GIB
-_TEXT_MAX = 64 * 1024
-_LIST_MAX = 64
 
 
 def config_check(config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
@@ -69,76 +66,9 @@ def _image(name: str, value: Any) -> str:
     if "/" in value:
         # Rule: a path would let anyone read any file of the host as a disk.
         raise PolicyDenied("An image is named, never given as a path on the host.", rule="host_path")
-    if value and not _NAME.fullmatch(value):
+    if value and not NAME.fullmatch(value):
         raise InvalidInput.field(name, "must be letters, digits, dots, dashes or underscores.")
     return value
-
-
-def _object(known: Mapping[str, Check]) -> Check:
-    def check(name: str, value: Any) -> dict[str, Any]:
-        if not isinstance(value, Mapping):
-            raise InvalidInput.field(name, "must be an object.")
-        for key in value:
-            if key not in known:
-                raise InvalidInput.field(f"{name}.{key}", f"is not one of {', '.join(sorted(known))}.")
-        return {key: known[key](f"{name}.{key}", item) for key, item in value.items() if item is not None}
-
-    return check
-
-
-def _list(item: Check) -> Check:
-    def check(name: str, value: Any) -> list[Any]:
-        if not isinstance(value, (list, tuple)) or len(value) > _LIST_MAX:
-            raise InvalidInput.field(name, f"must be a list of at most {_LIST_MAX}.")
-        return [item(name, one) for one in value]
-
-    return check
-
-
-def _one_of(*words: str) -> Check:
-    def check(name: str, value: Any) -> str:
-        if value not in words:
-            raise InvalidInput.field(name, f"must be one of {', '.join(words)}.")
-        return str(value)
-
-    return check
-
-
-def _matching(pattern: re.Pattern[str], what: str) -> Check:
-    def check(name: str, value: Any) -> str:
-        if not isinstance(value, str) or not pattern.fullmatch(value):
-            raise InvalidInput.field(name, f"must be {what}.")
-        return value
-
-    return check
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str) or len(value) > _TEXT_MAX or "\x00" in value:
-        raise InvalidInput.field(name, f"must be text of at most {_TEXT_MAX} characters.")
-    return value
-
-
-def _plain(name: str, value: Any) -> Any:
-    """A cloud-init value of several allowed shapes; only its size and depth matter to us."""
-    if len(repr(value)) > _TEXT_MAX:
-        raise InvalidInput.field(name, "is too large.")
-    return value
-
-
-def _flag(name: str, value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidInput.field(name, "must be true or false.")
-    return value
-
-
-def _whole(low: int, high: int) -> Check:
-    def check(name: str, value: Any) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InvalidInput.field(name, f"must be a whole number from {low} to {high}.")
-        return value
-
-    return check
 
 
 def _networks(name: str, value: Any) -> list[str]:
@@ -149,40 +79,40 @@ def _networks(name: str, value: Any) -> list[str]:
     names = []
     for item in items:
         word = item.get("network") or item.get("source") if isinstance(item, Mapping) else item
-        names.append(_matching(_NAME, "the name of a libvirt network, “user” or “none”")(name, word))
+        names.append(matching(NAME, "the name of a libvirt network, “user” or “none”")(name, word))
     return [word for word in names if word != "none"]
 
 
 _CLOUD_INIT: dict[str, Check] = {
-    "user_data": _text,
-    "meta_data": _text,
-    "network_config": _text,
-    "hostname": _matching(_HOSTNAME, "a host name"),
-    "users": _list(_plain),
-    "ssh_keys": _list(_text),
-    "packages": _list(_text),
-    "run_commands": _list(_plain),
-    "write_files": _list(_plain),
+    "user_data": text,
+    "meta_data": text,
+    "network_config": text,
+    "hostname": matching(_HOSTNAME, "a host name"),
+    "users": listing(plain),
+    "ssh_keys": listing(text),
+    "packages": listing(text),
+    "run_commands": listing(plain),
+    "write_files": listing(plain),
 }
 _CHECKS: dict[str, Check] = {
     "image": _image,
-    "disk": _object(
+    "disk": mapping(
         {
-            "size": _whole(1024**2, _DISK_MAX),
-            "format": _one_of("qcow2", "raw"),
-            "bus": _one_of("virtio", "scsi", "sata"),
-            "cache": _one_of("none", "writeback", "writethrough", "directsync", "unsafe"),
+            "size": whole(1024**2, _DISK_MAX),
+            "format": one_of("qcow2", "raw"),
+            "bus": one_of("virtio", "scsi", "sata"),
+            "cache": one_of("none", "writeback", "writethrough", "directsync", "unsafe"),
         }
     ),
     "network": _networks,
     "networks": _networks,
-    "cloud_init": _object(_CLOUD_INIT),
-    "firmware": _one_of("bios", "uefi"),
-    "machine": _matching(_WORD, "a machine type such as “q35”"),
-    "cpu_model": _matching(_WORD, "a CPU model such as “Skylake-Client”"),
-    "cpu_topology": _object({"sockets": _whole(1, 64), "cores": _whole(1, 256), "threads": _whole(1, 8)}),
-    "graphics": _one_of("vnc", "none"),
-    "boot": _list(_one_of("hd", "cdrom", "network")),
-    "autostart": _flag,
-    "os_variant": _matching(_WORD, "an OS name such as “debian12”"),
+    "cloud_init": mapping(_CLOUD_INIT),
+    "firmware": one_of("bios", "uefi"),
+    "machine": matching(WORD, "a machine type such as “q35”"),
+    "cpu_model": matching(WORD, "a CPU model such as “Skylake-Client”"),
+    "cpu_topology": mapping({"sockets": whole(1, 64), "cores": whole(1, 256), "threads": whole(1, 8)}),
+    "graphics": one_of("vnc", "none"),
+    "boot": listing(one_of("hd", "cdrom", "network")),
+    "autostart": flag,
+    "os_variant": matching(WORD, "an OS name such as “debian12”"),
 }
