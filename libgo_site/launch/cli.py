@@ -17,12 +17,10 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from libgo_site.launch import doctor, engines, packages, state, supervisor
+from libgo_site.launch import doctor, engines, packages, state, suite, supervisor
 from libgo_site.launch.state import ROOT, LaunchError
 
 _READY_WITHIN_S = 60.0
-# Folders of tests that kill processes and measure how soon a page shows it.
-_ALONE = ("faults", "browser")
 
 
 def main(arguments: list[str]) -> int:
@@ -266,32 +264,13 @@ def _test(arguments: list[str]) -> int:
         environ.pop(name, None)
     environ["LIBGO_TEST_CACHE"] = str(state.var() / "cache")
     began = time.monotonic()
-    runs = [arguments] if arguments else _all_tests()
     try:
-        codes = [
-            subprocess.run([state.python(), "-m", "pytest", *words], cwd=ROOT, env=environ).returncode
-            for words in runs
-        ]
+        worst = suite.suite_run(arguments, environ)
     finally:
         engines.engines_stop(started)
-    worst = max(codes)
     word = "passed" if worst == 0 else f"FAILED (pytest exit code {worst})"
     print(f"libgo test: {word} in {time.monotonic() - began:.0f} s")
     return worst
-
-
-def _all_tests() -> list[list[str]]:
-    """First what may run side by side, a file at a time; then what watches the clock of a whole console."""
-    alone = [f"tests/{name}" for name in _ALONE]
-    rest = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
-    beside = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-    return [[*beside, *(name for name in rest if name not in alone)], alone]
-
-
-def _has_tests(path: Path) -> bool:
-    if path.is_dir():
-        return any(path.rglob("test_*.py"))
-    return path.name.startswith("test_") and path.suffix == ".py"
 
 
 def _ready_for_tests() -> list[int]:
