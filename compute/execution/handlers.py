@@ -13,7 +13,7 @@ from typing import Any
 
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
-from compute.backends.registry import backend_registrations
+from compute.backends.registry import backend_registration
 from compute.backends.types import InstanceSpec, NetworkJoin, Resources, SnapshotSpec
 from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
@@ -60,18 +60,21 @@ _handlers: dict[str, Handler] = {}
 
 
 def handler_register(action: str, handler: Handler) -> None:
-    """Announce who carries out ``action``; the last one registered wins."""
+    """Announce who carries out ``action`` on any backend; the last one registered wins."""
     _handlers[action] = handler
 
 
-def handler_for(action: str) -> Handler | None:
-    """Who carries out ``action``. The handlers of an app are imported when an action is met that
-    nobody knows yet, so its engine library costs only the workers."""
-    if action not in _handlers:
-        for registration in backend_registrations():
-            if registration.handlers and not registration.disabled_reason:
-                _handlers.update(importlib.import_module(registration.handlers).HANDLERS)
-    return _handlers.get(action)
+def handler_for(action: str, backend: str) -> Handler | None:
+    """Who carries out ``action`` on a node of ``backend``. Two apps may each have their own of one name
+    (both make networks). The handlers of an app are imported when an action is met that is not
+    everybody's, so its engine library costs only the workers."""
+    if action in _handlers:
+        return _handlers[action]
+    registration = backend_registration(backend)
+    if not registration.handlers or registration.disabled_reason:
+        return None
+    found: Handler | None = importlib.import_module(registration.handlers).HANDLERS.get(action)
+    return found
 
 
 def _create(work: Work) -> dict[str, Any]:

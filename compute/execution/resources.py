@@ -62,9 +62,10 @@ def owner_of(mark: str, users: set[uuid.UUID], before: uuid.UUID | None) -> uuid
 
 
 def owners_settle(node: Node) -> None:
-    """Apply :func:`owner_of` to what bears no mark, whenever such things or their users changed."""
+    """Apply :func:`owner_of` to what bears no mark, whenever such things or their users changed. What the
+    engine brings along, and what belongs to the host whoever uses it, stays the host's."""
     rows = [row for row in Resource.objects.filter(node=node, kind__in=USED_KINDS) if not _mark(row)]
-    rows = [row for row in rows if not row.data.get("predefined")]
+    rows = [row for row in rows if not (row.data.get("predefined") or row.data.get("of_host"))]
     if not rows:
         return
     users = projects_using(node)

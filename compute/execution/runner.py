@@ -88,7 +88,7 @@ def _work(operation: Operation, report: OperationReporter, body: Iterable[bytes]
 
 def _handle(work: Work) -> None:
     operation = work.operation
-    handler = handler_for(operation.action)
+    handler = handler_for(operation.action, work.node.backend)
     if handler is None:
         raise ComputeError(f"No part of LibGo knows how to do “{operation.action}”.")
     try:

@@ -60,11 +60,17 @@ def resources_visible(actor: Actor, kind: str) -> QuerySet[Resource]:
 
 
 def resource_get(
-    actor: Actor, kind: str, id_or_name: str | uuid.UUID, *, node: str = "", absent: type[NotFound] = NotFound
+    actor: Actor,
+    backend: str,
+    kind: str,
+    id_or_name: str | uuid.UUID,
+    *,
+    node: str = "",
+    absent: type[NotFound] = NotFound,
 ) -> Resource:
-    """By LibGo's id, the engine's id or the name, on one node or the only node that has it. Raises
-    ``absent``; ``InvalidInput`` when several nodes have one of that name."""
-    rows = resources_visible(actor, kind)
+    """By LibGo's id, the engine's id or the name, on one node or the only node of ``backend`` that has
+    it. Raises ``absent``; ``InvalidInput`` when several nodes have one of that name."""
+    rows = resources_visible(actor, kind).filter(node__backend=backend)
     if node:
         rows = rows.filter(by_id_or_name(node, id_column="node_id", name_column="node__name"))
     wanted = str(id_or_name)

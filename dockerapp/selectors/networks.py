@@ -32,11 +32,11 @@ def network_row(actor: Actor, id_or_name: str | uuid.UUID, node: str = "") -> Re
     ``NetworkNotFound`` for what is not visible; ``InvalidInput`` when several nodes have one."""
     wanted = str(id_or_name)
     if _PREFIX.fullmatch(wanted):
-        rows = resources_visible(actor, KIND).filter(node__backend=BACKEND, engine_id__startswith=wanted)
-        found = list(rows[:2])
-        if len(found) == 1 and not resources_visible(actor, KIND).filter(name=wanted).exists():
+        rows = resources_visible(actor, KIND).filter(node__backend=BACKEND)
+        found = list(rows.filter(engine_id__startswith=wanted)[:2])
+        if len(found) == 1 and not rows.filter(name=wanted).exists():
             return found[0]
-    return resource_get(actor, KIND, wanted, node=node, absent=NetworkNotFound)
+    return resource_get(actor, BACKEND, KIND, wanted, node=node, absent=NetworkNotFound)
 
 
 def network_dicts(actor: Actor, rows: Iterable[Resource]) -> list[dict[str, Any]]:

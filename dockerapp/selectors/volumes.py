@@ -25,7 +25,7 @@ def volumes_page(actor: Actor, wanted: UsedFilter) -> Page:
 def volume_row(actor: Actor, wanted: str, node: str = "") -> Resource:
     """By name or LibGo's id. Raises ``VolumeNotFound`` for what is not visible; ``InvalidInput`` when
     several nodes have one of that name."""
-    return resource_get(actor, KIND, wanted, node=node, absent=VolumeNotFound)
+    return resource_get(actor, BACKEND, KIND, wanted, node=node, absent=VolumeNotFound)
 
 
 def volume_dicts(actor: Actor, rows: Iterable[Resource]) -> list[dict[str, Any]]:

@@ -166,3 +166,16 @@ def test_network_of_an_instance_is_seen_in_its_networks(
     joined = {**info.__dict__, "networks": (NetworkInfo("front"),)}
     instances_observe(fake_node, [type(info)(**joined)])
     assert _owner("front") == "default"
+
+
+def test_what_belongs_to_the_host_stays_the_hosts_whoever_uses_it(
+    make: Callable[..., Instance], fake_node: Node, project: Project
+) -> None:
+    make("vm")
+    row = Instance.objects.get(name="vm")
+    network = ResourceInfo("network", "n1", "lan", data={"of_host": True})
+    resources_observe_complete(fake_node, "network", [network])
+    engine = FakeEngine.of(str(fake_node.pk))
+    info = engine.instances[row.engine_id]
+    instances_observe(fake_node, [type(info)(**{**info.__dict__, "networks": (NetworkInfo("lan"),)})])
+    assert _owner("lan") is None

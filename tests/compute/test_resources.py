@@ -78,8 +78,8 @@ def test_members_see_their_own_and_the_hosts_admins_see_all(
     assert names(viewer) == ["hosts", "ours"]
     assert names(admin) == ["hosts", "ours", "theirs"]
     with pytest.raises(VolumeNotFound):
-        resource_get(viewer, "volume", "theirs", absent=VolumeNotFound)
-    assert resource_get(admin, "volume", "theirs").project == other
+        resource_get(viewer, "fake", "volume", "theirs", absent=VolumeNotFound)
+    assert resource_get(admin, "fake", "volume", "theirs").project == other
 
 
 def test_one_name_on_two_nodes_must_say_which(fake_node: Node, project: Project, admin: Actor) -> None:
@@ -87,8 +87,11 @@ def test_one_name_on_two_nodes_must_say_which(fake_node: Node, project: Project,
     for node in (fake_node, second):
         resources_observe_complete(node, "volume", [_volume("data")])
     with pytest.raises(InvalidInput, match="several nodes"):
-        resource_get(admin, "volume", "data")
-    assert resource_get(admin, "volume", "data", node="fake-2").node == second
+        resource_get(admin, "fake", "volume", "data")
+    assert resource_get(admin, "fake", "volume", "data", node="fake-2").node == second
+    with pytest.raises(VolumeNotFound):
+        # Another engine's things are not found by way of this one.
+        resource_get(admin, "docker", "volume", "data", node="fake-2", absent=VolumeNotFound)
 
 
 def test_a_page_costs_two_queries_whatever_its_length(
