@@ -21,5 +21,7 @@ class KvmConfig(AppConfig):
             disabled_reason=reason,
             handlers="kvm.handlers",
             form="kvm.forms.MachineForm",
+            guard="kvm.services.guard.config_guard",
+            secrets="kvm.selectors.cloud_init.create_secrets",
             tabs="kvm.views.tabs.tabs_of",
         )

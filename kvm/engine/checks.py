@@ -69,13 +69,6 @@ def text(name: str, value: Any) -> str:
     return value
 
 
-def plain(name: str, value: Any) -> Any:
-    """A cloud-init value of several allowed shapes; only its size and depth matter to us."""
-    if len(repr(value)) > TEXT_MAX:
-        raise InvalidInput.field(name, "is too large.")
-    return value
-
-
 def flag(name: str, value: Any) -> bool:
     """True or false."""
     if not isinstance(value, bool):

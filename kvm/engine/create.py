@@ -9,6 +9,7 @@ import libvirt
 from compute.backends.types import InstanceInfo, InstanceSpec, Reporter, UndoStep
 from compute.errors import InvalidInput, NameConflict
 from kvm.engine import storage
+from kvm.engine.cloud_init import seed_files
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import DomainPlan, domain_xml, metadata_read, parse
 from kvm.engine.domains import domain_get, lookup, vanished_is_fine
@@ -17,7 +18,6 @@ from kvm.engine.networks import network_ensure
 from kvm.engine.remove import logs_remove, remove, volume_gone
 from kvm.engine.resize import vcpus_of
 from kvm.engine.seed import seed_iso
-from kvm.engine.spec import meta_data, user_data
 from kvm.engine.virt_type import virt_type_of
 
 UNDO_VOLUME, UNDO_DOMAIN = "volume", "domain"
@@ -125,11 +125,8 @@ def _disk_make(conn: libvirt.virConnect, pool_name: str, name: str, spec: Instan
 
 
 def _seed_make(conn: libvirt.virConnect, pool_name: str, name: str, spec: InstanceSpec) -> str:
-    given = spec.config.get("cloud_init", {})
-    files = {"user-data": user_data(given), "meta-data": meta_data(given, spec.instance_id, spec.name)}
-    if given.get("network_config"):
-        files["network-config"] = given["network_config"]
-    data = seed_iso(files)
+    given = spec.secrets.get("cloud_init") or spec.config.get("cloud_init") or {}
+    data = seed_iso(seed_files(given, spec.instance_id, spec.name))
     pool = storage.pool_ensure(conn, pool_name)
     return str(storage.upload(conn, pool, storage.NewVolume(name, "raw", len(data)), data).path())
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-import yaml
-
 from compute.backends.checks import Check, config_checked
 from compute.errors import InvalidInput, PolicyDenied
-from kvm.engine.checks import NAME, WORD, flag, listing, mapping, matching, one_of, plain, text, whole
+from kvm.engine.checks import NAME, WORD, flag, listing, mapping, matching, one_of, whole
+from kvm.engine.cloud_init import cloud_init_check
 
-_HOSTNAME = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _GIB = 1024**3
 _DISK_MAX = 64 * 1024 * _GIB
 
@@ -28,36 +25,6 @@ def config_check(config: Mapping[str, Any], *, allow_root_equivalent: bool) -> d
         del checked["network"]
     checked.setdefault("disk", {})
     return checked
-
-
-def user_data(cloud_init: Mapping[str, Any]) -> str:
-    """The NoCloud ``user-data``: as given, or composed from the single fields.
-
-    Format: https://cloudinit.readthedocs.io/en/latest/reference/modules.html
-    """
-    if cloud_init.get("user_data"):
-        return str(cloud_init["user_data"])
-    document: dict[str, Any] = {}
-    if cloud_init.get("users"):
-        document["users"] = ["default", *cloud_init["users"]]
-    for ours, theirs in (
-        ("ssh_keys", "ssh_authorized_keys"),
-        ("packages", "packages"),
-        ("run_commands", "runcmd"),
-        ("write_files", "write_files"),
-        ("hostname", "hostname"),
-    ):
-        if cloud_init.get(ours):
-            document[theirs] = cloud_init[ours]
-    return "#cloud-config\n" + (yaml.safe_dump(document, sort_keys=False) if document else "{}\n")
-
-
-def meta_data(cloud_init: Mapping[str, Any], instance_id: str, name: str) -> str:
-    """The NoCloud ``meta-data``."""
-    if cloud_init.get("meta_data"):
-        return str(cloud_init["meta_data"])
-    hostname = cloud_init.get("hostname") or re.sub(r"[^a-zA-Z0-9-]", "-", name).strip("-")
-    return f"instance-id: {instance_id}\nlocal-hostname: {hostname}\n"
 
 
 def _image(name: str, value: Any) -> str:
@@ -83,17 +50,6 @@ def _networks(name: str, value: Any) -> list[str]:
     return [word for word in names if word != "none"]
 
 
-_CLOUD_INIT: dict[str, Check] = {
-    "user_data": text,
-    "meta_data": text,
-    "network_config": text,
-    "hostname": matching(_HOSTNAME, "a host name"),
-    "users": listing(plain),
-    "ssh_keys": listing(text),
-    "packages": listing(text),
-    "run_commands": listing(plain),
-    "write_files": listing(plain),
-}
 _CHECKS: dict[str, Check] = {
     "image": _image,
     "disk": mapping(
@@ -106,7 +62,7 @@ _CHECKS: dict[str, Check] = {
     ),
     "network": _networks,
     "networks": _networks,
-    "cloud_init": mapping(_CLOUD_INIT),
+    "cloud_init": cloud_init_check,
     "firmware": one_of("bios", "uefi"),
     "machine": matching(WORD, "a machine type such as “q35”"),
     "cpu_model": matching(WORD, "a CPU model such as “Skylake-Client”"),

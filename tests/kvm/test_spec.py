@@ -7,7 +7,6 @@ from typing import Any
 
 import pycdlib
 import pytest
-import yaml
 
 from compute.backends.types import InstanceSpec, Resources
 from compute.errors import InvalidInput, PolicyDenied
@@ -15,7 +14,7 @@ from compute.states import InstanceType
 from kvm.engine.domain_xml import DomainPlan, domain_xml, metadata_read, parse
 from kvm.engine.logs import _line
 from kvm.engine.seed import seed_iso
-from kvm.engine.spec import config_check, meta_data, user_data
+from kvm.engine.spec import config_check
 
 INSTANCE = "6f1c7a52-8a50-4a6e-9d0f-0d6c4b0d7c11"
 
@@ -52,18 +51,6 @@ def test_the_seed_is_what_cloud_init_looks_for() -> None:
     out = io.BytesIO()
     iso.get_file_from_iso_fp(out, rr_path="/meta-data")
     assert out.getvalue() == b"instance-id: x\n"
-
-
-def test_user_data_is_composed_from_the_single_fields() -> None:
-    text = user_data({"ssh_keys": ["ssh-ed25519 AAAA me"], "packages": ["nginx"], "run_commands": ["true"]})
-    assert text.startswith("#cloud-config\n")
-    assert yaml.safe_load(text) == {
-        "ssh_authorized_keys": ["ssh-ed25519 AAAA me"],
-        "packages": ["nginx"],
-        "runcmd": ["true"],
-    }
-    assert user_data({"user_data": "#!/bin/sh\ntrue\n", "packages": ["x"]}) == "#!/bin/sh\ntrue\n"
-    assert "local-hostname: my-vm-1" in meta_data({}, INSTANCE, "my_vm.1")
 
 
 def test_a_path_of_the_host_is_never_an_image() -> None:

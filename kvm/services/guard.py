@@ -1,0 +1,16 @@
+"""The guard of a machine's configuration: one function for every door (create, clone, template ...);
+each noun has its own check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from compute.actor import Actor
+from compute.models import Node, Project
+from kvm.services.cloud_init import cloud_init_sealed
+
+
+def config_guard(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration, completed and without what must not lie in the database."""
+    return cloud_init_sealed(config)
