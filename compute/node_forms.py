@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from django.http import HttpRequest
 
+from compute.backends.base import Backend
 from compute.models import Node
 
 _PEM_MAX = 256 * 1024
@@ -34,23 +35,32 @@ def ways_of(kinds: tuple[str, ...]) -> list[Way]:
     return [WAYS[word] for word in kinds if word in WAYS]
 
 
-def node_body(request: HttpRequest, kind: str) -> dict[str, Any]:
+def node_body(request: HttpRequest, kind: str, backend: type[Backend]) -> dict[str, Any]:
     """What the same wish would be over REST. Fields left empty are left out: they keep what is stored."""
     given = {name: str(value).replace("\x00", "").strip() for name, value in request.POST.items()}
     body: dict[str, Any] = {"name": given.get("name", "")}
     if kind == "socket":
         body["url"] = f"unix://{given.get('socket', '')}"
     elif kind == "tls":
-        body |= _tls(request, given)
+        body |= _tls(request, given, backend)
     elif kind == "ssh":
-        body |= _ssh(request, given)
+        body |= _ssh(request, given, backend)
     else:
         body["url"] = given.get("uri", "")
     return body
 
 
-def _tls(request: HttpRequest, given: dict[str, str]) -> dict[str, Any]:
-    url = f"tcp://{_host(given.get('host', ''))}:{given.get('port') or 2376}"
+def _address(given: dict[str, str], form: str, backend: type[Backend]) -> str:
+    return backend.address_forms[form].format(
+        login=f"{given['user']}@" if given.get("user") else "",
+        host=_host(given.get("host", "")),
+        port=given.get("port") or backend.address_ports[form],
+        socket=given.get("socket", ""),
+    )
+
+
+def _tls(request: HttpRequest, given: dict[str, str], backend: type[Backend]) -> dict[str, Any]:
+    url = _address(given, "plain" if given.get("plain") else "tls", backend)
     if given.get("plain"):
         return {"url": url, "tls": None, "insecure": True}
     texts = {name: _pem(request, given, name) for name in ("ca", "cert", "key")}
@@ -58,10 +68,8 @@ def _tls(request: HttpRequest, given: dict[str, str]) -> dict[str, Any]:
     return {"url": url, "tls": {"verify": not given.get("unverified"), **sent}}
 
 
-def _ssh(request: HttpRequest, given: dict[str, str]) -> dict[str, Any]:
-    login = f"{given['user']}@" if given.get("user") else ""
-    place = given.get("socket", "")
-    url = f"ssh://{login}{_host(given.get('host', ''))}:{given.get('port') or 22}{place}"
+def _ssh(request: HttpRequest, given: dict[str, str], backend: type[Backend]) -> dict[str, Any]:
+    url = _address(given, "ssh", backend)
     ssh: dict[str, Any] = {}
     key = _pem(request, given, "ssh_key")
     if key:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from compute.backends.base import Backend
@@ -17,6 +18,7 @@ from compute.backends.types import (
     InstanceSpec,
     LogLine,
     LogQuery,
+    NodeAccess,
     NodeConfig,
     NodeInfo,
     Reporter,
@@ -26,6 +28,7 @@ from compute.backends.types import (
 )
 from compute.states import InstanceType
 from kvm.engine import (
+    address,
     console,
     create,
     demo,
@@ -62,6 +65,15 @@ class KvmBackend(Backend):
     )
 
     logs_have_times = False
+    address_kinds = ("ssh", "tls", "uri")
+    address_forms = MappingProxyType(
+        {
+            "tls": "qemu+tls://{host}:{port}/system",
+            "plain": "qemu+tcp://{host}:{port}/system",
+            "ssh": "qemu+ssh://{login}{host}:{port}/system",
+        }
+    )
+    address_ports = MappingProxyType({"tls": address.TLS_PORT, "plain": address.PLAIN_PORT, "ssh": 22})
 
     def __init__(self, node: NodeConfig) -> None:
         super().__init__(node)
@@ -70,6 +82,10 @@ class KvmBackend(Backend):
 
     def close(self) -> None:
         self._connection.close()
+
+    @classmethod
+    def node_check(cls, access: NodeAccess) -> NodeAccess:
+        return address.address_check(access)
 
     @classmethod
     def config_validate(cls, config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from compute.backends.capabilities import CAPABILITY_METHODS, Capability
@@ -65,6 +66,16 @@ class Backend(ABC):
     logs_have_times: ClassVar[bool] = True
     # The ways to its engines that the form for a node offers: ``socket``, ``tls``, ``ssh``, ``uri``.
     address_kinds: ClassVar[tuple[str, ...]] = ("uri",)
+    # How the words of that form become an address: for ``tls``, ``plain`` (the same without TLS) and
+    # ``ssh``, with ``login`` (``user@`` or nothing), ``host``, ``port`` and ``socket``; and usual ports.
+    address_forms: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {
+            "tls": "tcp://{host}:{port}",
+            "plain": "tcp://{host}:{port}",
+            "ssh": "ssh://{login}{host}:{port}{socket}",
+        }
+    )
+    address_ports: ClassVar[Mapping[str, int]] = MappingProxyType({"tls": 2376, "plain": 2376, "ssh": 22})
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

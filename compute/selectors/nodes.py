@@ -66,11 +66,12 @@ def backend_node_names(backend: str) -> list[str]:
 
 def address_kind(url: str, options: Mapping[str, Any]) -> str:
     """The way to an engine in one word: socket, tls, tcp (in the clear), ssh, or uri."""
-    scheme = url.partition("://")[0]
+    # libvirt names the driver before the way: qemu+tls.
+    scheme = url.partition("://")[0].rpartition("+")[2]
     if scheme in ("tcp", "http", "https"):
         is_tls = scheme == "https" or any(options.get(key) for key in ("tls", "tls_verify", "tls_cert_path"))
         return "tls" if is_tls else "tcp"
-    return {"unix": "socket", "ssh": "ssh"}.get(scheme, "uri")
+    return {"unix": "socket", "ssh": "ssh", "tls": "tls"}.get(scheme, "uri")
 
 
 def is_insecure(url: str, options: Mapping[str, Any]) -> bool:

@@ -22,6 +22,7 @@ from compute.views.common import actor_of, page, toast
 
 _node_page = partial(page, home="nodes")
 _AWAY = (BackendUnavailable, BackendError, BackendTimeout)
+_CA_HINT = "ca.pem. Left empty: the authorities that this machine trusts."
 _TITLES = {"docker": "Containers", "kvm": "Virtual machines"}
 
 
@@ -61,7 +62,7 @@ def node_new(request: HttpRequest) -> HttpResponse:
     kinds = backend_class(backend).address_kinds
     kind = given.get("kind") if given.get("kind") in kinds else kinds[0]
     if request.method == "POST":
-        return _answer(request, actor, str(kind), {"backend": backend})
+        return _answer(request, actor, str(kind), backend)
     context = {
         "backend": backend,
         "backends": [
@@ -71,6 +72,7 @@ def node_new(request: HttpRequest) -> HttpResponse:
         "kind": kind,
         "ways": ways_of(kinds),
         "values": {"socket": "/var/run/docker.sock" if kind == "socket" else "", "user": ""},
+        "ca_hint": "" if backend == "kvm" else _CA_HINT,
         "action": reverse("node_new"),
     }
     return render(request, "compute/node_form.html", context)
@@ -85,17 +87,19 @@ def node_edit(request: HttpRequest, node_id: str) -> HttpResponse:
     kinds = backend_class(node.backend).address_kinds
     own = address_kind(node.url, node.options).replace("tcp", "tls")
     given = request.POST if request.method == "POST" else request.GET
-    kind = given.get("kind") if given.get("kind") in kinds else own if own in kinds else kinds[0]
+    usual = "uri" if "uri" in kinds else kinds[0]
+    kind = given.get("kind") if given.get("kind") in kinds else own if own in kinds else usual
     if request.method == "POST":
-        return _answer(request, actor, str(kind), {}, instead_of=str(node.pk))
+        return _answer(request, actor, str(kind), node.backend, instead_of=str(node.pk))
     context = {
         "node": node,
         "backend": node.backend,
         "kind": kind,
         "ways": ways_of(kinds),
-        "values": node_values(node) if kind == own else {"name": node.name},
+        "values": node_values(node) if kind in (own, usual) else {"name": node.name},
         "stored": node_credentials(node) if kind == own else None,
         "insecure": bool(node.options.get("insecure")),
+        "ca_hint": "" if node.backend == "kvm" else _CA_HINT,
         "action": reverse("node_edit", args=[node.pk]),
     }
     return render(request, "compute/node_form.html", context)
@@ -132,10 +136,12 @@ def node_action(request: HttpRequest, node_id: str, action: str) -> HttpResponse
 
 
 def _answer(
-    request: HttpRequest, actor: Actor, kind: str, more: dict[str, Any], instead_of: str | None = None
+    request: HttpRequest, actor: Actor, kind: str, backend: str, instead_of: str | None = None
 ) -> HttpResponse:
     """What a press on Test or Save leads to: what was found, what is wrong, or the node's page."""
-    body = {**node_body(request, kind), **more}
+    body = node_body(request, kind, backend_class(backend))
+    if instead_of is None:
+        body["backend"] = backend
     do = request.POST.get("do", "test")
     try:
         if do == "test":

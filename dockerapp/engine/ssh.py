@@ -19,8 +19,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from compute.backends.runtime import RuntimeFolder
+from compute.backends.ssh import (
+    SSH_SENTENCES,
+    host_key_question,
+    host_key_scan,
+    host_key_shown,
+    known_hosts_text,
+    ssh_settings,
+)
 from compute.backends.types import NodeConfig
-from compute.certificates import key_fingerprint
 from compute.errors import BackendUnavailable
 
 ENGINE_SOCKET = "/var/run/docker.sock"
@@ -28,9 +35,7 @@ _BACK_OFF_FIRST_S, _BACK_OFF_MAX_S = 0.5, 5.0
 _STABLE_AFTER_S = 20.0
 # What the key exchange may take beyond the deadline for connecting.
 _LOGIN_S = 3.0
-_ALIAS, _KEY_FILE = "libgo-node", "key"
-# The kinds a scan asks for, best first.
-_KEY_KINDS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
+_KEY_FILE = "key"
 _PROHIBITED = re.compile(r"open failed: administratively prohibited", re.I)
 _OPEN_FAILED = re.compile(r"open failed", re.I)
 _OFFERED = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
@@ -139,7 +144,7 @@ class Tunnel:
 
     def _run_once(self, folder: RuntimeFolder) -> BackendUnavailable:
         """One life of the forwarder, from login to its end; why it ended."""
-        if not self._node.options.get("ssh_host_key") and not self._node.options.get("ssh_known_hosts"):
+        if not known_hosts_text(self._node.options):
             return self._ask_for_host_key()
         self._path = folder.path / "s"
         self._heard.clear()
@@ -204,27 +209,13 @@ class Tunnel:
 
     def _command(self, folder: RuntimeFolder) -> list[str]:
         node, target, options = self._node, self._target, self._node.options
-        if options.get("ssh_host_key"):
-            known = folder.write("known_hosts", f"{_ALIAS} {options['ssh_host_key']}\n")
-        else:
-            known = folder.write("known_hosts", str(options["ssh_known_hosts"]).rstrip() + "\n")
+        known = folder.write("known_hosts", known_hosts_text(options))
         settings = {
-            "BatchMode": "yes",
-            "StrictHostKeyChecking": "yes",
-            "UserKnownHostsFile": str(known),
-            "GlobalKnownHostsFile": "/dev/null",
-            "UpdateHostKeys": "no",
+            **ssh_settings(options, str(known), node.connect_timeout_s),
             "ExitOnForwardFailure": "yes",
             "StreamLocalBindUnlink": "yes",
             "StreamLocalBindMask": "0177",
-            "ConnectTimeout": str(max(1, round(node.connect_timeout_s))),
-            "ServerAliveInterval": "5",
-            "ServerAliveCountMax": "2",
-            "ControlMaster": "no",
-            "ForwardAgent": "no",
         }
-        if options.get("ssh_host_key"):
-            settings["HostKeyAlias"] = _ALIAS
         key = self._key_path(folder)
         if key:
             settings["IdentitiesOnly"] = "yes"
@@ -243,16 +234,11 @@ class Tunnel:
         return str(self._node.options.get("ssh_key_path") or "")
 
     def _ask_for_host_key(self) -> BackendUnavailable:
-        key, said = host_key_scan(self._target, self._node.connect_timeout_s)
+        key, said = host_key_scan(self._target.host, self._target.port, self._node.connect_timeout_s)
         if not key:
             return self._explain(said or ["timed out"])
-        shown = {"type": key.split()[0], "key": key, "fingerprint": key_fingerprint(key)}
-        why = (
-            f"its ssh host key is not known yet. The server shows {shown['fingerprint']} ({shown['type']}). "
-            "Compare that with the server itself (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and "
-            "confirm it as ssh.host_key."
-        )
-        return self._unavailable("ssh_host_key_unknown", why, host_key=shown)
+        shown = host_key_shown(key)
+        return self._unavailable("ssh_host_key_unknown", host_key_question(shown), host_key=shown)
 
     def _explain(self, lines: Sequence[str]) -> BackendUnavailable:
         text = "\n".join(lines)
@@ -274,71 +260,7 @@ class Tunnel:
         return BackendUnavailable(message, node=self._node.name, reason=reason, **details)
 
 
-def host_key_scan(target: SshTarget, timeout_s: float) -> tuple[str, list[str]]:
-    """The best public key that the server shows, ``type base64`` ("" when none came), and what the
-    scanner complained about."""
-    try:
-        # The scanner is silent about why it could not connect.
-        socket.create_connection((target.host, target.port), timeout_s).close()
-    except OSError as error:
-        return "", [str(error)]
-    seconds = str(max(1, round(timeout_s)))
-    kinds = ",".join(kind.removeprefix("ssh-").partition("-")[0] for kind in _KEY_KINDS)
-    command = ["ssh-keyscan", "-T", seconds, "-p", str(target.port), "-t", kinds, "--", target.host]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", timeout=timeout_s + 2, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return "", []
-    found = {}
-    for line in done.stdout.splitlines():
-        words = line.split()
-        if len(words) >= 3 and not line.startswith("#"):
-            found[words[1]] = f"{words[1]} {words[2]}"
-    key = next((found[kind] for kind in _KEY_KINDS if kind in found), "")
-    return key, done.stderr.splitlines()
-
-
 _SENTENCES = (
-    (
-        "ssh_host_key_changed",
-        re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|Host key for .* has changed", re.I),
-        "the ssh host key of {host} is not the one that was confirmed; it now shows {offered}. If the server "
-        "was set up anew, confirm its new key; if not, someone may be between you and it.",
-    ),
-    (
-        "ssh_host_key_unknown",
-        re.compile(r"host key is known for|Host key verification failed", re.I),
-        "the ssh host key of {host} is not among the known hosts given for this node. Add its line, or "
-        "confirm its key as ssh.host_key.",
-    ),
-    (
-        "ssh_key",
-        re.compile(r"Load key .*(?:invalid format|error in libcrypto|bad permissions)|UNPROTECTED", re.I),
-        "the private ssh key cannot be used: it is damaged, has a passphrase, or is readable by others.",
-    ),
-    (
-        "ssh_auth",
-        re.compile(r"Permission denied|Too many authentication failures", re.I),
-        "the ssh server {host} does not let {user} in with this key. Put the public key into that "
-        "account's ~/.ssh/authorized_keys, and check the user name.",
-    ),
-    (
-        "dns",
-        re.compile(r"Could not resolve hostname|Name or service not known|name resolution", re.I),
-        "the name {host} cannot be resolved. Check the spelling and the name server.",
-    ),
-    (
-        "refused",
-        re.compile(r"Connection refused", re.I),
-        "the connection to port {port} of {host} was refused. Does the ssh server run there?",
-    ),
-    (
-        "no_route",
-        re.compile(r"No route to host|Network is unreachable", re.I),
-        "there is no route to {host}. Check the address and the network between.",
-    ),
     (
         "ssh_forwarding",
         _PROHIBITED,
@@ -351,9 +273,5 @@ _SENTENCES = (
         "{user} reached {host}, but cannot open {socket} there. Does the engine run, and is that account in "
         "the group docker?",
     ),
-    (
-        "ssh_timeout",
-        re.compile(r"timed out|Timeout, server", re.I),
-        "the ssh server {host} does not answer.",
-    ),
+    *SSH_SENTENCES,
 )

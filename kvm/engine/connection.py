@@ -18,6 +18,7 @@ import libvirt
 from compute.backends.types import NodeConfig
 from compute.errors import BackendTimeout, BackendUnavailable
 from kvm.engine.errors import is_connection_lost, libvirt_error, open_error
+from kvm.engine.transport import HANDSHAKE_S, connect_address, explain
 
 T = TypeVar("T")
 _THREADS = 12
@@ -58,8 +59,9 @@ class Connection:
 
     @property
     def is_local(self) -> bool:
-        """Whether the hypervisor shares this machine's file system."""
-        return self.node.url.partition("?")[0].endswith((":///system", ":///session"))
+        """Whether the hypervisor shares this machine's file system: libvirt's own socket, and not one that
+        was named, behind which there may be a tunnel or a container."""
+        return self.node.url in ("qemu:///system", "qemu:///session") or self.is_test_driver
 
     @property
     def is_test_driver(self) -> bool:
@@ -107,14 +109,16 @@ class Connection:
             event_loop_ensure()
             future = self._threads.submit(self._open)
             try:
-                self._conn = future.result(min(self.node.connect_timeout_s, 2.0))
+                self._conn = future.result(self._open_deadline_s)
             except FutureTimeoutError as error:
                 future.add_done_callback(_close_late)
                 raise BackendUnavailable(
-                    f"libvirt on {self.node.name} does not answer its socket.", node=self.node.name
+                    f"libvirt on {self.node.name} cannot be reached: it was called, but does not answer.",
+                    node=self.node.name,
+                    reason="silent",
                 ) from error
             except libvirt.libvirtError as error:
-                raise open_error(error, self.node.name) from error
+                raise explain(error, self.node) or open_error(error, self.node.name) from error
             return self._conn
 
     def close(self) -> None:
@@ -124,8 +128,15 @@ class Connection:
             _close(conn)
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    @property
+    def _open_deadline_s(self) -> float:
+        if self.is_local:
+            return min(self.node.connect_timeout_s, 2.0)
+        return self.node.connect_timeout_s + HANDSHAKE_S
+
     def _open(self) -> libvirt.virConnect:
-        conn = libvirt.open(self.node.url)
+        with connect_address(self.node) as address:
+            conn = libvirt.open(address)
         if not self.is_test_driver:
             conn.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
         return conn

@@ -69,12 +69,12 @@ def open_error(error: libvirt.libvirtError, node_name: str) -> BackendUnavailabl
     """Why a connection could not be opened, with what to do about it."""
     text = str(error)
     if "Connection refused" in text or "No such file" in text:
-        why = "its socket does not answer. Is libvirtd running?"
+        word, why = "refused", "its socket does not answer. Is libvirtd running?"
     elif "Permission denied" in text or "authentication" in text.lower():
-        why = "LibGo may not use its socket. Add its user to the group libvirt."
+        word, why = "denied", "LibGo may not use its socket. Add its user to the group libvirt."
     else:
-        why = reason(error)
-    return BackendUnavailable(f"libvirt on {node_name} cannot be reached: {why}", node=node_name)
+        word, why = "engine", reason(error)
+    return BackendUnavailable(f"libvirt on {node_name} cannot be reached: {why}", node=node_name, reason=word)
 
 
 def is_connection_lost(error: libvirt.libvirtError) -> bool:
