@@ -23,6 +23,8 @@ from compute.backends.types import (
     NodeInfo,
     Reporter,
     Resources,
+    SnapshotInfo,
+    SnapshotSpec,
     UndoStep,
     Usage,
 )
@@ -39,8 +41,10 @@ from kvm.engine import (
     logs,
     remove,
     resize,
+    snapshots,
     spec,
     stats,
+    undo,
 )
 from kvm.engine.connection import Connection
 
@@ -55,6 +59,7 @@ class KvmBackend(Backend):
             Capability.RESET,
             Capability.RESIZE,
             Capability.RENAME,
+            Capability.SNAPSHOT,
             Capability.CONSOLE,
             Capability.LOGS,
             Capability.STATS,
@@ -74,6 +79,7 @@ class KvmBackend(Backend):
         }
     )
     address_ports = MappingProxyType({"tls": address.TLS_PORT, "plain": address.PLAIN_PORT, "ssh": 22})
+    snapshot_options = frozenset({"include_memory", "quiesce"})
 
     def __init__(self, node: NodeConfig) -> None:
         super().__init__(node)
@@ -140,6 +146,18 @@ class KvmBackend(Backend):
     def instance_reset(self, engine_id: str, report: Reporter) -> None:
         lifecycle.domain_reset(self._connection, engine_id)
 
+    def snapshot_list(self, engine_id: str, instance_id: str) -> list[SnapshotInfo]:
+        return snapshots.snapshot_list(self._connection, engine_id)
+
+    def snapshot_create(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> SnapshotInfo:
+        return snapshots.snapshot_create(self._connection, engine_id, wanted, report)
+
+    def snapshot_delete(self, engine_id: str, instance_id: str, name: str, report: Reporter) -> None:
+        snapshots.snapshot_delete(self._connection, engine_id, name, report)
+
+    def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
+        return snapshots.snapshot_restore(self._connection, engine_id, wanted, report)
+
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
 
@@ -147,7 +165,7 @@ class KvmBackend(Backend):
         return self._usage.all()
 
     def undo(self, step: UndoStep) -> None:
-        create.domain_undo(self._connection, step)
+        undo.step_undo(self._connection, step)
 
     def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
         return events.events_follow(self._connection, stop, ready)

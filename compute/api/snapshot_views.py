@@ -23,6 +23,17 @@ _ERRORS = (409, 422, 502, 503, 504)
 class SnapshotRequest(s.Base[Any]):
     name = serializers.CharField(max_length=63)
     description = serializers.CharField(required=False, allow_blank=True, max_length=1000)
+    include_memory = serializers.BooleanField(
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Of a VM that runs: keep its memory too, so that it goes on where it was. null: if it can.",
+    )
+    quiesce = serializers.BooleanField(
+        required=False,
+        default=False,
+        help_text="Of a VM that runs: its guest agent writes out and holds the file systems meanwhile.",
+    )
 
 
 class SnapshotShape(s.Base[Any]):
@@ -30,6 +41,15 @@ class SnapshotShape(s.Base[Any]):
     description = serializers.CharField()
     size_bytes = serializers.IntegerField(allow_null=True)
     created_at = serializers.DateTimeField(allow_null=True)
+    parent = serializers.CharField(  # type: ignore[assignment]
+        allow_null=True, help_text="The snapshot it was taken after."
+    )
+    is_current = serializers.BooleanField(help_text="The instance goes on from this one.")
+    state = serializers.CharField(allow_null=True, help_text="What a restore leaves it in.")
+    kind = serializers.CharField(allow_null=True, help_text="Of VMs: internal or external.")
+    has_memory = serializers.BooleanField()
+    may_restore = serializers.BooleanField()
+    no_restore = serializers.CharField(allow_null=True, help_text="Why it cannot be restored now.")
 
 
 class SnapshotPage(s.Paged):

@@ -64,6 +64,8 @@ class Backend(ABC):
     resource_kinds: ClassVar[frozenset[str]] = frozenset()
     # Whether lines of logs carry their times; without, one cannot select by them.
     logs_have_times: ClassVar[bool] = True
+    # What a snapshot can be asked for besides its name: ``include_memory``, ``quiesce``.
+    snapshot_options: ClassVar[frozenset[str]] = frozenset()
     # The ways to its engines that the form for a node offers: ``socket``, ``tls``, ``ssh``, ``uri``.
     address_kinds: ClassVar[tuple[str, ...]] = ("uri",)
     # How the words of that form become an address: for ``tls``, ``plain`` (the same without TLS) and

@@ -264,23 +264,36 @@ def _second_text(seconds: int) -> str:
 
 @dataclass(frozen=True)
 class SnapshotSpec:
-    """One state of an instance, asked for or meant. The ids are those of :class:`InstanceSpec`."""
+    """One state of an instance, asked for or meant. The ids are those of :class:`InstanceSpec`.
+    ``include_memory`` None leaves it to the backend; ``quiesce`` has the guest write its caches out first.
+    Only backends that name them in ``snapshot_options`` are asked for either."""
 
     name: str
     instance_id: str
     operation_id: str
     project_id: str
     description: str = ""
+    include_memory: bool | None = None
+    quiesce: bool = False
 
 
 @dataclass(frozen=True)
 class SnapshotInfo:
-    """A kept state of an instance. ``size_bytes`` None where the engine does not tell."""
+    """A kept state of an instance. ``size_bytes`` None where the engine does not tell. ``parent`` is the
+    name of the one it was taken after, ``is_current`` marks the one that the instance goes on from.
+    ``state``: what a restore leaves it in (empty: as it then is). ``kind`` is the backend's own word for
+    how it is kept. ``no_restore`` says why it cannot be restored; empty when it can."""
 
     name: str
     created_at: datetime | None
     size_bytes: int | None = None
     description: str = ""
+    parent: str = ""
+    is_current: bool = False
+    state: str = ""
+    kind: str = ""
+    has_memory: bool = False
+    no_restore: str = ""
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,8 @@ def _snapshot_spec(work: Work) -> SnapshotSpec:
         operation_id=str(work.operation.pk),
         project_id=str(work.instance.project_id),
         description=params.get("description", ""),
+        include_memory=params.get("include_memory"),
+        quiesce=params.get("quiesce", False),
     )
 
 

@@ -14,7 +14,7 @@ from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
 from compute.backends.types import SnapshotInfo
-from compute.errors import InvalidInput, InvalidState, SnapshotNotFound
+from compute.errors import InvalidInput, InvalidState, OperationNotSupported, SnapshotNotFound
 from compute.models import Instance, Operation
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
@@ -49,7 +49,8 @@ def snapshot_create(
     *,
     idempotency: Idempotency | None = None,
 ) -> Operation:
-    """``body``: ``name`` and ``description``. Raises ``NameConflict`` (when it is carried out)."""
+    """``body``: ``name``, ``description``, and where the backend can ``include_memory`` and ``quiesce``.
+    Raises ``OperationNotSupported``, and ``NameConflict`` (when it is carried out)."""
     earlier = idempotency_lookup(actor, idempotency)
     if earlier is not None:
         return earlier
@@ -59,9 +60,10 @@ def snapshot_create(
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         permission_require(actor, Permission.UPDATE, instance.project_id)
-        _backend(instance)
+        backend = _backend(instance)
         content_guarded(actor, instance)
-        params = {"name": name, "description": str(body.get("description") or "")}
+        words = {"name": name, "description": str(body.get("description") or "")}
+        params = {**words, **_options(backend, body)}
         operation = operation_submit(actor, Intent("instance.snapshot", instance.node, instance, params))
         idempotency_store(actor, idempotency, operation)
     return operation
@@ -82,8 +84,10 @@ def snapshot_restore(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Op
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         permission_require(actor, Permission.UPDATE, instance.project_id)
-        _found(instance, name)
+        found = _found(instance, name)
         content_guarded(actor, instance)
+        if found.no_restore:
+            raise InvalidState(found.no_restore, state=instance.state)
         intent = Intent("instance.restore", instance.node, instance, {"name": name}, may_cancel=True)
         return operation_submit(actor, intent)
 
@@ -123,7 +127,25 @@ def snapshot_dict(item: SnapshotInfo) -> dict[str, Any]:
         "description": item.description,
         "size_bytes": item.size_bytes,
         "created_at": time_text(item.created_at),
+        "parent": item.parent or None,
+        "is_current": item.is_current,
+        "state": item.state or None,
+        "kind": item.kind or None,
+        "has_memory": item.has_memory,
+        "may_restore": not item.no_restore,
+        "no_restore": item.no_restore or None,
     }
+
+
+def _options(backend: Backend, body: Mapping[str, Any]) -> dict[str, bool]:
+    """``include_memory`` and ``quiesce`` where they are given; refused rather than left out silently."""
+    given = {key: bool(body[key]) for key in ("include_memory", "quiesce") if body.get(key) is not None}
+    for key in sorted(given):
+        if given[key] and key not in backend.snapshot_options:
+            raise OperationNotSupported(
+                f"Snapshots on the {backend.title} backend have no “{key}”: leave it out.", capability=key
+            )
+    return {key: value for key, value in given.items() if key in backend.snapshot_options}
 
 
 def _backend(instance: Instance, capability: Capability = Capability.SNAPSHOT) -> Backend:

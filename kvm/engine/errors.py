@@ -18,6 +18,7 @@ from compute.errors import (
     NetworkNotFound,
     OperationNotSupported,
     PoolNotFound,
+    SnapshotNotFound,
     VolumeNotFound,
 )
 
@@ -29,6 +30,7 @@ _NOT_FOUND: dict[int, type[ComputeError]] = {
     libvirt.VIR_ERR_NO_NETWORK: NetworkNotFound,
     libvirt.VIR_ERR_NO_STORAGE_POOL: PoolNotFound,
     libvirt.VIR_ERR_NO_STORAGE_VOL: VolumeNotFound,
+    libvirt.VIR_ERR_NO_DOMAIN_SNAPSHOT: SnapshotNotFound,
 }
 _REFUSED: dict[int, type[ComputeError]] = {
     libvirt.VIR_ERR_OPERATION_INVALID: InvalidState,

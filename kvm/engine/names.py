@@ -18,3 +18,8 @@ def serial_log_path(instance_id: str) -> Path:
 def names_of(instance_id: str) -> dict[str, str]:
     stem = f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}"
     return {"disk": f"{stem}.disk", "seed": f"{stem}-seed.iso"}
+
+
+def layer_prefix(instance_id: str) -> str:
+    """How the overlays of an instance's external snapshots begin."""
+    return f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}.snap-"

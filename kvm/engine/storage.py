@@ -59,6 +59,14 @@ def volume_or_none(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorag
         return None
 
 
+def pool_of_folder(conn: libvirt.virConnect, folder: str) -> libvirt.virStoragePool | None:
+    """The running pool whose volumes lie there."""
+    for pool in conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
+        if (parse(pool.XMLDesc(0)).findtext("./target/path") or "").rstrip("/") == folder.rstrip("/"):
+            return pool
+    return None
+
+
 def volume_format(volume: libvirt.virStorageVol) -> str:
     """``qcow2``, ``raw``, ``iso`` ..., as libvirt found it."""
     element = parse(volume.XMLDesc(0)).find("./target/format")

@@ -1,0 +1,22 @@
+"""Take back recorded steps, whoever recorded them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from compute.backends.types import UndoStep
+from kvm.engine.connection import Connection
+from kvm.engine.create import domain_undo
+from kvm.engine.layers import UNDO_LAYER, layer_undo
+from kvm.engine.snapshots import UNDO_SNAPSHOT, snapshot_undo
+
+_KINDS: dict[str, Callable[[Connection, UndoStep], None]] = {
+    UNDO_LAYER: layer_undo,
+    UNDO_SNAPSHOT: snapshot_undo,
+}
+
+
+def step_undo(connection: Connection, step: UndoStep) -> None:
+    """Idempotent. What nobody else recorded is a step of a create."""
+    connection.settle()
+    _KINDS.get(step.kind, domain_undo)(connection, step)
