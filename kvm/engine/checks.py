@@ -11,6 +11,7 @@ from compute.errors import InvalidInput
 
 TEXT_MAX = 64 * 1024
 LIST_MAX = 64
+DESCRIPTION_MAX = 4096
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 WORD = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.+:-]{0,63}")
 
@@ -66,6 +67,15 @@ def text(name: str, value: Any) -> str:
     """Text of a bounded length."""
     if not isinstance(value, str) or len(value) > TEXT_MAX or "\x00" in value:
         raise InvalidInput.field(name, f"must be text of at most {TEXT_MAX} characters.")
+    return value
+
+
+def description(name: str, value: Any) -> str:
+    """What people write about a machine: lines of text that XML can hold."""
+    if not isinstance(value, str) or len(value) > DESCRIPTION_MAX:
+        raise InvalidInput.field(name, f"must be text of at most {DESCRIPTION_MAX} characters.")
+    if any(not (char.isprintable() or char in "\n\t") for char in value):
+        raise InvalidInput.field(name, "must hold no control characters.")
     return value
 
 

@@ -14,6 +14,8 @@ from lxml import etree
 from lxml.builder import E, ElementMaker
 
 from compute.backends.types import InstanceSpec
+from kvm.engine.device_xml import DiskPlan, disk_element, nic_element
+from kvm.engine.os_variants import OsDefaults
 
 NAMESPACE = "urn:libgo:instance:1"
 _META = ElementMaker(namespace=NAMESPACE, nsmap={"libgo": NAMESPACE})
@@ -21,19 +23,24 @@ _META = ElementMaker(namespace=NAMESPACE, nsmap={"libgo": NAMESPACE})
 Element = Any
 
 
+# PCIe slots that are free when the machine starts: each takes one more disk or NIC while it runs.
+_SPARE_PORTS = 6
+
+
 @dataclass(frozen=True)
 class DomainPlan:
-    """What create decided: ``virt_type`` is kvm, qemu or test; paths are of volumes in the pool."""
+    """What create decided: ``virt_type`` is kvm, qemu or test. Disks are in their order, CD-ROM drives
+    among them."""
 
     spec: InstanceSpec
     virt_type: str
     vcpus: int
     vcpus_max: int
     memory_bytes: int
-    disk_path: str
-    disk_format: str
-    seed_path: str = ""
-    iso_path: str = ""
+    memory_max_bytes: int
+    disks: tuple[DiskPlan, ...]
+    defaults: OsDefaults = OsDefaults()
+    has_medium: bool = False
     serial_log: str = ""
 
 
@@ -44,18 +51,20 @@ def domain_xml(plan: DomainPlan) -> str:
         E.name(plan.spec.name),
         E.uuid(plan.spec.instance_id),
         E.metadata(_metadata(plan.spec)),
-        E.memory(str(plan.memory_bytes), unit="b"),
+        E.memory(str(plan.memory_max_bytes), unit="b"),
         E.currentMemory(str(plan.memory_bytes), unit="b"),
         E.vcpu(str(plan.vcpus_max), current=str(plan.vcpus)),
         type=plan.virt_type,
     )
+    if config.get("description"):
+        root.insert(2, E.description(config["description"]))
     root.append(_os(plan))
     if plan.virt_type != "test":
-        root.append(E.features(E.acpi(), E.apic()))
+        root.append(_features(plan))
         cpu = _cpu(plan, config)
         if cpu is not None:
             root.append(cpu)
-    root.append(E.clock(offset="utc"))
+    root.append(E.clock(offset=plan.defaults.clock))
     root.extend([E.on_poweroff("destroy"), E.on_reboot("restart"), E.on_crash("destroy")])
     root.append(_devices(plan, config))
     return str(etree.tostring(root, encoding="unicode"))
@@ -83,7 +92,7 @@ def parse(xml: str) -> Element:
 
 
 def metadata_read(root: Element) -> dict[str, Any]:
-    """Our own element of a domain: ``instance, operation, project, image, created, labels``."""
+    """Our own element of a domain: ``instance, operation, project, image, created, os?, labels``."""
     found = root.find(f"./metadata/{{{NAMESPACE}}}instance")
     if found is None:
         return {}
@@ -99,6 +108,8 @@ def _metadata(spec: InstanceSpec) -> Element:
         image=str(spec.config.get("image", "")),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
     )
+    if spec.config.get("os_variant"):
+        element.set("os", str(spec.config["os_variant"]))
     for key, value in sorted(spec.labels.items()):
         element.append(_META.label(value, key=key))
     return element
@@ -111,15 +122,36 @@ def _os(plan: DomainPlan) -> Element:
     root = E.os(E.type("hvm", arch="x86_64", machine=config.get("machine", "q35")))
     if config.get("firmware") == "uefi":
         root.set("firmware", "efi")
-    order = config.get("boot") or (["cdrom", "hd"] if plan.iso_path else ["hd"])
+        if config.get("secure_boot"):
+            root.append(E.firmware(*(E.feature(enabled="yes", name=name) for name in _SECURE)))
+    order = config.get("boot") or (["cdrom", "hd"] if plan.has_medium else ["hd"])
     root.extend([E.boot(dev=device) for device in order])
     return root
 
 
+_SECURE = ("secure-boot", "enrolled-keys")
+
+
+def _features(plan: DomainPlan) -> Element:
+    root = E.features(E.acpi(), E.apic())
+    if plan.spec.config.get("secure_boot"):
+        root.append(E.smm(state="on"))
+    if plan.defaults.hyperv:
+        root.append(
+            E.hyperv(E.relaxed(state="on"), E.vapic(state="on"), E.spinlocks(state="on", retries="8191"))
+        )
+    return root
+
+
+_CPU_MODES = ("host-passthrough", "host-model", "maximum")
+
+
 def _cpu(plan: DomainPlan, config: Mapping[str, Any]) -> Element | None:
-    topology = config.get("cpu_topology")
-    if config.get("cpu_model"):
-        root = E.cpu(E.model(config["cpu_model"], fallback="allow"), mode="custom", match="exact")
+    topology, model = config.get("cpu_topology"), config.get("cpu_model")
+    if model in _CPU_MODES:
+        root = E.cpu(mode=model)
+    elif model:
+        root = E.cpu(E.model(model, fallback="allow"), mode="custom", match="exact")
     elif plan.virt_type == "kvm":
         root = E.cpu(mode="host-passthrough")
     elif topology:
@@ -127,20 +159,20 @@ def _cpu(plan: DomainPlan, config: Mapping[str, Any]) -> Element | None:
     else:
         return None
     if topology:
-        root.append(E.topology(**{key: str(value) for key, value in topology.items()}))
+        every = {"sockets": 1, "cores": 1, "threads": 1, **topology}
+        root.append(E.topology(**{key: str(value) for key, value in every.items()}))
     return root
 
 
 def _devices(plan: DomainPlan, config: Mapping[str, Any]) -> Element:
-    disk = config.get("disk") or {}
-    devices = E.devices(_disk(plan, disk))
-    if plan.seed_path or plan.iso_path:
-        # Cloud kernels have no AHCI driver: a CD-ROM on SATA would be invisible to them.
+    devices = E.devices()
+    networks = config.get("networks", [])
+    if plan.virt_type != "test" and config.get("machine", "q35").endswith("q35"):
+        devices.extend(_root_ports(plan, len(networks)))
+    if any(disk.bus == "scsi" for disk in plan.disks):
         devices.append(E.controller(type="scsi", model="virtio-scsi", index="0"))
-    for target, path in (("sda", plan.iso_path), ("sdb", plan.seed_path)):
-        if path:
-            devices.append(_cdrom(target, path))
-    devices.extend([_nic(name) for name in config.get("networks", [])])
+    devices.extend([disk_element(disk) for disk in plan.disks])
+    devices.extend([nic_element(nic, plan.defaults.nic_model) for nic in networks])
     if plan.virt_type == "test":
         return devices
     devices.append(_serial(plan))
@@ -150,37 +182,20 @@ def _devices(plan: DomainPlan, config: Mapping[str, Any]) -> Element:
         # No port and no password: the console reaches it through libvirt itself.
         devices.append(E.graphics(E.listen(type="none"), type="vnc"))
         devices.append(E.video(E.model(type="vga")))
+    if config.get("tpm"):
+        devices.append(E.tpm(E.backend(type="emulator", version="2.0"), model="tpm-crb"))
     devices.append(E.memballoon(E.stats(period="5"), model="virtio"))
     devices.append(E.rng(E.backend("/dev/urandom", model="random"), model="virtio"))
     return devices
 
 
-def _disk(plan: DomainPlan, disk: Mapping[str, Any]) -> Element:
-    bus = disk.get("bus", "virtio")
-    target = {"virtio": "vda", "scsi": "sdc", "sata": "sdc", "ide": "hda"}[bus]
-    driver = E.driver(name="qemu", type=plan.disk_format, discard="unmap")
-    if disk.get("cache"):
-        driver.set("cache", disk["cache"])
-    return E.disk(
-        driver, E.source(file=plan.disk_path), E.target(dev=target, bus=bus), type="file", device="disk"
-    )
-
-
-def _cdrom(target: str, path: str) -> Element:
-    return E.disk(
-        E.driver(name="qemu", type="raw"),
-        E.source(file=path),
-        E.target(dev=target, bus="scsi"),
-        E.readonly(),
-        type="file",
-        device="cdrom",
-    )
-
-
-def _nic(network: str) -> Element:
-    if network == "user":
-        return E.interface(E.model(type="virtio"), type="user")
-    return E.interface(E.source(network=network), E.model(type="virtio"), type="network")
+def _root_ports(plan: DomainPlan, nics: int) -> list[Element]:
+    """A slot for every device behind PCIe and some more: libvirt adds none while the machine runs."""
+    disks = sum(disk.bus == "virtio" for disk in plan.disks)
+    # SCSI and USB controllers, the serial bus of the agent's channel, balloon, random numbers.
+    needed = 5 + disks + nics
+    root = E.controller(type="pci", index="0", model="pcie-root")
+    return [root, *(E.controller(type="pci", model="pcie-root-port") for _ in range(needed + _SPARE_PORTS))]
 
 
 def _serial(plan: DomainPlan) -> Element:

@@ -9,15 +9,22 @@ from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse
+from kvm.engine.machine import machine_facts_quick
 
 # libvirt's test driver has no consoles, no usage and no renaming; serial logs are files of the host itself.
 _NOT_ON_TEST = frozenset({Capability.CONSOLE, Capability.LOGS, Capability.RENAME, Capability.STATS})
 _NOT_REMOTE = frozenset({Capability.LOGS})
 
 
+def pool_name_of(connection: Connection) -> str:
+    """The pool of the node's machines: disks and images that name none are in it."""
+    return str(connection.node.options.get("pool_name", "default"))
+
+
 def node_info(connection: Connection, capabilities: frozenset[Capability]) -> NodeInfo:
     """Within the connection deadline."""
-    pool_name = str(connection.node.options.get("pool_name", "default"))
+    pool_name = pool_name_of(connection)
+    machine = machine_facts_quick(connection)
 
     def method(conn: libvirt.virConnect) -> NodeInfo:
         _, memory_mib, cpus, *_ = conn.getInfo()
@@ -34,14 +41,19 @@ def node_info(connection: Connection, capabilities: frozenset[Capability]) -> No
             memory_bytes=int(memory_mib) * 1024**2,
             storage_total_bytes=total,
             storage_used_bytes=used,
-            details={"hypervisor": conn.getType(), "pool": pool_name, "uri": conn.getURI()},
+            details={
+                "hypervisor": conn.getType(),
+                "pool": pool_name,
+                "uri": conn.getURI(),
+                **({"machine": machine} if machine else {}),
+            },
         )
 
     return connection.call(method, connection.node.connect_timeout_s + 2)
 
 
 def image_list(connection: Connection) -> list[ImageInfo]:
-    pool_name = str(connection.node.options.get("pool_name", "default"))
+    pool_name = pool_name_of(connection)
     return connection.call(lambda conn: storage.image_infos(storage.pool_ensure(conn, pool_name)))
 
 

@@ -15,11 +15,21 @@ def serial_log_path(instance_id: str) -> Path:
     return SERIAL_LOGS / f"libgo-{uuid.UUID(instance_id)}-serial.log"
 
 
+def stem_of(instance_id: str) -> str:
+    """What the names of all volumes begin with that were made for this instance alone."""
+    return f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}"
+
+
 def names_of(instance_id: str) -> dict[str, str]:
-    stem = f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}"
+    stem = stem_of(instance_id)
     return {"disk": f"{stem}.disk", "seed": f"{stem}-seed.iso"}
 
 
 def layer_prefix(instance_id: str) -> str:
     """How the overlays of an instance's external snapshots begin."""
     return f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}.snap-"
+
+
+def disk_name(instance_id: str, number: int | str) -> str:
+    """Of a disk beside the first one."""
+    return f"{stem_of(instance_id)}-{number}.disk"

@@ -7,24 +7,63 @@ from typing import Any
 
 from compute.backends.checks import Check, config_checked
 from compute.errors import InvalidInput, PolicyDenied
-from kvm.engine.checks import NAME, WORD, flag, listing, mapping, matching, one_of, whole
+from kvm.engine.checks import NAME, WORD, description, flag, listing, mapping, matching, one_of, whole
 from kvm.engine.cloud_init import cloud_init_check
-
-_GIB = 1024**3
-_DISK_MAX = 64 * 1024 * _GIB
+from kvm.engine.hardware_spec import disk_check, disks_check, nics_check, nics_policy
 
 
 def config_check(config: Mapping[str, Any], *, allow_root_equivalent: bool) -> dict[str, Any]:
     """Typed, with defaults. Raises ``InvalidInput`` keyed ``config.<key>``; ``PolicyDenied`` for a
     path on the host where the name of an image belongs."""
     checked = config_checked(config, _CHECKS)
-    if not checked.get("image"):
-        raise InvalidInput.field("config.image", "is required: the name of a template or an ISO in the pool.")
     if "network" in checked:
         checked.setdefault("networks", checked["network"])
         del checked["network"]
     checked.setdefault("disk", {})
+    _image_check(checked)
+    _hardware_check(checked)
+    nics_policy(checked.get("networks", []), allow_root_equivalent=allow_root_equivalent)
     return checked
+
+
+# What can be changed on a machine that exists; the rest has calls of its own, or waits for another one.
+_CHANGEABLE = ("description", "autostart", "boot")
+
+
+def changes_check(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The same checks for what can be changed on a machine that exists."""
+    return config_checked(changes, {key: _CHECKS[key] for key in _CHANGEABLE})
+
+
+def storage_asked(config: Mapping[str, Any]) -> int:
+    """Bytes of the new disks whose size is asked for."""
+    disks = [config.get("disk") or {}, *config.get("disks", [])]
+    return sum(int(disk.get("size") or 0) for disk in disks)
+
+
+def _image_check(checked: Mapping[str, Any]) -> None:
+    disk = checked["disk"]
+    if checked.get("image"):
+        if "volume" in disk:
+            raise InvalidInput.field(
+                "config.disk.volume", "is a disk that is there already; leave the image away."
+            )
+    elif "volume" not in disk and "size" not in disk:
+        raise InvalidInput.field(
+            "config.image",
+            "is required: the name of a template or an ISO in the pool. For an empty disk give disk.size, "
+            "for one that is there disk.volume.",
+        )
+
+
+def _hardware_check(checked: Mapping[str, Any]) -> None:
+    if checked.get("secure_boot") and checked.get("firmware") != "uefi":
+        raise InvalidInput.field("config.secure_boot", "needs the firmware “uefi”.")
+    if checked.get("firmware") == "uefi" and str(checked.get("machine", "q35")).startswith(("pc", "isapc")):
+        if checked.get("secure_boot"):
+            raise InvalidInput.field("config.machine", "must be q35 for secure boot.")
+    if len(set(checked.get("boot", []))) != len(checked.get("boot", [])):
+        raise InvalidInput.field("config.boot", "names a device twice.")
 
 
 def _image(name: str, value: Any) -> str:
@@ -38,37 +77,24 @@ def _image(name: str, value: Any) -> str:
     return value
 
 
-def _networks(name: str, value: Any) -> list[str]:
-    """A name, a list of names, or objects with ``network``; “none” is no NIC at all."""
-    items = value if isinstance(value, (list, tuple)) else [value]
-    if len(items) > 8:
-        raise InvalidInput.field(name, "must be at most 8 networks.")
-    names = []
-    for item in items:
-        word = item.get("network") or item.get("source") if isinstance(item, Mapping) else item
-        names.append(matching(NAME, "the name of a libvirt network, “user” or “none”")(name, word))
-    return [word for word in names if word != "none"]
-
-
 _CHECKS: dict[str, Check] = {
     "image": _image,
-    "disk": mapping(
-        {
-            "size": whole(1024**2, _DISK_MAX),
-            "format": one_of("qcow2", "raw"),
-            "bus": one_of("virtio", "scsi", "sata"),
-            "cache": one_of("none", "writeback", "writethrough", "directsync", "unsafe"),
-        }
-    ),
-    "network": _networks,
-    "networks": _networks,
+    "disk": disk_check,
+    "disks": disks_check,
+    "network": nics_check,
+    "networks": nics_check,
     "cloud_init": cloud_init_check,
     "firmware": one_of("bios", "uefi"),
+    "secure_boot": flag,
+    "tpm": flag,
     "machine": matching(WORD, "a machine type such as “q35”"),
     "cpu_model": matching(WORD, "a CPU model such as “Skylake-Client”"),
     "cpu_topology": mapping({"sockets": whole(1, 64), "cores": whole(1, 256), "threads": whole(1, 8)}),
+    "max_vcpus": whole(1, 1024),
+    "max_memory": whole(64 * 1024**2, 2**50),
     "graphics": one_of("vnc", "none"),
     "boot": listing(one_of("hd", "cdrom", "network")),
     "autostart": flag,
+    "description": description,
     "os_variant": matching(WORD, "an OS name such as “debian12”"),
 }

@@ -11,11 +11,13 @@ import pytest
 from compute.backends.types import InstanceSpec, Resources
 from compute.errors import InvalidInput, PolicyDenied
 from compute.states import InstanceType
+from kvm.engine.device_xml import DiskPlan
 from kvm.engine.domain_xml import DomainPlan, domain_xml, metadata_read, parse
 from kvm.engine.logs import _line
 from kvm.engine.seed import seed_iso
 from kvm.engine.spec import config_check
 
+_MIB = 1024**2
 INSTANCE = "6f1c7a52-8a50-4a6e-9d0f-0d6c4b0d7c11"
 
 
@@ -23,7 +25,11 @@ def _xml(**config: Any) -> Any:
     checked = config_check({"image": "demo", **config}, allow_root_equivalent=False)
     labels = {"a": "<b>&\"'"}
     spec = InstanceSpec("web", InstanceType.VM, INSTANCE, "op", "p", checked, Resources(), labels)
-    plan = DomainPlan(spec, "qemu", 2, 4, 256 * 1024**2, "/pool/disk", "qcow2", seed_path="/pool/seed.iso")
+    disks = (
+        DiskPlan("vda", "virtio", "/pool/disk", "qcow2"),
+        DiskPlan("sda", "scsi", "/pool/seed.iso", device="cdrom"),
+    )
+    plan = DomainPlan(spec, "qemu", 2, 4, 256 * _MIB, 512 * _MIB, disks)
     return parse(domain_xml(plan))
 
 
@@ -36,7 +42,9 @@ def test_marks_survive_hostile_text() -> None:
 def test_the_definition_has_a_serial_line_a_seed_and_no_open_port() -> None:
     root = _xml(networks=["default", "user"], firmware="uefi")
     assert root.get("type") == "qemu" and root.find("./os").get("firmware") == "efi"
-    assert root.findtext("./memory") == str(256 * 1024**2)
+    assert root.findtext("./memory") == str(512 * _MIB) and root.findtext("./currentMemory") == str(
+        256 * _MIB
+    )
     assert root.find("./vcpu").get("current") == "2" and root.findtext("./vcpu") == "4"
     assert root.find("./devices/serial[@type='pty']") is not None
     assert root.find("./devices/disk[@device='cdrom']/source").get("file") == "/pool/seed.iso"
