@@ -9,10 +9,13 @@ import libvirt
 from compute.backends.types import ImageInfo
 from compute.errors import BackendError, ImageNotFound
 from kvm.engine.domain_xml import parse, pool_xml, volume_xml
+from kvm.engine.image_check import FORMATS, HEAD_BYTES, header_check
 
 POOL_FOLDER = "/var/lib/libvirt/images"
 # Names of what belongs to one instance: never offered as an image, removed with the instance.
 OWN_PREFIX = "libgo-vm-"
+# The volume that an upload goes into, until it is complete and checked.
+STAGING_PREFIX = "libgo-upload-"
 _CHUNK = 1024 * 1024
 _SUFFIXES = ("", ".qcow2", ".img", ".raw", ".iso")
 
@@ -38,7 +41,7 @@ def image_find(pool: libvirt.virStoragePool, image: str) -> libvirt.virStorageVo
     for attempt in range(2):
         for name in names:
             volume = volume_or_none(pool, name)
-            if volume is not None and not name.startswith(OWN_PREFIX):
+            if volume is not None and not name.startswith((OWN_PREFIX, STAGING_PREFIX)):
                 return volume
         if attempt == 0:
             # Files that were copied into the folder by hand show only after a refresh.
@@ -87,7 +90,9 @@ def disk_clone(
     capacity_bytes: int,
     disk_format: str,
 ) -> libvirt.virStorageVol:
-    """A disk that starts as the image: a thin copy for qcow2, a full one for raw."""
+    """A disk that starts as the image: a thin copy for qcow2, a full one for raw. Raises
+    ``InvalidInput`` for an image that names other files."""
+    image_require(image)
     if disk_format == "raw":
         volume = pool.createXMLFrom(volume_xml(name, capacity_bytes, "raw"), image, 0)
         if volume.info()[1] < capacity_bytes:
@@ -95,6 +100,46 @@ def disk_clone(
         return volume
     backing = (image.path(), volume_format(image))
     return pool.createXML(volume_xml(name, capacity_bytes, "qcow2", backing), 0)
+
+
+def image_require(image: libvirt.virStorageVol) -> None:
+    """Raises ``InvalidInput`` (of ``config.image``) for an image whose header names other files of the
+    host, or is not what libvirt guesses: QEMU would open those for the machine."""
+    try:
+        size = int(image.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2])
+        head = piece_read(image, 0, HEAD_BYTES)
+    except libvirt.libvirtError as error:
+        # libvirt's test driver has no content.
+        if error.get_error_code() == libvirt.VIR_ERR_NO_SUPPORT:
+            return
+        raise
+    if head:
+        wanted = volume_format(image)
+        wanted = wanted if wanted in FORMATS else ""
+        header_check(
+            lambda offset, length: piece_read(image, offset, length),
+            size,
+            wanted=wanted,
+            field="config.image",
+        )
+
+
+def piece_read(item: libvirt.virStorageVol, offset: int, length: int) -> bytes:
+    """A piece of the file of a volume; fewer bytes at its end."""
+    size = int(item.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2])
+    length = min(length, size - offset)
+    if length <= 0:
+        return b""
+    stream = item.connect().newStream(0)
+    item.download(stream, offset, length, 0)
+    found = bytearray()
+    while len(found) < length:
+        piece = stream.recv(min(_CHUNK, length - len(found)))
+        if not isinstance(piece, bytes) or not piece:
+            break
+        found += piece
+    stream.finish()
+    return bytes(found)
 
 
 def disk_blank(
@@ -131,11 +176,11 @@ def upload(
 
 
 def image_infos(pool: libvirt.virStoragePool) -> list[ImageInfo]:
-    """Everything in the pool that is not the disk of an instance."""
+    """Everything in the pool that is not the disk of an instance, nor on its way in."""
     found = []
     for volume in pool.listAllVolumes(0):
         name = volume.name()
-        if not name.startswith(OWN_PREFIX):
+        if not name.startswith((OWN_PREFIX, STAGING_PREFIX)):
             kind = "iso" if name.lower().endswith(".iso") else "template"
             found.append(ImageInfo(name, int(volume.info()[1]), None, kind))
     return sorted(found, key=lambda image: image.name)
