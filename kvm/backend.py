@@ -22,6 +22,7 @@ from compute.backends.types import (
     NodeConfig,
     NodeInfo,
     Reporter,
+    ResourceInfo,
     Resources,
     SnapshotInfo,
     SnapshotSpec,
@@ -47,6 +48,9 @@ from kvm.engine import (
     undo,
 )
 from kvm.engine.connection import Connection
+from kvm.engine.images import Images
+from kvm.engine.pools import Pools
+from kvm.engine.volumes import Volumes
 
 
 class KvmBackend(Backend):
@@ -69,6 +73,7 @@ class KvmBackend(Backend):
         }
     )
 
+    resource_kinds = frozenset({"pool", "volume", "image"})
     logs_have_times = False
     address_kinds = ("ssh", "tls", "uri")
     address_forms = MappingProxyType(
@@ -85,6 +90,10 @@ class KvmBackend(Backend):
         super().__init__(node)
         self._connection = Connection(node)
         self._usage = stats.UsageReader(self._connection)
+        # What only KVM has, each noun a facet of its own; the app's services and handlers use them.
+        self.pools = Pools(self._connection)
+        self.volumes = Volumes(self._connection)
+        self.images = Images(self._connection, self.volumes)
 
     def close(self) -> None:
         self._connection.close()
@@ -185,6 +194,10 @@ class KvmBackend(Backend):
 
     def demo_image_make(self, report: Reporter) -> str:
         return demo.demo_image_make(self._connection, report)
+
+    def resource_list(self, kind: str) -> list[ResourceInfo]:
+        listed = {"pool": self.pools.list, "volume": self.volumes.list, "image": self.images.list}
+        return listed[kind]()
 
     def network_list(self) -> list[HostNetwork]:
         return host.network_list(self._connection)

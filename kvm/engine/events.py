@@ -33,6 +33,10 @@ _ACTIONS = {
     libvirt.VIR_DOMAIN_EVENT_SHUTDOWN: "shutdown",
     libvirt.VIR_DOMAIN_EVENT_CRASHED: "crash",
 }
+_POOL_KINDS = (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_POOL_EVENT_ID_REFRESH)
+# What storage is mirrored; libvirt tells of pools alone, and who uses a volume is told by domains.
+_STORAGE = ("pool", "volume", "image")
+_CHANGE_USERS = ("define", "undefine", "start", "stop", "change")
 # No event tells that a guest got an address, so a started one is looked at again after these.
 _LOOK_AGAIN_S = (5.0, 10.0, 15.0, 25.0, 45.0)
 
@@ -48,8 +52,17 @@ def events_follow(
     def heard(conn: Any, domain: Any, *details: Any) -> None:
         action = _ACTIONS.get(details[0], "") if len(details) == 3 else "change"
         inbox.put(EngineEvent(domain.UUIDString(), action))
+        if action in _CHANGE_USERS:
+            storage_changed()
+
+    def storage_changed(*details: Any) -> None:
+        for kind in _STORAGE:
+            inbox.put(EngineEvent("", "change", kind=kind))
 
     ids = connection.call(lambda c: [c.domainEventRegisterAny(None, kind, heard, None) for kind in _KINDS])
+    pool_ids = connection.call(
+        lambda c: [c.storagePoolEventRegisterAny(None, kind, storage_changed, None) for kind in _POOL_KINDS]
+    )
     try:
         ready()
         while not stop.is_set():
@@ -62,6 +75,9 @@ def events_follow(
         for number in ids:
             with contextlib.suppress(libvirt.libvirtError):
                 conn.domainEventDeregisterAny(number)
+        for number in pool_ids:
+            with contextlib.suppress(libvirt.libvirtError):
+                conn.storagePoolEventDeregisterAny(number)
 
 
 def _next(inbox: queue.Queue[EngineEvent], later: list[tuple[float, str]]) -> Iterator[EngineEvent]:

@@ -160,9 +160,10 @@ def staging_of(upload_id: str, pool: str) -> Place:
 
 
 def is_image(volume: Volume) -> bool:
-    """What is neither an instance's own nor on its way in, and no machine writes to."""
+    """What is neither an instance's own nor on its way in, stands on its own, and no machine writes to."""
     own = (storage.OWN_PREFIX, storage.STAGING_PREFIX)
-    return not volume.name.startswith(own) and not volume.writers and volume.type in ("file", "block")
+    is_plain = volume.type in ("file", "block") and not volume.backing_path
+    return is_plain and not volume.writers and not volume.name.startswith(own)
 
 
 def image_info(volume: Volume, above: list[Volume]) -> ResourceInfo:

@@ -138,7 +138,10 @@ def scan(conn: libvirt.virConnect) -> Scan:
         if used is not None:
             used.uses.append(use)
             _format_told(used, use)
-    return Scan(sorted(pools, key=lambda pool: pool.name), volumes)
+    found = Scan(sorted(pools, key=lambda pool: pool.name), volumes)
+    for volume in [item for item in volumes.values() if item.writers]:
+        _formats_below(volumes, volume)
+    return found
 
 
 def pool_read(item: libvirt.virStoragePool) -> Pool:
@@ -197,6 +200,19 @@ def _format_told(volume: Volume, use: DiskUse) -> None:
         volume.format = use.format
         if use.format == "raw":
             volume.backing_path = volume.backing_format = ""
+
+
+def _formats_below(volumes: dict[str, Volume], volume: Volume) -> None:
+    """What lies under the disk of a machine is opened as the format that is noted above it."""
+    seen = {volume.path}
+    below = volumes.get(volume.backing_path)
+    while below is not None and below.path not in seen and volume.backing_format:
+        seen.add(below.path)
+        if below.format != volume.backing_format:
+            below.format = volume.backing_format
+            if below.format == "raw":
+                below.backing_path = below.backing_format = ""
+        volume, below = below, volumes.get(below.backing_path)
 
 
 def _volume_read(pool: str, item: libvirt.virStorageVol) -> Volume:
