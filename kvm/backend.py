@@ -12,6 +12,8 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    ExportInfo,
+    ExportSpec,
     HostNetwork,
     ImageInfo,
     InstanceInfo,
@@ -37,6 +39,7 @@ from kvm.engine import (
     demo,
     domains,
     events,
+    export,
     host,
     lifecycle,
     logs,
@@ -64,6 +67,7 @@ class KvmBackend(Backend):
             Capability.RESIZE,
             Capability.RENAME,
             Capability.SNAPSHOT,
+            Capability.EXPORT,
             Capability.CONSOLE,
             Capability.LOGS,
             Capability.STATS,
@@ -166,6 +170,9 @@ class KvmBackend(Backend):
 
     def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
         return snapshots.snapshot_restore(self._connection, engine_id, wanted, report)
+
+    def instance_export(self, engine_id: str, wanted: ExportSpec, report: Reporter) -> ExportInfo:
+        return export.domain_export(self._connection, engine_id, wanted, report)
 
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)

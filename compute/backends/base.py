@@ -26,6 +26,8 @@ from compute.backends.types import (
     EngineEvent,
     ExecResult,
     ExecSpec,
+    ExportInfo,
+    ExportSpec,
     FileEntry,
     FileListing,
     FileWrite,
@@ -242,6 +244,11 @@ class Backend(ABC):
         """The configuration for another instance like this: without what only one may have (fixed
         addresses, ports of the host)."""
         raise self._unsupported(Capability.CLONE)
+
+    def instance_export(self, engine_id: str, wanted: ExportSpec, report: Reporter) -> ExportInfo:
+        """All of it at one moment as one file; whatever else it took is gone afterwards. The folder and
+        all that is made elsewhere are reported for undo first."""
+        raise self._unsupported(Capability.EXPORT)
 
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
         """A bounded piece of the log, oldest first."""

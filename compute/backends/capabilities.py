@@ -41,6 +41,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.RECONFIGURE: ("instance_reconfigure",),
     Capability.SNAPSHOT: ("snapshot_list", "snapshot_create", "snapshot_delete", "snapshot_restore"),
     Capability.CLONE: ("clone_config",),
+    Capability.EXPORT: ("instance_export",),
     Capability.EXEC: ("exec_open", "exec_run"),
     Capability.ATTACH: ("attach_open",),
     Capability.CONSOLE: ("console_open",),

@@ -297,6 +297,27 @@ class SnapshotInfo:
 
 
 @dataclass(frozen=True)
+class ExportSpec:
+    """An instance as one file. ``folder`` is a private folder of LibGo's own host, made by the backend;
+    ``stem`` the name of the file without its ending; ``disk`` one disk by its target, empty for all."""
+
+    format: str
+    folder: str
+    stem: str
+    operation_id: str
+    disk: str = ""
+
+
+@dataclass(frozen=True)
+class ExportInfo:
+    """``file_name`` lies in the folder of the spec; ``sha256`` in hexadecimal digits."""
+
+    file_name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
 class ExecSpec:
     """One command to run inside an instance, without a terminal. ``max_bytes`` is kept of each of its
     two outputs; ``command`` is never given to a shell."""

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import libvirt
 
@@ -44,6 +44,21 @@ def event_loop_ensure() -> None:
 
         threading.Thread(target=run, name="libvirt-events", daemon=True).start()
         _loop_started = True
+
+
+class Running(Generic[T]):
+    """A call that goes on in its thread."""
+
+    def __init__(self, connection: Connection, future: Future[T]) -> None:
+        self._connection, self._future = connection, future
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it is over by then."""
+        return not wait([self._future], timeout=seconds).not_done
+
+    def result(self) -> T:
+        """Of one that is over. Raises only ``ComputeError``."""
+        return self._connection.call(lambda conn: self._future.result(0))
 
 
 class Connection:
@@ -90,6 +105,15 @@ class Connection:
                     f"libvirt on {self.node.name} was lost: the daemon stopped or hangs.", node=self.node.name
                 ) from error
             raise libvirt_error(error, self.node.name) from error
+
+    def submit(self, method: Callable[[libvirt.virConnect], T]) -> Running[T]:
+        """Begin a long call; its caller looks in on it. Left alone, ``settle`` waits for it."""
+        conn = self.open()
+        future: Future[T] = self._threads.submit(method, conn)
+        with self._lock:
+            self._late.add(future)
+        future.add_done_callback(self._late.discard)
+        return Running(self, future)
 
     def settle(self) -> None:
         """Wait for calls that are past their deadline but not over: undoing what they may yet do

@@ -12,7 +12,9 @@ from kvm.engine.domain_xml import parse
 from kvm.engine.machine import machine_facts_quick
 
 # libvirt's test driver has no consoles, no usage and no renaming; serial logs are files of the host itself.
-_NOT_ON_TEST = frozenset({Capability.CONSOLE, Capability.LOGS, Capability.RENAME, Capability.STATS})
+_NOT_ON_TEST = frozenset(
+    {Capability.CONSOLE, Capability.LOGS, Capability.RENAME, Capability.STATS, Capability.EXPORT}
+)
 _NOT_REMOTE = frozenset({Capability.LOGS})
 
 

@@ -6,13 +6,17 @@ from collections.abc import Callable
 
 from compute.backends.types import UndoStep
 from kvm.engine.connection import Connection
+from kvm.engine.copies import UNDO_BACKUP, backup_undo
 from kvm.engine.create import domain_undo
+from kvm.engine.export import UNDO_FOLDER, folder_undo
 from kvm.engine.layers import UNDO_LAYER, layer_undo
 from kvm.engine.pools import UNDO_POOL, Pools
 from kvm.engine.snapshots import UNDO_SNAPSHOT, snapshot_undo
 from kvm.engine.volumes import UNDO_BLANK, UNDO_MADE, Volumes
 
 _KINDS: dict[str, Callable[[Connection, UndoStep], None]] = {
+    UNDO_BACKUP: backup_undo,
+    UNDO_FOLDER: folder_undo,
     UNDO_LAYER: layer_undo,
     UNDO_SNAPSHOT: snapshot_undo,
     UNDO_POOL: lambda connection, step: Pools(connection).undo(step),
