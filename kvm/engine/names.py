@@ -33,6 +33,8 @@ def layer_prefix(instance_id: str) -> str:
 def disk_name(instance_id: str, number: int | str) -> str:
     """Of a disk beside the first one."""
     return f"{stem_of(instance_id)}-{number}.disk"
+
+
 def export_stem(instance_id: str, operation_id: str) -> str:
     """How the copies begin that exist while an instance is exported."""
     return f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}.export-{uuid.UUID(operation_id).hex[:12]}"
