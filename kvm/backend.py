@@ -43,6 +43,7 @@ from kvm.engine import (
     host,
     lifecycle,
     logs,
+    networks,
     remove,
     resize,
     snapshots,
@@ -77,7 +78,7 @@ class KvmBackend(Backend):
         }
     )
 
-    resource_kinds = frozenset({"pool", "volume", "image"})
+    resource_kinds = frozenset({"pool", "volume", "image", "network"})
     logs_have_times = False
     address_kinds = ("ssh", "tls", "uri")
     address_forms = MappingProxyType(
@@ -93,6 +94,7 @@ class KvmBackend(Backend):
     def __init__(self, node: NodeConfig) -> None:
         super().__init__(node)
         self._connection = Connection(node)
+        self.networks = networks.Networks(self._connection)
         self._usage = stats.UsageReader(self._connection)
         # What only KVM has, each noun a facet of its own; the app's services and handlers use them.
         self.pools = Pools(self._connection)
@@ -203,8 +205,13 @@ class KvmBackend(Backend):
         return demo.demo_image_make(self._connection, report)
 
     def resource_list(self, kind: str) -> list[ResourceInfo]:
-        listed = {"pool": self.pools.list, "volume": self.volumes.list, "image": self.images.list}
+        listed = {
+            "pool": self.pools.list,
+            "volume": self.volumes.list,
+            "image": self.images.list,
+            "network": self.networks.list,
+        }
         return listed[kind]()
 
     def network_list(self) -> list[HostNetwork]:
-        return host.network_list(self._connection)
+        return self.networks.names()

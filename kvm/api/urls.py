@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern
 
-urlpatterns: list[URLPattern] = []
+from kvm.api.network_urls import network_urls
+
+urlpatterns: list[URLPattern] = [
+    *network_urls,
+]

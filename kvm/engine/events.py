@@ -1,4 +1,4 @@
-"""libvirt's domain events, as hints which domain to read again."""
+"""libvirt's events, as hints which domain or which kind of thing to read again."""
 
 from __future__ import annotations
 
@@ -59,9 +59,17 @@ def events_follow(
         for kind in _STORAGE:
             inbox.put(EngineEvent("", "change", kind=kind))
 
+    def network_changed(*details: Any) -> None:
+        inbox.put(EngineEvent("", "change", kind="network"))
+
     ids = connection.call(lambda c: [c.domainEventRegisterAny(None, kind, heard, None) for kind in _KINDS])
     pool_ids = connection.call(
         lambda c: [c.storagePoolEventRegisterAny(None, kind, storage_changed, None) for kind in _POOL_KINDS]
+    )
+    network_id = connection.call(
+        lambda c: c.networkEventRegisterAny(
+            None, libvirt.VIR_NETWORK_EVENT_ID_LIFECYCLE, network_changed, None
+        )
     )
     try:
         ready()
@@ -78,6 +86,8 @@ def events_follow(
         for number in pool_ids:
             with contextlib.suppress(libvirt.libvirtError):
                 conn.storagePoolEventDeregisterAny(number)
+        with contextlib.suppress(libvirt.libvirtError):
+            conn.networkEventDeregisterAny(network_id)
 
 
 def _next(inbox: queue.Queue[EngineEvent], later: list[tuple[float, str]]) -> Iterator[EngineEvent]:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import libvirt
 
 from compute.backends.capabilities import Capability
-from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
+from compute.backends.types import ImageInfo, NodeInfo
 from kvm.engine import storage
 from kvm.engine.connection import Connection
-from kvm.engine.domain_xml import parse
 from kvm.engine.machine import machine_facts_quick
 
 # libvirt's test driver has no consoles, no usage and no renaming; serial logs are files of the host itself.
@@ -57,24 +56,6 @@ def node_info(connection: Connection, capabilities: frozenset[Capability]) -> No
 def image_list(connection: Connection) -> list[ImageInfo]:
     pool_name = pool_name_of(connection)
     return connection.call(lambda conn: storage.image_infos(storage.pool_ensure(conn, pool_name)))
-
-
-def network_list(connection: Connection) -> list[HostNetwork]:
-    return connection.call(
-        lambda conn: sorted(
-            (_network(item) for item in conn.listAllNetworks(0)), key=lambda network: network.name
-        )
-    )
-
-
-def _network(item: libvirt.virNetwork) -> HostNetwork:
-    root = parse(item.XMLDesc(0))
-    forward, address = root.find("./forward"), root.find("./ip")
-    mode = str(forward.get("mode", "nat")) if forward is not None else "isolated"
-    subnet = ""
-    if address is not None:
-        subnet = f"{address.get('address', '')}/{address.get('netmask') or address.get('prefix') or ''}"
-    return HostNetwork(item.name(), mode, bool(item.isActive()), subnet)
 
 
 def _pool_size(conn: libvirt.virConnect, name: str) -> tuple[int | None, int | None]:

@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
+from kvm.handlers import networks
 
-HANDLERS: dict[str, Handler] = {}
+HANDLERS: dict[str, Handler] = {
+    **networks.HANDLERS,
+}
