@@ -1,4 +1,4 @@
-"""One attachment to the first process of an instance, shared by all who look at it.
+"""One stream of an instance, shared by all who look at it: its first process, or its serial line.
 
 Everyone sees the same output. One at a time writes: the first who does, until they leave or another
 takes over.
@@ -7,19 +7,27 @@ takes over.
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 import weakref
 from collections import deque
+from collections.abc import Awaitable, Callable
 
-from compute.backends.base import Backend
 from compute.backends.types import ByteStream
-from compute.errors import InvalidState
-from compute.models import Instance
+from compute.errors import ComputeError, InvalidState
 
 Piece = tuple[int, bytes]
+# Which stream of which instance.
+Key = tuple[str, uuid.UUID]
 # What one viewer may have waiting, and what a newcomer is shown of before.
 _WAITING_MAX = 1024 * 1024
-_PAST_MAX = 16 * 1024
+_PAST_MAX = 96 * 1024
+# Questions to a terminal (ECMA-48 and xterm: attributes, reports, colours, settings). Shown again to
+# who comes later, they would be answered again, and the answers typed into the instance.
+_QUESTIONS = re.compile(
+    rb"\x1b\[[0-9;?>=]*[cn]|\x1b\[[0-9;]*[tx]|\x1b\[\?[0-9;]*\$p|\x05|"
+    rb"\x1b\][^\x07\x1b]{0,256}\?(?:\x07|\x1b\\)|\x1bP[^\x1b]{0,256}\x1b\\"
+)
 _LOST = (2, b"\r\n[... output was dropped: it came faster than it was read ...]\r\n")
 
 
@@ -60,6 +68,7 @@ class Attached:
         self._pieces = _Pieces(_WAITING_MAX)
         self._wake = asyncio.Event()
         self._over = self._lost = False
+        self.problem: ComputeError | None = None
         # Set when another writes, or none: who looks on is told.
         self.changed = asyncio.Event()
         self.changed.set()
@@ -85,8 +94,9 @@ class Attached:
         self._lost |= not self._pieces.put(piece)
         self._wake.set()
 
-    def end(self) -> None:
-        self._over = True
+    def end(self, problem: ComputeError | None = None) -> None:
+        """There will be no more; ``problem`` says why unless it simply ended."""
+        self._over, self.problem = True, problem
         self._wake.set()
 
     async def read_from(self) -> Piece:
@@ -122,14 +132,14 @@ class Attached:
             await self._shared.stream.resize(rows, cols)
 
     async def leave(self) -> None:
-        """The last one lets go of the process, which goes on."""
+        """The last one lets go of the stream; what is behind it goes on."""
         await self._shared.leave(self)
 
 
 class _Shared:
-    """The attachment itself."""
+    """The stream itself."""
 
-    def __init__(self, key: uuid.UUID, stream: ByteStream) -> None:
+    def __init__(self, key: Key, stream: ByteStream) -> None:
         self._key, self.stream = key, stream
         self.viewers: set[Attached] = set()
         self.writer: Attached | None = None
@@ -139,8 +149,9 @@ class _Shared:
 
     def join(self, username: str) -> Attached:
         viewer = Attached(self, username)
-        for piece in self._past.all():
-            viewer.deliver(piece)
+        for channel, data in self._past.all():
+            if shown := _QUESTIONS.sub(b"", data):
+                viewer.deliver((channel, shown))
         self.viewers.add(viewer)
         return viewer
 
@@ -159,17 +170,18 @@ class _Shared:
             await self.stream.close()
 
     async def _read(self) -> None:
-        while True:
-            piece = await self.stream.read_from()
-            if not piece[1]:
-                break
-            self._past.put(piece)
-            for viewer in self.viewers:
-                viewer.deliver(piece)
+        problem: ComputeError | None = None
+        try:
+            while (piece := await self.stream.read_from())[1]:
+                self._past.put(piece)
+                for viewer in self.viewers:
+                    viewer.deliver(piece)
+        except ComputeError as error:
+            problem = error
         self.is_over = True
         self._forget()
         for viewer in self.viewers:
-            viewer.end()
+            viewer.end(problem)
 
     def _forget(self) -> None:
         known = _open[asyncio.get_running_loop()]
@@ -177,20 +189,21 @@ class _Shared:
             del known[self._key]
 
 
-_open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[uuid.UUID, _Shared]] = (
-    weakref.WeakKeyDictionary()
-)
-_opening: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
+_open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Key, _Shared]] = weakref.WeakKeyDictionary()
+# One lock for each stream, so that an engine that hangs keeps nobody from the others.
+_opening: weakref.WeakValueDictionary[tuple[int, Key], asyncio.Lock] = weakref.WeakValueDictionary()
 
 
-async def join(instance: Instance, backend: Backend, username: str) -> Attached:
-    """Raises ``ComputeError`` when it cannot be attached to."""
+async def join(key: Key, username: str, open_: Callable[[], Awaitable[ByteStream]]) -> Attached:
+    """One more who looks at the stream that ``open_`` opens for the first. Raises ``ComputeError`` when
+    it cannot be opened."""
     loop = asyncio.get_running_loop()
     known = _open.setdefault(loop, {})
-    async with _opening.setdefault(loop, asyncio.Lock()):
-        shared = known.get(instance.pk)
+    lock = _opening.setdefault((id(loop), key), asyncio.Lock())
+    async with lock:
+        shared = known.get(key)
         if shared is None or shared.is_over:
-            shared = known[instance.pk] = _Shared(instance.pk, await backend.attach_open(instance.engine_id))
+            shared = known[key] = _Shared(key, await open_())
         return shared.join(username)
 
 

@@ -15,5 +15,6 @@ websocket_urlpatterns = [
     path(f"{_INSTANCE}/exec", c.Exec.as_asgi()),
     path(f"{_INSTANCE}/attach", c.Attach.as_asgi()),
     path(f"{_INSTANCE}/console", c.Console.as_asgi()),
+    path(f"{_INSTANCE}/vnc", c.Graphics.as_asgi()),
     re_path(r"^.*$", c.Nowhere.as_asgi()),
 ]

@@ -35,7 +35,7 @@ SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh
 _FIRST_WITHIN_S = 1.0
 
 # What lets a person act inside an instance, not only read what it says.
-_INSIDE = (Capability.EXEC, Capability.ATTACH, Capability.CONSOLE)
+_INSIDE = (Capability.TERMINAL, Capability.ATTACH, Capability.CONSOLE, Capability.GRAPHICS)
 _EXECS_AT_ONCE = 64
 _running: set[object] = set()
 
@@ -86,7 +86,7 @@ async def logs_whole(
 
 async def exec_open(actor: Actor, instance_id: str, wanted: SessionSpec) -> tuple[Instance, ByteStream]:
     """A session inside a running instance; without a command, a shell."""
-    instance, backend = await _target(actor, instance_id, Capability.EXEC)
+    instance, backend = await _target(actor, instance_id, Capability.TERMINAL)
     _running_require(instance)
     asked = wanted if wanted.command else replace(wanted, command=SHELL)
     return instance, await backend.exec_open(instance.engine_id, asked)
@@ -96,7 +96,10 @@ async def attach_join(actor: Actor, instance_id: str) -> tuple[Instance, Attache
     """One more who sees what the first process of a running instance prints, and may write to it."""
     instance, backend = await _target(actor, instance_id, Capability.ATTACH)
     _running_require(instance)
-    return instance, await attachhub.join(instance, backend, actor.username)
+    key = ("attach", instance.pk)
+    return instance, await attachhub.join(
+        key, actor.username, lambda: backend.attach_open(instance.engine_id)
+    )
 
 
 async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> AsyncGenerator[bytes, None]:
@@ -119,11 +122,22 @@ async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> Async
     yield orjson.dumps(asdict(ended))
 
 
-async def console_open(actor: Actor, instance_id: str) -> ByteStream:
-    """The serial console of a running VM."""
+async def console_join(actor: Actor, instance_id: str, *, force: bool = False) -> tuple[Instance, Attached]:
+    """One more who sees the serial line of a running VM, and may write to it. Raises ``InvalidState``
+    while another program has it; ``force`` takes it away from there."""
     instance, backend = await _target(actor, instance_id, Capability.CONSOLE)
     _running_require(instance)
-    return await backend.console_open(instance.engine_id)
+    key = ("console", instance.pk)
+    return instance, await attachhub.join(
+        key, actor.username, lambda: backend.console_open(instance.engine_id, force=force)
+    )
+
+
+async def graphics_open(actor: Actor, instance_id: str) -> tuple[Instance, ByteStream]:
+    """The screen of a running VM, as the server's side of RFB."""
+    instance, backend = await _target(actor, instance_id, Capability.GRAPHICS)
+    _running_require(instance)
+    return instance, await backend.graphics_open(instance.engine_id)
 
 
 async def content_allowed(actor: Actor, instance_id: str) -> None:

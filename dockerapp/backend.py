@@ -81,6 +81,7 @@ class DockerBackend(Backend):
             Capability.SNAPSHOT,
             Capability.CLONE,
             Capability.EXEC,
+            Capability.TERMINAL,
             Capability.ATTACH,
             Capability.LOGS,
             Capability.STATS,

@@ -40,6 +40,7 @@ from kvm.engine import (
     domains,
     events,
     export,
+    graphics,
     host,
     lifecycle,
     logs,
@@ -70,6 +71,8 @@ class KvmBackend(Backend):
             Capability.SNAPSHOT,
             Capability.EXPORT,
             Capability.CONSOLE,
+            Capability.GRAPHICS,
+            Capability.SCREENSHOT,
             Capability.LOGS,
             Capability.STATS,
             Capability.EVENTS,
@@ -195,8 +198,14 @@ class KvmBackend(Backend):
         async for lines in logs.logs_follow(self._connection, engine_id, query):
             yield lines
 
-    async def console_open(self, engine_id: str) -> ByteStream:
-        return await console.console_open(self._connection, engine_id)
+    async def console_open(self, engine_id: str, *, force: bool) -> ByteStream:
+        return await console.console_open(self._connection, engine_id, force=force)
+
+    async def graphics_open(self, engine_id: str) -> ByteStream:
+        return await graphics.graphics_open(self._connection, engine_id)
+
+    def screenshot(self, engine_id: str) -> bytes:
+        return graphics.screenshot(self._connection, engine_id)
 
     def image_list(self) -> list[ImageInfo]:
         return host.image_list(self._connection)

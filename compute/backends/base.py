@@ -262,7 +262,7 @@ class Backend(ABC):
 
     async def exec_open(self, engine_id: str, wanted: SessionSpec) -> ByteStream:
         """An interactive session inside a running instance; closing it ends what it started."""
-        raise self._unsupported(Capability.EXEC)
+        raise self._unsupported(Capability.TERMINAL)
 
     async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
         """Run one command and wait for its end. What it started is ended when its time is over. A
@@ -273,9 +273,20 @@ class Backend(ABC):
         """Input and output of the first process of a running instance; closing it only lets go."""
         raise self._unsupported(Capability.ATTACH)
 
-    async def console_open(self, engine_id: str) -> ByteStream:
-        """The serial console of a running instance."""
+    async def console_open(self, engine_id: str, *, force: bool) -> ByteStream:
+        """The serial console of a running instance, beginning with what it said before anyone looked
+        where that is kept. Raises ``InvalidState`` while another program has it, unless ``force``;
+        reading raises it when another took it away."""
         raise self._unsupported(Capability.CONSOLE)
+
+    async def graphics_open(self, engine_id: str) -> ByteStream:
+        """The screen of a running instance, as the server's side of RFB (RFC 6143) without a password.
+        Raises ``InvalidState`` for one that has no screen."""
+        raise self._unsupported(Capability.GRAPHICS)
+
+    def screenshot(self, engine_id: str) -> bytes:
+        """The screen as it is now, as PNG or PPM. Raises ``InvalidState`` when it does not run."""
+        raise self._unsupported(Capability.SCREENSHOT)
 
     # Files: in an event loop; paths are absolute and hold no “..”; whatever streams is never held as
     # a whole, and closing a stream early ends it on the engine too.

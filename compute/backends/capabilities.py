@@ -17,9 +17,11 @@ class Capability(Word):
     NETWORK = "network"
     NETWORK_ATTACH = "network_attach"
     EXEC = "exec"
+    TERMINAL = "terminal"
     ATTACH = "attach"
     CONSOLE = "console"
     GRAPHICS = "graphics"
+    SCREENSHOT = "screenshot"
     LOGS = "logs"
     STATS = "stats"
     EVENTS = "events"
@@ -42,9 +44,12 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.SNAPSHOT: ("snapshot_list", "snapshot_create", "snapshot_delete", "snapshot_restore"),
     Capability.CLONE: ("clone_config",),
     Capability.EXPORT: ("instance_export",),
-    Capability.EXEC: ("exec_open", "exec_run"),
+    Capability.EXEC: ("exec_run",),
+    Capability.TERMINAL: ("exec_open",),
     Capability.ATTACH: ("attach_open",),
     Capability.CONSOLE: ("console_open",),
+    Capability.GRAPHICS: ("graphics_open",),
+    Capability.SCREENSHOT: ("screenshot",),
     Capability.LOGS: ("logs_read", "logs_follow"),
     Capability.STATS: ("usage_all",),
     Capability.EVENTS: ("events",),

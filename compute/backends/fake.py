@@ -123,6 +123,7 @@ class FakeBackend(Backend):
             Capability.SNAPSHOT,
             Capability.CLONE,
             Capability.EXEC,
+            Capability.TERMINAL,
             Capability.ATTACH,
             Capability.CONSOLE,
             Capability.LOGS,
@@ -371,7 +372,7 @@ class FakeBackend(Backend):
             return ExecResult(None, "", "", True, False, int(wanted.timeout_s * 1000))
         return ExecResult(int(program == "false"), " ".join(wanted.command) + "\n", "", False, False, 1)
 
-    async def console_open(self, engine_id: str) -> ByteStream:
+    async def console_open(self, engine_id: str, *, force: bool) -> ByteStream:
         self.instance_get(engine_id)
         return EchoStream()
 

@@ -1,11 +1,11 @@
-"""Terminals: ``/instances/:id/exec``, ``/attach`` and ``/console``. Binary frames are what goes in and
-comes out, text frames are commands and news."""
+"""Terminals: ``/instances/:id/exec``, ``/attach`` and ``/console``, and the screen, ``/vnc``. Binary
+frames are what goes in and comes out, text frames are commands and news."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 from django.conf import settings
@@ -16,6 +16,7 @@ from compute.attachhub import Attached
 from compute.backends.types import ByteStream, SessionSpec
 from compute.consumers.instance import InstanceSocket
 from compute.errors import BackendUnavailable, ComputeError, InvalidInput
+from compute.models import Instance
 from compute.sessions import Session
 
 _SIZE_MAX = 1000
@@ -147,12 +148,18 @@ class Attach(Terminal):
     """The first process of an instance, together with all others who are attached to it."""
 
     _attached: Attached | None = None
+    recorded_as = "instance.attach"
+    query_known: ClassVar[dict[str, Parse]] = {}
+    over = "It stopped, or the engine let go of it."
+
+    async def join(self, asked: dict[str, Any]) -> tuple[Instance, Attached]:
+        return await streams.attach_join(self.actor, self.instance_id)
 
     async def start(self) -> None:
-        self.asked({})
+        asked = self.asked(self.query_known)
         await self.still_allowed()
-        session = self.session_open("instance.attach")
-        instance, self._attached = await streams.attach_join(self.actor, self.instance_id)
+        session = self.session_open(self.recorded_as)
+        instance, self._attached = await self.join(asked)
         await session.begin(instance)
         self.run(self._tell_writer(self._attached))
         self.run(self._read_out(self._attached))
@@ -164,7 +171,7 @@ class Attach(Terminal):
     async def command(self, kind: str, data: dict[str, Any]) -> None:
         if self._attached is None:
             return
-        if kind == "take":
+        if kind in ("take", "take_over"):
             self._attached.take()
             return
         if kind != "resize":
@@ -195,36 +202,51 @@ class Attach(Terminal):
             if not data:
                 break
             await self.show(channel, data, tty=attached.tty)
-        await self.end(1000, "It stopped, or the engine let go of it.")
+        if attached.problem is not None:
+            await self.fail(attached.problem)
+        else:
+            await self.end(1000, self.over)
 
 
-class Console(Terminal):
-    """The serial line of a VM."""
+class Console(Attach):
+    """The serial line of a VM; ``force`` takes it from a program outside of LibGo."""
+
+    recorded_as = "instance.console"
+    query_known: ClassVar[dict[str, Parse]] = {"force": boolean}
+    over = "The VM stopped."
+
+    async def join(self, asked: dict[str, Any]) -> tuple[Instance, Attached]:
+        return await streams.console_join(self.actor, self.instance_id, **asked)
+
+
+class Graphics(Terminal):
+    """The screen of a VM: what a VNC client and its server say to each other, passed on unread."""
 
     _stream: ByteStream | None = None
 
     async def start(self) -> None:
-        self._stream = await streams.console_open(self.actor, self.instance_id)
+        self.asked({})
+        await self.still_allowed()
+        session = self.session_open("instance.vnc")
+        instance, self._stream = await streams.graphics_open(self.actor, self.instance_id)
+        await session.begin(instance)
         self.run(self._read_out(self._stream))
 
     async def put_in(self, data: bytes) -> None:
         if self._stream is not None:
             await self._stream.write(data)
 
-    async def command(self, kind: str, data: dict[str, Any]) -> None:
-        if kind != "resize":
-            raise KeyError(kind)
-        _size(data)
-
     async def finish(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
+        await self.session_end("closed")
 
     async def _read_out(self, stream: ByteStream) -> None:
         while data := await stream.read():
+            self._active_at = time.monotonic()
             await self.deliver(data)
-        await self.end(1000, "The session has ended.")
+        await self.end(1000, "The VM stopped.")
 
 
 _EXEC_QUERY: dict[str, Parse] = {

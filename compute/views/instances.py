@@ -43,6 +43,18 @@ _POINTLESS = {
     Action.UNPAUSE: {InstanceState.RUNNING},
 }
 
+# What a browser or its system keeps for itself: names of X11 keysyms, and what a person calls them.
+_SCREEN_KEYS = [
+    *((f"Control_L Alt_L F{number}", f"Ctrl-Alt-F{number}") for number in range(1, 8)),
+    ("Control_L Alt_L BackSpace", "Ctrl-Alt-Backspace"),
+    ("Alt_L Tab", "Alt-Tab"),
+    ("Alt_L F4", "Alt-F4"),
+    ("Super_L", "Super"),
+    ("Escape", "Esc"),
+    ("Tab", "Tab"),
+    ("Print", "Print Screen"),
+]
+
 _BULK = (Action.START, Action.STOP, Action.RESTART)
 _BULK_DELETE = {
     "word": "delete",
@@ -211,6 +223,8 @@ def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview
         context["operations"] = operations_page(
             actor, OperationFilter(instance=str(instance.pk), page_size=6)
         ).items
+    if context["tab"] == "screen":
+        context["screen_keys"] = _SCREEN_KEYS
     if request.headers.get("HX-Request") and request.GET.get("part") == "tab":
         return render(request, f"compute/_tab_{context['tab']}.html", context)
     return render(request, "compute/instance_detail.html", context)

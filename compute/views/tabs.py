@@ -42,10 +42,12 @@ def instance_tabs(row: Mapping[str, Any]) -> list[Tab]:
     tabs = [Tab("overview", "Overview", reverse("instance", args=[row["id"]]))]
     if row["may_console"] and str(Capability.LOGS) in can:
         tabs.append(own("logs", "Logs"))
-    if row["may_console"] and str(Capability.EXEC) in can:
+    if row["may_console"] and str(Capability.TERMINAL) in can:
         tabs.append(own("terminal", "Shell"))
     elif row["may_console"] and str(Capability.CONSOLE) in can:
         tabs.append(own("terminal", "Console"))
+    if row["may_console"] and str(Capability.GRAPHICS) in can and row["config"].get("graphics") == "vnc":
+        tabs.append(own("screen", "Screen"))
     if row["may_console"] and str(Capability.ATTACH) in can and row["config"].get("stdin_open"):
         tabs.append(own("attach", "Attach"))
     return [*tabs, *_app_tabs(row), own("events", "Events"), own("configuration", "Configuration")]

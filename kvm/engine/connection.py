@@ -145,6 +145,21 @@ class Connection:
                 raise explain(error, self.node) or open_error(error, self.node.name) from error
             return self._conn
 
+    def open_own(self) -> libvirt.virConnect:
+        """A connection apart, for a stream that must not hold up the calls of others; whoever asked
+        closes it. Raises ``BackendUnavailable``."""
+        event_loop_ensure()
+        future = self._threads.submit(self._open)
+        try:
+            return future.result(self.node.connect_timeout_s)
+        except FutureTimeoutError as error:
+            future.add_done_callback(_close_late)
+            raise BackendUnavailable(
+                f"libvirt on {self.node.name} does not answer its socket.", node=self.node.name
+            ) from error
+        except libvirt.libvirtError as error:
+            raise open_error(error, self.node.name) from error
+
     def close(self) -> None:
         with self._lock:
             conn, self._conn = self._conn, None

@@ -47,6 +47,14 @@ def active_require(connection: Connection, engine_id: str) -> None:
         raise InvalidState("The VM does not run.", state="stopped")
 
 
+def running_require(connection: Connection, engine_id: str) -> None:
+    """Raises ``InvalidState`` for a domain that is off or paused."""
+    active_require(connection, engine_id)
+    state = connection.call(lambda conn: lookup(conn, engine_id).state()[0])
+    if state in (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PMSUSPENDED):
+        raise InvalidState("The VM is paused; resume it first.", state="paused")
+
+
 @contextlib.contextmanager
 def vanished_is_fine() -> Iterator[None]:
     """Domains may go while they are looked at; that is no error."""

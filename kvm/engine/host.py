@@ -12,9 +12,17 @@ from kvm.engine.machine import machine_facts_quick
 
 # libvirt's test driver has no consoles, no usage and no renaming; serial logs are files of the host itself.
 _NOT_ON_TEST = frozenset(
-    {Capability.CONSOLE, Capability.LOGS, Capability.RENAME, Capability.STATS, Capability.EXPORT}
+    {
+        Capability.CONSOLE,
+        Capability.EXPORT,
+        Capability.GRAPHICS,
+        Capability.LOGS,
+        Capability.RENAME,
+        Capability.STATS,
+    }
 )
-_NOT_REMOTE = frozenset({Capability.LOGS})
+# So do the descriptors of screens.
+_NOT_REMOTE = frozenset({Capability.GRAPHICS, Capability.LOGS})
 
 
 def pool_name_of(connection: Connection) -> str:

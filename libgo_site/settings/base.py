@@ -235,6 +235,7 @@ _VENDOR = {
     "xterm": "@xterm/xterm",
     "xterm-fit": "@xterm/addon-fit",
     "uplot": "uplot/dist",
+    "novnc": "@novnc/novnc",
 }
 STATICFILES_DIRS: list[Any] = [BASE_DIR / "static"]
 for _name, _folder in _VENDOR.items():

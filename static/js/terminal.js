@@ -1,10 +1,11 @@
 // A terminal: keys go out as bytes, bytes come in, the size follows the window. For a shell of one's
-// own, a VM's serial line, and what a container reads and writes itself, which several may share.
+// own, and for what several may share: a VM's serial line, and what a container reads and writes itself.
 (() => {
   "use strict";
   const FRAME_MAX = 32 * 1024;
   const SIZES = [10, 11, 12, 13, 14, 16, 18, 20, 24];
   const SIZE_KEY = "terminal-font";
+  const RETRY_MS = 3000;
 
   function start(place) {
     const by = (name) => document.getElementById(`terminal-${name}`);
@@ -16,7 +17,7 @@
     });
     const fit = new FitAddon.FitAddon(), encoder = new TextEncoder();
     // Without a terminal on the other side the first byte of a frame says which output it is.
-    let socket = null, tty = true, mayWrite = true;
+    let socket = null, tty = true, mayWrite = true, waiting = false;
     terminal.loadAddon(fit);
     terminal.open(place);
     fit.fit();
@@ -35,8 +36,8 @@
       for (let at = 0; at < bytes.length && isOpen(); at += FRAME_MAX) socket.send(bytes.slice(at, at + FRAME_MAX));
     }
 
-    function address() {
-      if (kind !== "exec") return place.dataset.path;
+    function address(force) {
+      if (kind !== "exec") return force ? `${place.dataset.path}?force=true` : place.dataset.path;
       const asked = new URLSearchParams({ rows: terminal.rows, cols: terminal.cols });
       const command = by("command").value.trim(), user = by("user").value.trim();
       if (command) asked.set("command", JSON.stringify(command.split(/\s+/)));
@@ -49,7 +50,8 @@
       mayWrite = news.takes_input && (news.you_write || !news.writer);
       terminal.options.convertEol = !tty;
       by("take").hidden = !news.takes_input || mayWrite;
-      by("line").hidden = tty || !mayWrite;
+      if (by("line")) by("line").hidden = tty || !mayWrite;
+      if (by("paste")) by("paste").disabled = !mayWrite;
       terminal.options.disableStdin = !mayWrite || !tty;
       if (!news.takes_input) say("Looking on: its input is closed");
       else if (news.you_write) say("You write");
@@ -57,10 +59,27 @@
       size();
     }
 
-    function connect() {
-      const own = window.libgo.socket(address());
+    // Of a VM: it is off, or its host away, and the line comes back by itself; or another program has it.
+    function over(event, told, reason) {
+      say(told || event.reason || "The connection was lost.");
+      if (by("paste")) by("paste").disabled = true;
+      const taken = reason === "console_taken" || reason === "console_busy";
+      again.textContent = taken ? "Take it over" : "Connect again";
+      again.dataset.force = taken ? "1" : "";
+      again.hidden = false;
+      waiting = kind === "console" && !taken && ![4400, 4401, 4403, 4404, 4429].includes(event.code);
+      if (waiting && (event.code === 4409 || event.code === 1000)) {
+        say("The VM is off. The console comes back when it runs.");
+      } else if (waiting) {
+        setTimeout(() => { if (waiting) connect(); }, RETRY_MS);
+      }
+    }
+
+    function connect(force) {
+      const own = window.libgo.socket(address(force));
       socket = own;
-      let told = "";
+      waiting = false;
+      let told = "", reason = "";
       again.hidden = true;
       say("Connecting");
       own.binaryType = "arraybuffer";
@@ -69,23 +88,31 @@
         if (own !== socket) return;
         if (message.data instanceof ArrayBuffer) { terminal.write(new Uint8Array(message.data, tty ? 0 : 1)); return; }
         const fact = JSON.parse(message.data);
-        if (fact.type === "error") { told = fact.data.message; say(told); }
+        if (fact.type === "error") { told = fact.data.message; reason = fact.data.details.reason || ""; say(told); }
         if (fact.type === "exit") told = `It ended with code ${fact.data.exit_code === null ? "unknown" : fact.data.exit_code}.`;
         if (fact.type === "attached") attached(fact.data);
       };
       own.onclose = (event) => {
         if (own !== socket) return;
-        say(told || event.reason || "The connection was lost.");
-        again.hidden = false;
+        over(event, told, reason);
       };
     }
 
     function reconnect() {
-      const old = socket;
+      const old = socket, force = again.dataset.force === "1";
       socket = null;
       if (old) old.close();
       terminal.reset();
-      connect();
+      connect(force);
+    }
+
+    async function paste() {
+      try {
+        terminal.paste(await navigator.clipboard.readText());
+      } catch {
+        say("The browser does not hand over the clipboard: press Ctrl+Shift+V in the console.");
+      }
+      terminal.focus();
     }
 
     function font(by_) {
@@ -100,8 +127,12 @@
     by("smaller").addEventListener("click", () => font(-1));
     by("larger").addEventListener("click", () => font(1));
     if (kind === "exec") by("open").addEventListener("submit", (event) => { event.preventDefault(); reconnect(); });
+    if (kind !== "exec") by("take").addEventListener("click", () => { tell({ type: "take_over" }); terminal.focus(); });
+    if (kind === "console") {
+      by("paste").addEventListener("click", paste);
+      place.addEventListener("live", () => { if (waiting) { terminal.reset(); connect(); } });
+    }
     if (kind === "attach") {
-      by("take").addEventListener("click", () => { tell({ type: "take" }); terminal.focus(); });
       by("line").addEventListener("submit", (event) => {
         event.preventDefault();
         write(`${by("input").value}\n`);

@@ -67,6 +67,7 @@ def fake_node(db: Any) -> Iterator[Node]:
             "console",
             "events",
             "exec",
+            "terminal",
             "kill",
             "logs",
             "pause",
