@@ -23,5 +23,6 @@ class KvmConfig(AppConfig):
             form="kvm.forms.MachineForm",
             guard="kvm.services.guard.config_guard",
             secrets="kvm.selectors.cloud_init.create_secrets",
+            marks="kvm.selectors.marks.resources_marked",
             tabs="kvm.views.tabs.tabs_of",
         )

@@ -26,8 +26,9 @@ class Registration:
     ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
     ``services/guards.py``, ``form`` the class of the form that makes an instance,
     ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``), ``owner``
-    tells the mirror whose an instance is that appears on a node, ``secrets`` looks up
-    what a create needs and nobody stores (``execution/secrets.py``), ``node_panel`` is a template for
+    tells the mirror whose an instance is that appears on a node, ``marks`` whose a listed thing is that
+    the engine cannot mark (``execution/resources.py``), ``secrets`` looks up what a create needs and
+    nobody stores (``execution/secrets.py``), ``node_panel`` is a template for
     the page of a node."""
 
     name: str
@@ -39,6 +40,7 @@ class Registration:
     tabs: str = ""
     content_guard: str = ""
     owner: str = ""
+    marks: str = ""
     secrets: str = ""
     node_panel: str = ""
 

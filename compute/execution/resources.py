@@ -5,21 +5,26 @@ The same rule as for instances: a complete list is the truth, events only say wh
 
 from __future__ import annotations
 
+import importlib
 import uuid
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 from django.db import transaction
 
+from compute.backends.registry import backend_registration
 from compute.backends.types import LABEL_PROJECT, Grants, ResourceInfo
 from compute.events import Fact, events_publish
 from compute.models import Node, Operation, Project, Resource
 from compute.selectors.resource_users import USED_KINDS, projects_using
 
+Marks = Callable[[Node, str, Sequence[ResourceInfo]], Sequence[ResourceInfo]]
+
 
 def resources_observe_complete(node: Node, kind: str, infos: Sequence[ResourceInfo]) -> None:
     """Write a complete list of one kind; what it does not hold is gone. Tells one fact per kind and
     change, ``<kind>.changed``, however many changed."""
+    infos = _marked(node, kind, infos)
     with transaction.atomic():
         rows = {row.engine_id: row for row in Resource.objects.filter(node=node, kind=kind)}
         projects = _projects(infos)
@@ -44,6 +49,15 @@ def resources_observe_complete(node: Node, kind: str, infos: Sequence[ResourceIn
             events_publish([_fact(node, kind, len(created), changed, len(gone))])
         if kind in USED_KINDS:
             owners_settle(node)
+
+
+def _marked(node: Node, kind: str, infos: Sequence[ResourceInfo]) -> Sequence[ResourceInfo]:
+    """With the projects that the backend's app keeps itself, where the engine has no place for a mark."""
+    dotted_path = backend_registration(node.backend).marks
+    if not dotted_path:
+        return infos
+    module, _, name = dotted_path.rpartition(".")
+    return cast(Marks, getattr(importlib.import_module(module), name))(node, kind, infos)
 
 
 def owner_of(mark: str, users: set[uuid.UUID], before: uuid.UUID | None) -> uuid.UUID | None:

@@ -10,7 +10,7 @@ from django.db.models import Count, Sum
 
 from compute.backends.types import Resources
 from compute.errors import ResourceLimitExceeded
-from compute.models import Instance, Operation, Project
+from compute.models import Instance, Operation, Project, Resource
 from compute.selectors.cluster import site_limits
 from compute.states import ACTIVE_OPERATION_STATES
 
@@ -57,9 +57,18 @@ def _used(project: Project | None, but: uuid.UUID | None) -> dict[str, Any]:
         memory_bytes=Sum("memory_bytes"),
         storage_bytes=Sum("storage_bytes"),
     )
+    used["storage_bytes"] = (used["storage_bytes"] or 0) + _standalone(project)
     for reserved in _reserved(project):
         used = {column: (value or 0) + reserved.get(column, 0) for column, value in used.items()}
     return used
+
+
+def _standalone(project: Project | None) -> int:
+    """Volumes that were asked for by themselves; those of instances count with these."""
+    rows = Resource.objects.filter(kind="volume", data__standalone=True)
+    if project is not None:
+        rows = rows.filter(project=project)
+    return sum(int(data.get("capacity", 0)) for data in rows.values_list("data", flat=True))
 
 
 def _reserved(project: Project | None) -> list[dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
@@ -17,6 +16,7 @@ from rest_framework.request import Request
 
 from compute.api.base import Parse, boolean, text, whole
 from compute.api.placed import PlacedView
+from compute.api.ranges import range_told
 from compute.api.renderers import dumps
 from compute.api.schema import api
 from compute.api.transfers import Download, Told, Upload, upload_route
@@ -31,7 +31,6 @@ from dockerapp.services.files import FileSend, Place
 Chunks = AsyncIterator[bytes]
 Stream = AsyncGenerator[bytes, None]
 
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _TAR, _BYTES = "application/x-tar", "application/octet-stream"
 _ERRORS = (409, 422, 429, 502, 503, 504)
 _WRITES = (*_ERRORS, 413)
@@ -276,15 +275,5 @@ def _file_told(told: Told, path: str, entry: FileEntry, wish: str) -> tuple[int,
     wish that cannot be is answered with the whole (RFC 9110, 14.2)."""
     if entry.type != "file":
         raise InvalidState(f"“{path}” is a {entry.type}, no file. Take it as an archive.", path=path)
-    told.headers.update({"ETag": entry_tag(entry), "Accept-Ranges": "bytes"})
-    start, count = 0, entry.size
-    if (found := _RANGE.fullmatch(wish)) and (found[1] or found[2]):
-        first = int(found[1]) if found[1] else max(0, entry.size - int(found[2]))
-        last = int(found[2]) if found[1] and found[2] else entry.size - 1
-        last = min(last, entry.size - 1)
-        if first <= last:
-            start, count = first, last - first + 1
-            told.status = 206
-            told.headers["Content-Range"] = f"bytes {first}-{last}/{entry.size}"
-    told.length = count
-    return start, count
+    told.headers["ETag"] = entry_tag(entry)
+    return range_told(told, entry.size, wish)

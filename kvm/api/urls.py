@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.urls import URLPattern
 
 from kvm.api.network_urls import network_urls
+from kvm.api.storage_urls import storage_urls
 
 urlpatterns: list[URLPattern] = [
     *network_urls,
+    *storage_urls,
 ]

@@ -231,13 +231,14 @@ class Volumes:
         volume = _found(found, place)
         return volume_info(found, volume, found.standing_on().get(volume.path, []))
 
-    def download_check(self, place: Place) -> int:
-        """The size of what is sent. Raises ``InvalidState`` for a disk that a running machine writes
+    def download_size(self, pool: str, name: str) -> int:
+        """How much a download sends. Raises ``InvalidState`` for a disk that a running machine writes
         to, or that is worth nothing without the one under it."""
 
         def method(conn: libvirt.virConnect) -> Volume:
             return _found(scan(conn), place)
 
+        place = Place(pool, name)
         volume = self._connection.call(method)
         idle_require(volume, "Stop the machine, or export it.")
         if volume.backing_path:
@@ -245,6 +246,9 @@ class Volumes:
                 f"{place.name} is a thin copy: alone it is worth nothing. Make a full clone and take that."
             )
         return self.file_bytes(place)
+
+    def download_piece(self, pool: str, name: str, offset: int, length: int) -> bytes:
+        return self.read(Place(pool, name), offset, length)
 
     def upload(
         self, place: Place, chunks: Iterable[bytes], size: int | None, report: Reporter, *, known: str = ""
@@ -424,7 +428,13 @@ def _trusted(conn: libvirt.virConnect, volume: Volume, known: str) -> str:
     """The format of a volume that libvirt is about to read by its own guess. Raises ``InvalidState``
     when the guess would be another format than it is known to have: a guest wrote that."""
     told = known or volume.format
-    seen = sniffed(lookup(conn, Place(volume.pool, volume.name)), allow_backing=told == "qcow2")
+    try:
+        seen = sniffed(lookup(conn, Place(volume.pool, volume.name)), allow_backing=told == "qcow2")
+    except InvalidInput as error:
+        raise InvalidState(
+            f"The content of {volume.name} names other files of the host, or is damaged. Wipe it, or write "
+            "it anew."
+        ) from error
     if seen is not None and (told in ("raw", "iso")) != (seen.format in ("raw", "iso")):
         raise InvalidState(
             f"{volume.name} is a {told} disk whose content looks like {seen.format}: whoever reads it as "

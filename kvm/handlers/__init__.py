@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from kvm.handlers import networks
+from kvm.handlers import networks, pools, volumes
 
 HANDLERS: dict[str, Handler] = {
     **networks.HANDLERS,
+    **pools.HANDLERS,
+    **volumes.HANDLERS,
 }

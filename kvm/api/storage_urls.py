@@ -1,0 +1,26 @@
+"""``/storage``."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from kvm.api import pools, volumes
+
+_POOL = "storage/pools/<str:pool>"
+_VOLUME = f"{_POOL}/volumes/<str:volume>"
+
+storage_urls = [
+    path("storage/pool-types", pools.PoolTypes.as_view()),
+    path("storage/pools", pools.Pools.as_view()),
+    path(_POOL, pools.PoolDetail.as_view()),
+    path(f"{_POOL}/start", pools.PoolAction.as_view(action="start")),
+    path(f"{_POOL}/refresh", pools.PoolAction.as_view(action="refresh")),
+    path(f"{_POOL}/stop", pools.PoolStop.as_view()),
+    path(f"{_POOL}/volumes", volumes.Volumes.as_view()),
+    path(_VOLUME, volumes.VolumeDetail.as_view()),
+    path(f"{_VOLUME}/resize", volumes.VolumeResize.as_view()),
+    path(f"{_VOLUME}/clone", volumes.VolumeClone.as_view()),
+    path(f"{_VOLUME}/wipe", volumes.VolumeWipe.as_view()),
+    path(f"{_VOLUME}/upload", volumes.VolumeUpload.as_view()),
+    path(f"{_VOLUME}/download", volumes.VolumeDownload.as_view()),
+]

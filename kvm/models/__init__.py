@@ -1,0 +1,5 @@
+"""What only KVM keeps in the database: columns and constraints, no I/O and no rules."""
+
+from kvm.models.storage import ImageUpload, VolumeMark
+
+__all__ = ["ImageUpload", "VolumeMark"]
