@@ -61,6 +61,7 @@ class Action(Word):
     UNPAUSE = "unpause"
     KILL = "kill"
     RESET = "reset"
+    SAVE = "save"
     RECREATE = "recreate"
     COMMIT = "commit"
     RESTORE = "restore"
@@ -84,6 +85,7 @@ _PROGRESSIVE = {
     Action.UNPAUSE: "resuming",
     Action.KILL: "killing",
     Action.RESET: "resetting",
+    Action.SAVE: "saving",
     Action.RECREATE: "recreating",
     Action.COMMIT: "committing",
     Action.RESTORE: "restoring",
@@ -105,6 +107,7 @@ ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
     Action.UNPAUSE: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
     Action.KILL: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
     Action.RESET: frozenset({InstanceState.RUNNING, InstanceState.PAUSED}),
+    Action.SAVE: frozenset({InstanceState.RUNNING, InstanceState.PAUSED, InstanceState.STOPPED}),
     Action.UPDATE: frozenset(InstanceState),
     Action.DELETE: frozenset(InstanceState),
     Action.RECREATE: frozenset(InstanceState),
@@ -203,6 +206,7 @@ ACTION_PERMISSIONS: dict[Action, Permission] = {
     Action.UNPAUSE: Permission.START,
     Action.KILL: Permission.STOP,
     Action.RESET: Permission.STOP,
+    Action.SAVE: Permission.STOP,
     Action.RECREATE: Permission.UPDATE,
     Action.COMMIT: Permission.EXPORT,
     Action.RESTORE: Permission.UPDATE,

@@ -14,12 +14,14 @@ from compute.backends.types import (
     EngineEvent,
     ExportInfo,
     ExportSpec,
+    Grants,
     HostNetwork,
     ImageInfo,
     InstanceInfo,
     InstanceSpec,
     LogLine,
     LogQuery,
+    NetworkJoin,
     NodeAccess,
     NodeConfig,
     NodeInfo,
@@ -28,6 +30,7 @@ from compute.backends.types import (
     Resources,
     SnapshotInfo,
     SnapshotSpec,
+    StorageJoin,
     UndoStep,
     Usage,
 )
@@ -36,11 +39,14 @@ from kvm.engine import (
     address,
     console,
     create,
+    definition,
     demo,
+    devices,
     domains,
     events,
     export,
     graphics,
+    hardware_spec,
     host,
     lifecycle,
     logs,
@@ -54,6 +60,7 @@ from kvm.engine import (
 )
 from kvm.engine.connection import Connection
 from kvm.engine.images import Images
+from kvm.engine.machines import Machines
 from kvm.engine.pools import Pools
 from kvm.engine.volumes import Volumes
 
@@ -68,6 +75,10 @@ class KvmBackend(Backend):
             Capability.RESET,
             Capability.RESIZE,
             Capability.RENAME,
+            Capability.RECONFIGURE,
+            Capability.SAVE,
+            Capability.VOLUME,
+            Capability.NETWORK_ATTACH,
             Capability.SNAPSHOT,
             Capability.EXPORT,
             Capability.CONSOLE,
@@ -83,6 +94,8 @@ class KvmBackend(Backend):
 
     resource_kinds = frozenset({"pool", "volume", "image", "network"})
     logs_have_times = False
+    # Guests are computers: the plug is pulled only by somebody who says so.
+    stop_forces = False
     address_kinds = ("ssh", "tls", "uri")
     address_forms = MappingProxyType(
         {
@@ -178,6 +191,47 @@ class KvmBackend(Backend):
 
     def instance_export(self, engine_id: str, wanted: ExportSpec, report: Reporter) -> ExportInfo:
         return export.domain_export(self._connection, engine_id, wanted, report)
+
+    def instance_save(self, engine_id: str, report: Reporter) -> None:
+        lifecycle.domain_save(self._connection, engine_id, report)
+
+    def instance_save_discard(self, engine_id: str) -> None:
+        lifecycle.domain_save_discard(self._connection, engine_id)
+
+    @classmethod
+    def reconfigure_validate(
+        cls, changes: Mapping[str, Any], *, allow_root_equivalent: bool
+    ) -> dict[str, Any]:
+        return spec.changes_check(changes)
+
+    def instance_reconfigure(self, engine_id: str, changes: Mapping[str, Any], report: Reporter) -> None:
+        definition.domain_reconfigure(self._connection, engine_id, changes)
+
+    @classmethod
+    def storage_asked(cls, config: Mapping[str, Any], asked: int | None) -> int | None:
+        return spec.storage_asked(config) or asked
+
+    @classmethod
+    def storage_validate(cls, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        return hardware_spec.join_check(wanted)
+
+    def storage_attach(self, engine_id: str, join: StorageJoin, report: Reporter) -> str:
+        wanted = hardware_spec.join_disk(join)
+        return devices.disk_attach(self._connection, engine_id, wanted, report)
+
+    def storage_detach(self, engine_id: str, name: str, *, delete: bool, report: Reporter) -> None:
+        devices.disk_detach(self._connection, engine_id, name, delete_storage=delete, report=report)
+
+    def network_attach(self, engine_id: str, join: NetworkJoin, grants: Grants, project_id: str) -> None:
+        devices.network_join(self._connection, engine_id, join)
+
+    def network_detach(self, engine_id: str, network: str, *, force: bool) -> None:
+        devices.network_leave(self._connection, engine_id, network)
+
+    @property
+    def machines(self) -> Machines:
+        """What only machines have: drives, NICs one by one, limits of devices, the definition itself."""
+        return Machines(self._connection)
 
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)

@@ -48,6 +48,7 @@ from compute.backends.types import (
     SessionSpec,
     SnapshotInfo,
     SnapshotSpec,
+    StorageJoin,
     UndoStep,
     Usage,
 )
@@ -64,6 +65,8 @@ class Backend(ABC):
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
     # What else the engine has that is mirrored; ``resource_list`` answers for each of them.
     resource_kinds: ClassVar[frozenset[str]] = frozenset()
+    # Whether ``instance_stop`` ends what does not stop in time; without, that is an error that offers force.
+    stop_forces: ClassVar[bool] = True
     # Whether lines of logs carry their times; without, one cannot select by them.
     logs_have_times: ClassVar[bool] = True
     # What a snapshot can be asked for besides its name: ``include_memory``, ``quiesce``.
@@ -168,8 +171,9 @@ class Backend(ABC):
 
     @abstractmethod
     def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:
-        """Stopped afterwards: asked politely, and killed after ``timeout_s`` (at once if
-        ``force``). Stopping what is stopped is a no-op."""
+        """Stopped afterwards: asked politely for ``timeout_s`` (killed at once if ``force``). What has not
+        stopped then is killed where ``stop_forces``; else it runs on and ``InvalidState`` with
+        ``details["offer"] == "force"`` says so. Stopping what is stopped is a no-op."""
 
     @abstractmethod
     def instance_restart(self, engine_id: str, *, timeout_s: float, report: Reporter) -> None:
@@ -201,6 +205,14 @@ class Backend(ABC):
     def instance_reset(self, engine_id: str, report: Reporter) -> None:
         """The reset button: running afterwards, nothing saved."""
         raise self._unsupported(Capability.RESET)
+
+    def instance_save(self, engine_id: str, report: Reporter) -> None:
+        """Off afterwards, its memory kept: the next start goes on where it was. What is off is left alone."""
+        raise self._unsupported(Capability.SAVE)
+
+    def instance_save_discard(self, engine_id: str) -> None:
+        """Its kept memory thrown away; without any a no-op."""
+        raise self._unsupported(Capability.SAVE)
 
     def instance_resize(self, engine_id: str, resources: Resources) -> frozenset[str]:
         """Which of ``cpu_cores`` and ``memory_bytes`` cannot be applied live and wait for the
@@ -363,6 +375,28 @@ class Backend(ABC):
     def network_list(self) -> list[HostNetwork]:
         """What instances can be attached to."""
         raise self._unsupported(Capability.NETWORK)
+
+    @classmethod
+    def storage_asked(cls, config: Mapping[str, Any], asked: int | None) -> int | None:
+        """How many bytes of storage a create takes up, for limits: ``asked`` is what the request says
+        beside ``config``."""
+        return asked
+
+    @classmethod
+    def storage_validate(cls, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """``source``, ``size``, ``format`` and the backend's own words for storage that is to be
+        attached, checked. Raises ``InvalidInput``."""
+        raise OperationNotSupported(f"The {cls.title} backend attaches no storage.", capability="volume")
+
+    def storage_attach(self, engine_id: str, join: StorageJoin, report: Reporter) -> str:
+        """Attached now and for every start; returns its name among the instance's storage. Raises
+        ``VolumeNotFound``, ``VolumeInUse``; its ``UndoStep`` is reported before anything is made."""
+        raise self._unsupported(Capability.VOLUME)
+
+    def storage_detach(self, engine_id: str, name: str, *, delete: bool, report: Reporter) -> None:
+        """Detached now and for every start; with ``delete`` its content is gone, if it was made for this
+        instance. Raises ``NotFound``; ``InvalidState`` when the instance does not let go of it."""
+        raise self._unsupported(Capability.VOLUME)
 
     def network_attach(self, engine_id: str, join: NetworkJoin, grants: Grants, project_id: str) -> None:
         """On the network afterwards, running or not; a no-op when it already is and no other address

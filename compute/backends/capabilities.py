@@ -9,6 +9,7 @@ class Capability(Word):
     PAUSE = "pause"
     KILL = "kill"
     RESET = "reset"
+    SAVE = "save"
     RESIZE = "resize"
     RENAME = "rename"
     RECONFIGURE = "reconfigure"
@@ -38,6 +39,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.PAUSE: ("instance_pause", "instance_unpause"),
     Capability.KILL: ("instance_kill",),
     Capability.RESET: ("instance_reset",),
+    Capability.SAVE: ("instance_save", "instance_save_discard"),
     Capability.RESIZE: ("instance_resize",),
     Capability.RENAME: ("instance_rename",),
     Capability.RECONFIGURE: ("instance_reconfigure",),
@@ -55,6 +57,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.EVENTS: ("events",),
     Capability.IMAGE: ("image_list", "demo_image_make"),
     Capability.NETWORK: ("network_list",),
+    Capability.VOLUME: ("storage_attach", "storage_detach"),
     Capability.NETWORK_ATTACH: ("network_attach", "network_detach"),
     Capability.FILES: (
         "file_stat",
@@ -75,5 +78,6 @@ ACTION_CAPABILITIES: dict[Action, Capability] = {
     Action.UNPAUSE: Capability.PAUSE,
     Action.KILL: Capability.KILL,
     Action.RESET: Capability.RESET,
+    Action.SAVE: Capability.SAVE,
     Action.UPDATE: Capability.RESIZE,
 }

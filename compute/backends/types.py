@@ -164,6 +164,8 @@ class InstanceInfo:
     created_at: datetime | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    # What will be different after the next start, by name with its new value; None: not looked at.
+    pending: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,17 @@ class NetworkJoin:
     ip_address: str = ""
     ipv6_address: str = ""
     aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class StorageJoin:
+    """Storage to be attached: an existing ``source``, or a new one of ``size_bytes``. ``options`` are the
+    backend's own words, as its ``storage_validate`` gave them."""
+
+    source: str = ""
+    size_bytes: int | None = None
+    format: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

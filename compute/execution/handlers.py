@@ -14,7 +14,7 @@ from typing import Any
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_registration
-from compute.backends.types import InstanceSpec, NetworkJoin, Resources, SnapshotSpec
+from compute.backends.types import InstanceSpec, NetworkJoin, Resources, SnapshotSpec, StorageJoin
 from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
     instance_adopt,
@@ -131,8 +131,9 @@ def _update(work: Work) -> dict[str, Any]:
         work.backend.instance_update(work.engine_id, resources, work.report)
         pending = {name: params["resources"][name] for name in sorted(waiting) if params["resources"][name]}
         Instance.objects.filter(pk=work.instance.pk).update(pending_changes=pending)
-    instances_observe(work.node, [work.backend.instance_get(work.engine_id)])
-    return {"pending_changes": pending}
+    info = work.backend.instance_get(work.engine_id)
+    instances_observe(work.node, [info])
+    return {"pending_changes": pending if info.pending is None else dict(info.pending)}
 
 
 def _start(work: Work) -> dict[str, Any]:
@@ -174,6 +175,31 @@ def _kill(work: Work) -> dict[str, Any]:
 
 def _reset(work: Work) -> dict[str, Any]:
     work.backend.instance_reset(work.engine_id, work.report)
+    return _reread(work)
+
+
+def _save(work: Work) -> dict[str, Any]:
+    work.backend.instance_save(work.engine_id, work.report)
+    return _reread(work)
+
+
+def _save_discard(work: Work) -> dict[str, Any]:
+    work.backend.instance_save_discard(work.engine_id)
+    return _reread(work)
+
+
+def _storage_attach(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    name = work.backend.storage_attach(work.engine_id, StorageJoin(**params), work.report)
+    _reread(work)
+    storage = Instance.objects.get(pk=work.instance.pk).storage
+    return next((dict(item) for item in storage if item["name"] == name), {"name": name})
+
+
+def _storage_detach(work: Work) -> dict[str, Any]:
+    params = work.operation.params
+    work.report.progress(10, f"Detaching {params['name']}")
+    work.backend.storage_detach(work.engine_id, params["name"], delete=params["delete"], report=work.report)
     return _reread(work)
 
 
@@ -251,5 +277,9 @@ for _action, _handler in {
     "restore": _restore,
     "network_attach": _network_attach,
     "network_detach": _network_detach,
+    "save": _save,
+    "save_discard": _save_discard,
+    "storage_attach": _storage_attach,
+    "storage_detach": _storage_detach,
 }.items():
     handler_register(f"instance.{_action}", _handler)

@@ -216,6 +216,8 @@ def _observed(info: InstanceInfo) -> dict[str, Any]:
     }
     if info.config:
         columns["config"] = dict(info.config)
+    if info.pending is not None:
+        columns["pending_changes"] = dict(info.pending)
     return columns
 
 
@@ -227,7 +229,8 @@ def _row_update(row: Instance, info: InstanceInfo) -> Fact | None:
     old_state = row.state
     for column, value in changed.items():
         setattr(row, column, value)
-    if "state" in changed and row.state != InstanceState.RUNNING and row.pending_changes:
+    starts_anew = "state" in changed and row.state not in (InstanceState.RUNNING, InstanceState.PAUSED)
+    if info.pending is None and starts_anew and row.pending_changes:
         row.pending_changes = {}
     row.save(update_fields=[*changed, "pending_changes", "updated_at"])
     if row.state != old_state:

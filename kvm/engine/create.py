@@ -46,8 +46,8 @@ def domain_create(connection: Connection, spec: InstanceSpec, report: Reporter) 
     virt_type = virt_type_of(connection)
     connection.call(lambda conn: _name_is_free(conn, spec.name))
     _networks_ready(connection, spec)
-    facts = machine_facts(connection) if spec.config.get("tpm") or spec.config.get("firmware") else {}
-    machine_check(spec.config, facts)
+    if {"tpm", "firmware", "cpu_model"} & set(spec.config):
+        machine_check(spec.config, machine_facts(connection))
     sizing = _sizing(connection, spec)
     disks, has_medium = _disks(connection, spec, report, with_seed=virt_type != "test")
     plan = DomainPlan(

@@ -143,12 +143,12 @@ def _features(plan: DomainPlan) -> Element:
     return root
 
 
-_CPU_MODES = ("host-passthrough", "host-model", "maximum")
+CPU_MODES = ("host-passthrough", "host-model", "maximum")
 
 
 def _cpu(plan: DomainPlan, config: Mapping[str, Any]) -> Element | None:
     topology, model = config.get("cpu_topology"), config.get("cpu_model")
-    if model in _CPU_MODES:
+    if model in CPU_MODES:
         root = E.cpu(mode=model)
     elif model:
         root = E.cpu(E.model(model, fallback="allow"), mode="custom", match="exact")

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from compute.backends.types import StorageJoin
 from compute.errors import InvalidInput, PolicyDenied
 from kvm.engine.checks import NAME, flag, listing, mapping, matching, one_of, whole
 
@@ -77,6 +78,40 @@ def disks_check(name: str, value: Any) -> list[dict[str, Any]]:
         if "clone" in disk:
             raise InvalidInput.field(name, "only the first disk is made from an image.")
     return disks
+
+
+def join_check(wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Storage to be attached, of the API's fields: ``source`` or ``size``, ``format``, and of a disk
+    ``pool``, ``bus``, ``cache``, ``read_only``, ``shareable``. Gives the fields of ``StorageJoin``."""
+    given = {key: value for key, value in wanted.items() if value not in (None, "")}
+    if "target" in given:
+        raise InvalidInput.field("target", "is chosen by LibGo: the next free name on the bus.")
+    if ("source" in given) == ("size" in given):
+        raise InvalidInput.field("size", "is needed for a new disk, source for a volume that is there.")
+    words = {"volume" if key == "source" else key: value for key, value in given.items()}
+    try:
+        disk = disk_check("disk", words)
+    except InvalidInput as error:
+        fields = {name.removeprefix("disk."): text for name, text in error.details["fields"].items()}
+        renamed = {"source" if name == "volume" else name: text for name, text in fields.items()}
+        raise InvalidInput(
+            "; ".join(f"{name}: {text}" for name, text in renamed.items()), fields=renamed
+        ) from error
+    options = {key: disk[key] for key in ("pool", "bus", "cache", "read_only", "shareable") if key in disk}
+    return {
+        "source": disk.get("volume", ""),
+        "size_bytes": disk.get("size"),
+        "format": disk.get("format", ""),
+        "options": options,
+    }
+
+
+def join_disk(join: StorageJoin) -> dict[str, Any]:
+    """The same as a disk of the configuration."""
+    disk: dict[str, Any] = dict(join.options)
+    if join.format:
+        disk["format"] = join.format
+    return {**disk, "volume": join.source} if join.source else {**disk, "size": join.size_bytes}
 
 
 def nics_check(name: str, value: Any) -> list[str | dict[str, str]]:

@@ -10,6 +10,18 @@ import libvirt
 from compute.backends.types import InstanceInfo, NetworkInfo, StorageInfo
 from compute.states import InstanceState, InstanceType
 from kvm.engine.domain_xml import Element, metadata_read, parse
+from kvm.engine.hardware_spec import IO_LIMITS
+from kvm.engine.pending import (
+    boot_order,
+    cpu_model,
+    firmware,
+    memory_bytes,
+    nic_source,
+    pending_of,
+    source_name,
+    vcpus_most,
+    vcpus_now,
+)
 
 _STATES = {
     libvirt.VIR_DOMAIN_RUNNING: InstanceState.RUNNING,
@@ -33,38 +45,45 @@ _OFF_REASONS = {
     libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "Shut off by the guest",
     libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: "Forced off",
     libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "Crashed",
-    libvirt.VIR_DOMAIN_SHUTOFF_SAVED: "Saved to disk",
     libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "Failed to start",
 }
-_UNITS = {"b": 1, "bytes": 1, "KiB": 1024, "k": 1024, "MiB": 1024**2, "GiB": 1024**3}
 
 
 def domain_info(domain: libvirt.virDomain, *, detailed: bool) -> InstanceInfo:
-    """``detailed`` also asks for addresses and disk sizes, a call for each."""
+    """``detailed`` also asks for addresses, disk sizes, autostart, a saved state and what waits for
+    the next start: a call for each. CPU, memory and ``config`` are those of the definition; disks and
+    NICs those that are plugged now."""
     state, why = domain.state()
-    root = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-    meta = metadata_read(root)
+    inactive = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    live = parse(domain.XMLDesc(0)) if detailed and domain.isActive() else inactive
+    meta = metadata_read(inactive)
+    is_saved = detailed and state == libvirt.VIR_DOMAIN_SHUTOFF and bool(domain.hasManagedSaveImage(0))
     running = state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
-    storage = tuple(_disk(domain, disk, detailed) for disk in root.iterfind("./devices/disk"))
-    labels = dict(meta.get("labels", {}))
+    storage = tuple(_disk(domain, disk, detailed) for disk in live.iterfind("./devices/disk"))
+    config = _config(inactive, live, meta)
+    if detailed and domain.isPersistent():
+        config |= {
+            key: True for key, told in (("autostart", domain.autostart()), ("saved", is_saved)) if told
+        }
     return InstanceInfo(
         engine_id=domain.UUIDString(),
         name=domain.name(),
         type=InstanceType.VM,
         state=_STATES.get(state, InstanceState.UNKNOWN),
-        status=_status(state, why),
+        status="Saved to disk" if is_saved else _status(state, why),
         image=meta.get("image", ""),
         instance_id=meta.get("instance", ""),
         operation_id=meta.get("operation", ""),
         project_id=meta.get("project", ""),
-        config=_config(root, meta),
-        cpu_cores=float(_vcpus(root)),
-        memory_bytes=_bytes(root.find("./currentMemory")) or _bytes(root.find("./memory")),
+        config=config,
+        cpu_cores=float(vcpus_now(inactive)),
+        memory_bytes=memory_bytes(inactive, "currentMemory") or None,
         storage_bytes=sum(item.size or 0 for item in storage if item.format != "cdrom") or None,
-        networks=_networks(domain, root, ask=detailed and running),
+        networks=_networks(domain, live, ask=detailed and running),
         storage=storage,
-        labels=labels,
+        labels=dict(meta.get("labels", {})),
         created_at=_time(meta.get("created", "")),
+        pending=(pending_of(live, inactive) if domain.isPersistent() else {}) if detailed else None,
     )
 
 
@@ -72,17 +91,6 @@ def _status(state: int, why: int) -> str:
     if state == libvirt.VIR_DOMAIN_SHUTOFF:
         return _OFF_REASONS.get(why, "Shut off")
     return _WORDS.get(state, "Unknown")
-
-
-def _vcpus(root: Element) -> int:
-    element = root.find("./vcpu")
-    return int(element.get("current") or element.text or 1) if element is not None else 1
-
-
-def _bytes(element: Element | None) -> int | None:
-    if element is None or not element.text:
-        return None
-    return int(element.text) * _UNITS.get(element.get("unit", "KiB"), 1024)
 
 
 def _time(text: str) -> datetime | None:
@@ -93,12 +101,11 @@ def _time(text: str) -> datetime | None:
 
 
 def _disk(domain: libvirt.virDomain, disk: Element, detailed: bool) -> StorageInfo:
-    target = _attribute(disk, "./target", "dev")
-    source = _attribute(disk, "./source", "file", "volume", "dev", "name")
+    target, source = _attribute(disk, "./target", "dev"), source_name(disk)
     is_cdrom = disk.get("device") == "cdrom"
     size = _disk_size(domain, target) if detailed and source and not is_cdrom else None
     kind = "cdrom" if is_cdrom else _attribute(disk, "./driver", "type")
-    return StorageInfo(name=target, source=source.rsplit("/", 1)[-1], target=target, size=size, format=kind)
+    return StorageInfo(name=target, source=source, target=target, size=size, format=kind)
 
 
 def _disk_size(domain: libvirt.virDomain, target: str) -> int | None:
@@ -114,9 +121,8 @@ def _networks(domain: libvirt.virDomain, root: Element, *, ask: bool) -> tuple[N
     found = []
     for nic in root.iterfind("./devices/interface"):
         mac = _attribute(nic, "./mac", "address")
-        name = _attribute(nic, "./source", "network", "bridge", "dev") or str(nic.get("type", ""))
         v4, v6 = addresses.get(mac, ("", ""))
-        found.append(NetworkInfo(name, mac, v4, v6))
+        found.append(NetworkInfo(nic_source(nic), mac, v4, v6))
     return tuple(found)
 
 
@@ -135,20 +141,32 @@ def _addresses(domain: libvirt.virDomain) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _config(root: Element, meta: dict[str, Any]) -> dict[str, Any]:
-    """The ``config`` of the public API, as it is in force."""
+def _config(root: Element, live: Element, meta: dict[str, Any]) -> dict[str, Any]:
+    """The ``config`` of the public API: what the next start uses, and under ``devices`` what is plugged
+    now."""
     os_type = root.find("./os/type")
-    nics = [_attribute(nic, "./source", "network") for nic in root.iterfind("./devices/interface")]
     disk = root.find("./devices/disk[@device='disk']")
     shown: dict[str, Any] = {
         "image": meta.get("image", ""),
-        "firmware": "uefi" if root.find("./os").get("firmware") == "efi" else "bios",
+        "description": root.findtext("./description") or "",
+        "os_variant": meta.get("os", ""),
+        "firmware": firmware(root),
+        "secure_boot": _attribute(root, "./os/loader", "secure") == "yes" or _wants_secure_boot(root),
+        "tpm": root.find("./devices/tpm") is not None,
         "machine": os_type.get("machine", "") if os_type is not None else "",
-        "boot": [str(boot.get("dev")) for boot in root.iterfind("./os/boot")],
-        "networks": [name for name in nics if name],
+        "boot": boot_order(root),
+        "networks": [_nic_wish(nic) for nic in root.iterfind("./devices/interface")],
         "graphics": _attribute(root, "./devices/graphics", "type") or "none",
-        "cpu_model": root.findtext("./cpu/model") or "",
+        "cpu_model": cpu_model(root),
+        "cpu_topology": _topology(root),
+        "max_vcpus": vcpus_most(root),
+        "max_memory": memory_bytes(root, "memory"),
         "virt_type": root.get("type", ""),
+        "devices": {
+            "disks": [_disk_shown(item) for item in live.iterfind("./devices/disk[@device='disk']")],
+            "drives": [_disk_shown(item) for item in live.iterfind("./devices/disk[@device='cdrom']")],
+            "nics": [_nic_shown(item) for item in live.iterfind("./devices/interface")],
+        },
     }
     if disk is not None:
         driver, target = disk.find("./driver"), disk.find("./target")
@@ -156,7 +174,59 @@ def _config(root: Element, meta: dict[str, Any]) -> dict[str, Any]:
             "format": driver.get("type", "") if driver is not None else "",
             "bus": target.get("bus", "") if target is not None else "",
         }
-    return {key: value for key, value in shown.items() if value not in ("", [], {})}
+    return {key: value for key, value in shown.items() if value not in ("", [], {}, False)}
+
+
+def _wants_secure_boot(root: Element) -> bool:
+    found = root.find("./os/firmware/feature[@name='secure-boot']")
+    return found is not None and found.get("enabled") == "yes"
+
+
+def _topology(root: Element) -> dict[str, int]:
+    found = root.find("./cpu/topology")
+    return {} if found is None else {key: int(found.get(key, 1)) for key in ("sockets", "cores", "threads")}
+
+
+def _nic_wish(nic: Element) -> str | dict[str, str]:
+    """As it would be asked for; a plain one is the name of its network. Without its MAC address, which
+    only this machine may have."""
+    kind, model = str(nic.get("type", "")), _attribute(nic, "./model", "type")
+    source = nic_source(nic)
+    if kind in ("network", "user") and model in ("virtio", ""):
+        return source
+    key = kind if kind in ("bridge", "direct") else "network"
+    return {key: source, **({"model": model} if model else {})}
+
+
+def _nic_shown(nic: Element) -> dict[str, Any]:
+    limits = {
+        way: {key: int(found.get(key, 0)) for key in ("average", "peak", "burst") if found.get(key)}
+        for way in ("inbound", "outbound")
+        if (found := nic.find(f"./bandwidth/{way}")) is not None
+    }
+    return {
+        "mac_address": _attribute(nic, "./mac", "address"),
+        "type": str(nic.get("type", "")),
+        "source": nic_source(nic),
+        "model": _attribute(nic, "./model", "type"),
+        **({"bandwidth": limits} if limits else {}),
+    }
+
+
+def _disk_shown(disk: Element) -> dict[str, Any]:
+    tune = disk.find("./iotune")
+    limits = {} if tune is None else {name: int(tune.findtext(f"./{name}") or 0) for name in IO_LIMITS}
+    limits = {name: value for name, value in limits.items() if value}
+    return {
+        "target": _attribute(disk, "./target", "dev"),
+        "bus": _attribute(disk, "./target", "bus"),
+        "source": source_name(disk),
+        "format": _attribute(disk, "./driver", "type"),
+        "cache": _attribute(disk, "./driver", "cache"),
+        "read_only": disk.find("./readonly") is not None,
+        "shareable": disk.find("./shareable") is not None,
+        **({"io_limits": limits} if limits else {}),
+    }
 
 
 def _attribute(element: Element, path: str, *names: str) -> str:

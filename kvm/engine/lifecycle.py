@@ -12,6 +12,7 @@ from compute.errors import InvalidState
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse
 from kvm.engine.domains import lookup
+from kvm.engine.jobs import job_run
 from kvm.engine.networks import network_ensure
 from kvm.engine.remove import destroy
 
@@ -39,20 +40,54 @@ def domain_start(connection: Connection, engine_id: str) -> None:
 def domain_stop(
     connection: Connection, engine_id: str, timeout_s: float, force: bool, report: Reporter
 ) -> None:
-    """The power button, pressed again now and then, for ``timeout_s``; then the plug."""
-    deadline = time.monotonic() + (0 if force else timeout_s)
+    """The power button, pressed again now and then, for ``timeout_s``; the plug only with ``force``.
+    Raises ``InvalidState`` when the guest ignores the button: it runs on, and force is offered."""
+    deadline = time.monotonic() + timeout_s
     pressed_at = -math.inf
+    if force:
+        connection.call(lambda conn: destroy(lookup(conn, engine_id)), START_TIMEOUT_S)
+        return
     while connection.call(lambda conn: lookup(conn, engine_id).isActive()):
         now = time.monotonic()
-        if now >= deadline:
-            report.progress(80, "Forcing it off")
-            connection.call(lambda conn: destroy(lookup(conn, engine_id)), START_TIMEOUT_S)
-            return
+        if pressed_at > 0 and now >= deadline:
+            raise InvalidState(
+                f"The guest did not shut down within {timeout_s:g} s: it ignores the power button, is still "
+                "starting, or needs more time. It runs on. Try again with a longer timeout, or stop it with "
+                "force, which is like pulling the plug.",
+                state="running",
+                timeout=timeout_s,
+                offer="force",
+            )
         if now - pressed_at >= _PRESS_AGAIN_S:
             pressed_at = now
             connection.call(lambda conn: _press_power(lookup(conn, engine_id)))
         report.checkpoint()
         time.sleep(0.2)
+
+
+def domain_save(connection: Connection, engine_id: str, report: Reporter) -> None:
+    """Its memory on the host's disk and the machine off; the next start goes on where it was. What is
+    off already stays as it is. Raises ``InvalidState`` for one that is not defined for good."""
+
+    def is_running(conn: libvirt.virConnect) -> bool:
+        domain = lookup(conn, engine_id)
+        if domain.isActive() and not domain.isPersistent():
+            raise InvalidState("This machine is gone once it stops, so it cannot be saved.", state="running")
+        return bool(domain.isActive())
+
+    if connection.call(is_running):
+        job_run(connection, engine_id, lambda domain: domain.managedSave(0), report, "Saving its memory")
+
+
+def domain_save_discard(connection: Connection, engine_id: str) -> None:
+    """The saved memory thrown away: the next start boots anew. Without any it is a no-op."""
+
+    def method(conn: libvirt.virConnect) -> None:
+        domain = lookup(conn, engine_id)
+        if not domain.isActive() and domain.hasManagedSaveImage(0):
+            domain.managedSaveRemove(0)
+
+    connection.call(method)
 
 
 def domain_pause(connection: Connection, engine_id: str, *, paused: bool) -> None:

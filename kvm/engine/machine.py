@@ -7,9 +7,9 @@ from typing import Any
 
 import libvirt
 
-from compute.errors import ComputeError, OperationNotSupported
+from compute.errors import ComputeError, InvalidInput, OperationNotSupported
 from kvm.engine.connection import Connection
-from kvm.engine.domain_xml import parse
+from kvm.engine.domain_xml import CPU_MODES, parse
 from kvm.engine.virt_type import virt_type_of
 
 # The first question makes libvirt examine its emulators; later ones come out of its cache.
@@ -18,8 +18,8 @@ _PROBE_TIMEOUT_S = 1.5
 
 
 def machine_facts(connection: Connection, timeout_s: float = _FACTS_TIMEOUT_S) -> dict[str, Any]:
-    """``{"firmware": [..], "secure_boot": bool, "tpm": bool, "max_vcpus": n}``; empty where the driver
-    does not tell.
+    """``{"firmware": [..], "secure_boot": bool, "tpm": bool, "cpu_models": [..], "max_vcpus": n}``; empty
+    where the driver does not tell.
 
     Source: https://libvirt.org/formatdomaincaps.html
     """
@@ -41,6 +41,7 @@ def machine_facts(connection: Connection, timeout_s: float = _FACTS_TIMEOUT_S) -
         ],
         "secure_boot": "yes" in _values(root, "./os/loader/enum[@name='secure']/value"),
         "tpm": "emulator" in models,
+        "cpu_models": sorted(_values(root, "./cpu/mode[@name='custom']/model")),
         "max_vcpus": int(vcpu.get("max", 0)) if vcpu is not None else 0,
     }
 
@@ -54,9 +55,15 @@ def machine_facts_quick(connection: Connection) -> dict[str, Any]:
 
 
 def machine_check(config: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Raises ``OperationNotSupported`` saying what the host lacks. Without facts libvirt decides."""
+    """Raises ``OperationNotSupported`` saying what the host lacks, ``InvalidInput`` for a CPU that it does
+    not know. Without facts libvirt decides."""
     if not facts:
         return
+    model = config.get("cpu_model", "")
+    if model and model not in CPU_MODES and model not in facts["cpu_models"]:
+        raise InvalidInput.field(
+            "config.cpu_model", f"this node knows no CPU “{model}”; it has those that virsh cpu-models lists."
+        )
     if config.get("firmware") == "uefi" and "uefi" not in facts["firmware"]:
         raise OperationNotSupported(
             "This node has no UEFI firmware for guests. Install it there (package ovmf), or choose bios.",

@@ -12,7 +12,7 @@ from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import metadata_read, parse
 from kvm.engine.domains import lookup, vanished_is_fine
-from kvm.engine.names import SERIAL_LOGS, layer_prefix, names_of, serial_log_path
+from kvm.engine.names import SERIAL_LOGS, names_of, serial_log_path, stem_of
 
 REMOVE_TIMEOUT_S = 120.0
 _UNDEFINE = (
@@ -35,11 +35,9 @@ def domain_delete(connection: Connection, engine_id: str, *, keep_storage: bool)
             ours = str(metadata_read(parse(domain.XMLDesc(0))).get("instance", ""))
             remove(domain)
         if ours and ours == str(uuid.UUID(engine_id)):
-            names = names_of(ours)
-            for key in ("seed",) if keep_storage else ("seed", "disk"):
-                volume_gone(conn, pool_name, names[key])
+            volume_gone(conn, pool_name, names_of(ours)["seed"])
             if not keep_storage:
-                layers_gone(conn, ours)
+                volumes_gone(conn, ours)
         return name if ours else ""
 
     try:
@@ -84,12 +82,12 @@ def volume_gone(conn: libvirt.virConnect, pool_name: str, name: str) -> None:
     storage.volume_delete(pool, name)
 
 
-def layers_gone(conn: libvirt.virConnect, instance_id: str) -> None:
-    """The overlays of its external snapshots, wherever its disks are."""
+def volumes_gone(conn: libvirt.virConnect, instance_id: str) -> None:
+    """Its disks, detached ones too, and the overlays of its external snapshots, wherever they are."""
     for pool in conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
         for volume in pool.listAllVolumes(0):
-            if volume.name().startswith(layer_prefix(instance_id)):
-                volume.delete(0)
+            if volume.name().startswith(stem_of(instance_id)):
+                storage.volume_delete(pool, volume.name())
 
 
 def logs_remove(engine_id: str, own_name: str) -> None:

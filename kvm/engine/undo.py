@@ -8,6 +8,7 @@ from compute.backends.types import UndoStep
 from kvm.engine.connection import Connection
 from kvm.engine.copies import UNDO_BACKUP, backup_undo
 from kvm.engine.create import domain_undo
+from kvm.engine.devices import UNDO_DISK, disk_undo
 from kvm.engine.export import UNDO_FOLDER, folder_undo
 from kvm.engine.layers import UNDO_LAYER, layer_undo
 from kvm.engine.networks import UNDO_NETWORK, Networks
@@ -18,6 +19,7 @@ from kvm.engine.volumes import UNDO_BLANK, UNDO_MADE, Volumes
 _KINDS: dict[str, Callable[[Connection, UndoStep], None]] = {
     UNDO_BACKUP: backup_undo,
     UNDO_FOLDER: folder_undo,
+    UNDO_DISK: disk_undo,
     UNDO_LAYER: layer_undo,
     UNDO_SNAPSHOT: snapshot_undo,
     UNDO_NETWORK: lambda connection, step: Networks(connection).undo(str(step.ref["uuid"])),

@@ -10,15 +10,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
-from compute.backends.types import EngineEvent, Resources
+from compute.backends.types import EngineEvent, Resources, StorageJoin
 from compute.errors import (
     ImageNotFound,
     InstanceNotFound,
     InvalidInput,
     InvalidState,
     NameConflict,
+    NotFound,
     OperationCancelled,
+    OperationNotSupported,
 )
 from compute.states import InstanceState
 from tests.contract.conftest import Subject
@@ -111,8 +114,50 @@ def test_stop_start_and_their_repetition(subject: Subject, report: MemoryReporte
 
 def test_restart_ends_running(subject: Subject, report: MemoryReporter) -> None:
     engine_id = subject.create().engine_id
-    subject.backend.instance_restart(engine_id, timeout_s=1, report=report)
+    if subject.backend.stop_forces or subject.has_no_guest:
+        subject.backend.instance_restart(engine_id, timeout_s=1, report=report)
+    else:
+        # A guest that still starts hears no power button: it is left alone, and force is offered.
+        with pytest.raises(InvalidState) as refused:
+            subject.backend.instance_restart(engine_id, timeout_s=0.2, report=report)
+        assert refused.value.details["offer"] == "force"
     assert subject.backend.instance_get(engine_id).state == RUNNING
+
+
+def test_a_saved_instance_goes_on_where_it_was(subject: Subject, report: MemoryReporter) -> None:
+    backend = subject.backend
+    if Capability.SAVE not in backend.probe().capabilities:
+        assert Capability.SAVE not in backend.capabilities
+        return
+    engine_id = subject.create().engine_id
+    for _ in range(2):
+        backend.instance_save(engine_id, report)
+        saved = backend.instance_get(engine_id)
+        assert (saved.state, saved.status) == (STOPPED, "Saved to disk")
+    backend.instance_start(engine_id, report)
+    assert backend.instance_get(engine_id).state == RUNNING
+    backend.instance_save(engine_id, report)
+    for _ in range(2):
+        backend.instance_save_discard(engine_id)
+        assert backend.instance_get(engine_id).status != "Saved to disk"
+
+
+def test_storage_comes_and_goes(subject: Subject, report: MemoryReporter) -> None:
+    backend = subject.backend
+    if Capability.VOLUME not in backend.probe().capabilities:
+        with pytest.raises(OperationNotSupported):
+            Backend.storage_attach(backend, "any", StorageJoin(size_bytes=1024**2), report)
+        return
+    engine_id = subject.create(subject.spec(auto_start=False)).engine_id
+    subject.made.append(report)
+    wanted = StorageJoin(**backend.storage_validate({"size": 4 * 1024**2, "format": "raw"}))
+    name = backend.storage_attach(engine_id, wanted, report)
+    attached = {item.name: item for item in backend.instance_get(engine_id).storage}
+    assert (attached[name].size, attached[name].format) == (4 * 1024**2, "raw")
+    backend.storage_detach(engine_id, name, delete=True, report=report)
+    assert name not in [item.name for item in backend.instance_get(engine_id).storage]
+    with pytest.raises(NotFound):
+        backend.storage_detach(engine_id, name, delete=True, report=report)
 
 
 def test_pause_and_unpause_may_be_repeated(subject: Subject, report: MemoryReporter) -> None:
