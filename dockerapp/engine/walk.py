@@ -37,7 +37,8 @@ class Walk:
 
     def listing(self) -> FileListing:
         entries = sorted(self._found.values(), key=lambda entry: entry.name)
-        is_truncated = self._is_truncated or not self._parser.is_over
+        # All of a small archive may come at once, its end with what is too much.
+        is_truncated = self._is_truncated or not self._parser.is_over or len(entries) > self._limit
         return FileListing(tuple(entries[: self._limit]), is_truncated, "archive")
 
     def _add(self, info: tarfile.TarInfo) -> None:

@@ -43,6 +43,7 @@ def island() -> Iterator[int]:
     process.wait(10)
 
 
+@pytest.mark.timeout(1200)
 def test_no_route_answers_what_it_does_not_document(
     engine: PrivateEngine, island: int, tmp_path: Path
 ) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from django.urls import resolve
-from drf_spectacular.generators import SchemaGenerator
+
+from tests.rows import documented_paths, row_require
 
 _CONTAINER_VERBS = "start stop restart pause unpause kill rename update wait resize".split()
 ROWS = [
@@ -52,18 +52,9 @@ ROWS = [
 
 @pytest.fixture(scope="module")
 def documented() -> dict[str, Any]:
-    schema = SchemaGenerator().get_schema(request=None, public=True)
-    paths: dict[str, Any] = schema["paths"]
-    return paths
+    return documented_paths()
 
 
 @pytest.mark.parametrize(("method", "path"), ROWS)
 def test_the_row_is_there_and_documented(method: str, path: str, documented: dict[str, Any]) -> None:
-    found = resolve(f"/api/v1/docker/{path}")
-    view = getattr(found.func, "cls", None)
-    answers = {"head": "get"}.get(method, method)
-    assert view is not None and hasattr(view, answers), f"{method.upper()} {path} has no view"
-    route = f"/{found.route}".replace("<path:", "{").replace("<str:", "{").replace("<uuid:", "{")
-    entry = documented.get(route.replace(">", "}"))
-    assert entry is not None, f"{route} is not in the schema"
-    assert method in entry or method == "head", f"{method.upper()} {route} is not in the schema"
+    row_require(method, f"docker/{path}", documented)
