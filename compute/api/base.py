@@ -25,6 +25,7 @@ from compute.selectors.page import Page
 WAIT_MAX_S = 60
 # How long an answer to short work is held when the client does not say.
 SHORT_WORK_S = 30
+_SHAPED_WAIT_S = 300
 _INT_MAX = 2**62
 
 Parse = Callable[[str, str], Any]
@@ -141,6 +142,14 @@ class ApiView(APIView):
         operation's result, with the operation in it."""
         body = {"operation": operation_dict(operation)}
         return self._held(operation, body, f"{ends_as}+result", SHORT_WORK_S)
+
+    def answer_shaped(self, operation: Operation, shape: str, *, ends_as: int = 200) -> Response:
+        """For APIs that know no operations: held until it ends, then what ``shape_register`` says. What
+        takes longer than anyone waits is told by a 202 with the operation."""
+        response = Response({"operation": operation_dict(operation)}, status=202)
+        response["Location"] = f"/api/v1/operations/{operation.pk}"
+        response[WAIT_HEADER] = f"{operation.pk} {_SHAPED_WAIT_S} {ends_as}+{shape}"
+        return response
 
     def answer_download(self, download: Download, headers: Mapping[str, str]) -> HttpResponse:
         """An answer whose body streams from where ``download`` opens it."""

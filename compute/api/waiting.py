@@ -17,7 +17,7 @@ from django.db import close_old_connections
 
 from compute.api.exception_handler import HTTP_STATUS, error_body
 from compute.api.renderers import dumps
-from compute.errors import InstanceNotFound
+from compute.errors import ComputeError, InstanceNotFound
 from compute.models import Instance, Operation
 from compute.selectors.instances import instance_dict
 from compute.selectors.operations import operation_dict
@@ -30,6 +30,13 @@ WAIT_HEADER = "X-LibGo-Wait"
 _HEADER = WAIT_HEADER.lower().encode()
 _FIRST_LOOK_S, _SLOWEST_LOOK_S = 0.04, 0.25
 _threads = ThreadPoolExecutor(4, thread_name_prefix="wait")
+_shapes: dict[str, Callable[[Operation], dict[str, Any]]] = {}
+
+
+def shape_register(name: str, make: Callable[[Operation], dict[str, Any]]) -> None:
+    """Announce another body for a good end: ``ends_as`` then is ``<status>+<name>``. For APIs whose
+    answers know nothing of operations. ``make`` may raise ``ComputeError``."""
+    _shapes[name] = make
 
 
 class WaitMiddleware:
@@ -86,7 +93,7 @@ async def outcome_within(
 ) -> tuple[int, dict[str, Any]] | None:
     """Status and body once the operation is over; None when the time is. ``ends_as`` is the status of
     a good end; with ``+result`` behind it the body is the operation's result, with the operation in
-    it; ``operation`` gives the bare operation however it ended."""
+    it; with ``+`` and a registered shape, that; ``operation`` gives the bare operation however it ended."""
     loop, deadline, pause = asyncio.get_running_loop(), time.monotonic() + seconds, _FIRST_LOOK_S
     while True:
         outcome = await loop.run_in_executor(_threads, _outcome, operation_id, ends_as)
@@ -106,6 +113,8 @@ def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | No
     if operation.state != OperationState.SUCCEEDED:
         return _bad_end(operation)
     status, _, shape = ends_as.partition("+")
+    if shape in _shapes:
+        return _shaped(operation, int(status), _shapes[shape])
     body: dict[str, Any] = {"operation": operation_dict(operation)}
     if shape == "result":
         return int(status), {**operation.result, **body}
@@ -116,6 +125,15 @@ def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | No
         except InstanceNotFound:
             body.pop("instance", None)
     return int(status), body
+
+
+def _shaped(
+    operation: Operation, status: int, make: Callable[[Operation], dict[str, Any]]
+) -> tuple[int, dict[str, Any]]:
+    try:
+        return status, make(operation)
+    except ComputeError as error:
+        return HTTP_STATUS.get(error.code, 500), error_body(error.code, error.message, error.details)
 
 
 def _bad_end(operation: Operation) -> tuple[int, dict[str, Any]]:

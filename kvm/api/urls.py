@@ -6,8 +6,10 @@ from django.urls import URLPattern
 
 from kvm.api.network_urls import network_urls
 from kvm.api.storage_urls import storage_urls
+from kvm.api.vms_urls import vms_urls
 
 urlpatterns: list[URLPattern] = [
     *network_urls,
     *storage_urls,
+    *vms_urls,
 ]
