@@ -65,6 +65,7 @@ class Action(Word):
     RECREATE = "recreate"
     COMMIT = "commit"
     RESTORE = "restore"
+    MIGRATE = "migrate"
     SNAPSHOT = "snapshot"
     SNAPSHOT_DELETE = "snapshot_delete"
 
@@ -89,6 +90,7 @@ _PROGRESSIVE = {
     Action.RECREATE: "recreating",
     Action.COMMIT: "committing",
     Action.RESTORE: "restoring",
+    Action.MIGRATE: "migrating",
     Action.SNAPSHOT: "taking a snapshot",
     Action.SNAPSHOT_DELETE: "deleting a snapshot",
 }
@@ -113,6 +115,7 @@ ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
     Action.RECREATE: frozenset(InstanceState),
     Action.COMMIT: frozenset(InstanceState),
     Action.RESTORE: frozenset(InstanceState),
+    Action.MIGRATE: frozenset({InstanceState.RUNNING, InstanceState.PAUSED, InstanceState.STOPPED}),
     Action.SNAPSHOT: frozenset(InstanceState),
     Action.SNAPSHOT_DELETE: frozenset(InstanceState),
 }
@@ -210,6 +213,7 @@ ACTION_PERMISSIONS: dict[Action, Permission] = {
     Action.RECREATE: Permission.UPDATE,
     Action.COMMIT: Permission.EXPORT,
     Action.RESTORE: Permission.UPDATE,
+    Action.MIGRATE: Permission.UPDATE,
     Action.SNAPSHOT: Permission.UPDATE,
     Action.SNAPSHOT_DELETE: Permission.DELETE,
 }

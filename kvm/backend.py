@@ -21,6 +21,9 @@ from compute.backends.types import (
     InstanceSpec,
     LogLine,
     LogQuery,
+    MigrateOutcome,
+    MigratePlan,
+    MigrateSpec,
     NetworkJoin,
     NodeAccess,
     NodeConfig,
@@ -34,6 +37,7 @@ from compute.backends.types import (
     UndoStep,
     Usage,
 )
+from compute.errors import InvalidInput
 from compute.states import InstanceType
 from kvm.engine import (
     address,
@@ -50,6 +54,7 @@ from kvm.engine import (
     host,
     lifecycle,
     logs,
+    migrate,
     networks,
     remove,
     resize,
@@ -81,6 +86,7 @@ class KvmBackend(Backend):
             Capability.NETWORK_ATTACH,
             Capability.SNAPSHOT,
             Capability.EXPORT,
+            Capability.MIGRATE,
             Capability.CONSOLE,
             Capability.GRAPHICS,
             Capability.SCREENSHOT,
@@ -233,6 +239,17 @@ class KvmBackend(Backend):
         """What only machines have: drives, NICs one by one, limits of devices, the definition itself."""
         return Machines(self._connection)
 
+    def migrate_plan(self, engine_id: str, target: Backend, wanted: MigrateSpec) -> MigratePlan:
+        return migrate.migrate_plan(self._connection, _connection_of(target), engine_id, wanted)
+
+    def instance_migrate(
+        self, engine_id: str, target: Backend, plan: Mapping[str, Any], report: Reporter
+    ) -> None:
+        migrate.migrate(self._connection, _connection_of(target), engine_id, plan, report)
+
+    def migrate_settle(self, engine_id: str, target: Backend, plan: Mapping[str, Any]) -> MigrateOutcome:
+        return migrate.settle(self._connection, _connection_of(target), engine_id, plan)
+
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
 
@@ -278,3 +295,9 @@ class KvmBackend(Backend):
 
     def network_list(self) -> list[HostNetwork]:
         return self.networks.names()
+
+
+def _connection_of(target: Backend) -> Connection:
+    if not isinstance(target, KvmBackend):
+        raise InvalidInput.field("node", f"is a {target.name} node; a VM moves between libvirt hosts.")
+    return target._connection

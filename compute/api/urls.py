@@ -10,6 +10,7 @@ from compute.api import account_views as a
 from compute.api import attachment_views as t
 from compute.api import instance_views as i
 from compute.api import log_views as logs
+from compute.api import migrate_views as mig
 from compute.api import operation_views as o
 from compute.api import snapshot_views as snap
 from compute.api.base import ApiView
@@ -67,6 +68,8 @@ urlpatterns = [
     path(f"{_INSTANCE}/snapshots/<str:snapshot>", snap.SnapshotDetail.as_view()),
     path(f"{_INSTANCE}/snapshots/<str:snapshot>/restore", snap.SnapshotRestore.as_view()),
     path(f"{_INSTANCE}/clone", snap.Clone.as_view()),
+    path(f"{_INSTANCE}/migrate", mig.Migrate.as_view()),
+    path(f"{_INSTANCE}/migrate/check", mig.MigrateCheck.as_view()),
     path(f"{_INSTANCE}/exec", i.InstanceExec.as_view()),
     path(f"{_INSTANCE}/usage", i.InstanceUsage.as_view()),
     path(f"{_INSTANCE}/events", i.InstanceEvents.as_view()),

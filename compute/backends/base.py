@@ -38,6 +38,9 @@ from compute.backends.types import (
     InstanceSpec,
     LogLine,
     LogQuery,
+    MigrateOutcome,
+    MigratePlan,
+    MigrateSpec,
     NetworkJoin,
     NodeAccess,
     NodeConfig,
@@ -261,6 +264,25 @@ class Backend(ABC):
         """All of it at one moment as one file; whatever else it took is gone afterwards. The folder and
         all that is made elsewhere are reported for undo first."""
         raise self._unsupported(Capability.EXPORT)
+
+    def migrate_plan(self, engine_id: str, target: Backend, wanted: MigrateSpec) -> MigratePlan:
+        """Everything that speaks for and against moving it to ``target``, another node of this backend;
+        leaves both as they are. Raises ``BackendUnavailable`` when one of them does not answer."""
+        raise self._unsupported(Capability.MIGRATE)
+
+    def instance_migrate(
+        self, engine_id: str, target: Backend, plan: Mapping[str, Any], report: Reporter
+    ) -> None:
+        """On ``target`` afterwards, in the state it was in, and no longer here. ``plan`` is the ``ref`` of
+        its plan. Raises when it did not work out; the caller then asks ``migrate_settle``. A cancel that
+        comes too late is none."""
+        raise self._unsupported(Capability.MIGRATE)
+
+    def migrate_settle(self, engine_id: str, target: Backend, plan: Mapping[str, Any]) -> MigrateOutcome:
+        """After a move that ended somehow, perhaps of another process: exactly one copy is left, in the
+        state it was in, the other side tidied. Idempotent. Raises ``BackendUnavailable`` while that
+        cannot be decided because a side does not answer."""
+        raise self._unsupported(Capability.MIGRATE)
 
     def logs_read(self, engine_id: str, query: LogQuery) -> list[LogLine]:
         """A bounded piece of the log, oldest first."""

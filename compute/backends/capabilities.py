@@ -48,6 +48,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.EXPORT: ("instance_export",),
     Capability.EXEC: ("exec_run",),
     Capability.TERMINAL: ("exec_open",),
+    Capability.MIGRATE: ("migrate_plan", "instance_migrate", "migrate_settle"),
     Capability.ATTACH: ("attach_open",),
     Capability.CONSOLE: ("console_open",),
     Capability.GRAPHICS: ("graphics_open",),
@@ -80,4 +81,5 @@ ACTION_CAPABILITIES: dict[Action, Capability] = {
     Action.RESET: Capability.RESET,
     Action.SAVE: Capability.SAVE,
     Action.UPDATE: Capability.RESIZE,
+    Action.MIGRATE: Capability.MIGRATE,
 }

@@ -331,6 +331,41 @@ class ExportInfo:
 
 
 @dataclass(frozen=True)
+class MigrateSpec:
+    """A move to another node. ``live``: it goes on running; ``max_bytes_per_s`` 0 sets no bound."""
+
+    live: bool
+    max_bytes_per_s: int = 0
+
+
+@dataclass(frozen=True)
+class MigrateCheck:
+    """One thing that has to be right before a move: ``name`` for programs, ``text`` says how it is, and
+    when it is not right, what to do."""
+
+    name: str
+    ok: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class MigratePlan:
+    """``ref`` (JSON) is what the move, and whoever has to finish it, must know of the time before it."""
+
+    checks: tuple[MigrateCheck, ...]
+    ref: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class MigrateOutcome:
+    """``moved``: where the one copy is. Not ``complete``: the other side does not answer, and something
+    is left to tidy there."""
+
+    moved: bool
+    complete: bool = True
+
+
+@dataclass(frozen=True)
 class ExecSpec:
     """One command to run inside an instance, without a terminal. ``max_bytes`` is kept of each of its
     two outputs; ``command`` is never given to a shell."""

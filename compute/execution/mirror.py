@@ -13,6 +13,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from compute.backends.base import Backend
@@ -30,8 +31,10 @@ _ACTIVE = sorted(ACTIVE_OPERATION_STATES)
 
 # Operations that put another thing of the engine in the place of the row's, and bind it themselves.
 REPLACERS = ["instance.recreate", "instance.restore"]
+# The one that moves an instance to another node, and its row with it.
+MIGRATE = "instance.migrate"
 # Operations that add and remove the row themselves, too.
-_ROW_OWNERS = ["instance.create", "instance.delete", *REPLACERS]
+_ROW_OWNERS = ["instance.create", "instance.delete", MIGRATE, *REPLACERS]
 
 # Tells the project of an instance that appeared, None when it is nobody's that it knows.
 Owner = Callable[[Node, InstanceInfo], "Project | None"]
@@ -48,6 +51,7 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
     """Write what was seen of these instances; the others of the node are left alone."""
     if not infos:
         return
+    moving = moving_ids()
     with transaction.atomic():
         rows = _rows_by_engine_id(node, infos)
         replaced = _being_replaced(node)
@@ -55,7 +59,7 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
         created: list[Instance] = []
         for info in infos:
             row = rows.get(info.engine_id) or _row_being_made(node, info)
-            if _left_to_operation(row, info, replaced):
+            if _left_to_operation(row, info, replaced) or _left_to_move(row, info, moving):
                 continue
             if row is None:
                 row = _row_new(node, info)
@@ -88,7 +92,7 @@ def instances_observe_complete(node: Node, infos: Sequence[InstanceInfo]) -> Non
 def instances_gone(node: Node, engine_ids: Iterable[str]) -> None:
     """Remove the rows of instances that the engine no longer has. One that is being made or
     deleted right now is left to its operation."""
-    wanted = list(engine_ids)
+    wanted = list(set(engine_ids) - moving_ids().keys())
     if not wanted:
         return
     rows = Instance.objects.filter(node=node, engine_id__in=wanted).exclude(
@@ -97,6 +101,37 @@ def instances_gone(node: Node, engine_ids: Iterable[str]) -> None:
     for row in rows:
         instance_forget(row)
     owners_settle(node)
+
+
+def moving_ids() -> dict[str, bool]:
+    """Engine ids that two nodes may show at once: a move is under way (True), or it ended in the dark and
+    is not settled yet (False). Its operation tells where the instance is."""
+    rows = Operation.objects.filter(Q(state__in=_ACTIVE) | Q(undo_pending=True), action=MIGRATE)
+    found: dict[str, bool] = {}
+    for state, params in rows.values_list("state", "params"):
+        engine_id = str(params.get("engine_id"))
+        found[engine_id] = found.get(engine_id, False) or state in _ACTIVE
+    return found
+
+
+def _left_to_move(row: Instance | None, info: InstanceInfo, moving: dict[str, bool]) -> bool:
+    """On the way neither side tells the whole. Later the side without the row does not count."""
+    return info.engine_id in moving and (row is None or moving[info.engine_id])
+
+
+def instance_moved(row: Instance, node: Node, info: InstanceInfo) -> None:
+    """Bind a row to what it has become on another node. One transaction: nobody sees two, or none."""
+    with transaction.atomic():
+        # A watcher that read the engine before the move began may have taken it for a new one.
+        Instance.objects.filter(node=node, engine_id=info.engine_id).exclude(pk=row.pk).delete()
+        before = row.node
+        Instance.objects.filter(pk=row.pk).update(node=node)
+        row.refresh_from_db()
+        _row_update(row, info)
+        text = f"{row.name} moved from {before.name} to {node.name}."
+        events_publish([Fact("instance.migrated", text, instance=row, details={"from": before.name})])
+        owners_settle(before)
+        owners_settle(node)
 
 
 def instance_forget(row: Instance) -> None:

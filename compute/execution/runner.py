@@ -27,9 +27,10 @@ from compute.errors import (
     OperationInterrupted,
 )
 from compute.events import Fact, event_publish
+from compute.execution import migration
 from compute.execution.handlers import Work, handler_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
-from compute.execution.mirror import REPLACERS, instance_adopt, instance_forget, instance_reread
+from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.report import OperationReporter
 from compute.models import Instance, Operation
 from compute.selectors.nodes import node_config
@@ -101,16 +102,26 @@ def _handle(work: Work) -> None:
         raise ComputeError(
             f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."
         ) from error
-    _close(
-        operation,
-        OperationState.SUCCEEDED,
-        {"progress": 100.0, "step": "Done", "result": result, "undo_steps": []},
-    )
+    _close(operation, OperationState.SUCCEEDED, _success_columns(result, []))
+
+
+def _success_columns(result: dict[str, Any], left: list[UndoStep]) -> dict[str, Any]:
+    return {
+        "progress": 100.0,
+        "step": "Done",
+        "result": result,
+        "undo_steps": [asdict(step) for step in left],
+        "undo_pending": bool(left),
+    }
 
 
 def _finish_badly(operation: Operation, report: OperationReporter, error: ComputeError) -> None:
     left = _undo(operation, report.undo_steps)
     _row_settle(operation)
+    if (moved := migration.migration_result(operation)) is not None:
+        report.log(f"It had moved already when this happened: {error.message}")
+        _close(operation, OperationState.SUCCEEDED, _success_columns(moved, left))
+        return
     cancelled = isinstance(error, OperationCancelled)
     state = OperationState.CANCELLED if cancelled else OperationState.FAILED
     _close(operation, state, _error_columns(error, left))
@@ -134,6 +145,9 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
     backend = None
     for step in reversed(steps):
         try:
+            if step.kind == migration.STEP:
+                migration.migration_settle(operation, step)
+                continue
             backend = backend or backend_for(node_config(operation.node))
             backend.undo(step)
         except ComputeError as error:
@@ -146,6 +160,8 @@ def _row_settle(operation: Operation) -> None:
     """After a bad end: no row for what was not made, and the truth about what is there."""
     row = Instance.objects.filter(pk=operation.instance_uid).select_related("node").first()
     if row is None:
+        return
+    if operation.action == MIGRATE:
         return
     if operation.action == "instance.create":
         instance_forget(row)
@@ -218,6 +234,8 @@ def operation_recover(operation_id: str) -> None:
 
 
 def _outcome_of_lost(operation: Operation, left: list[UndoStep]) -> tuple[OperationState, dict[str, Any]]:
+    if (moved := migration.migration_result(operation)) is not None:
+        return OperationState.SUCCEEDED, _success_columns(moved, left)
     if operation.action == "instance.create":
         message = "The worker was lost while it made this instance. Everything it had made was removed."
         return OperationState.FAILED, _error_columns(OperationInterrupted(message), left)

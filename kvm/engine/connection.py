@@ -7,8 +7,9 @@ next call.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any, Generic, TypeVar
@@ -18,12 +19,12 @@ import libvirt
 from compute.backends.types import NodeConfig
 from compute.errors import BackendTimeout, BackendUnavailable
 from kvm.engine.errors import is_connection_lost, libvirt_error, open_error
-from kvm.engine.transport import HANDSHAKE_S, connect_address, explain
+from kvm.engine.transport import HANDSHAKE_S, connect_address, explain, unavailable
 
 T = TypeVar("T")
 _THREADS = 12
-# A silent daemon is given up after (count + 1) * interval seconds.
-_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT = 1, 2
+# Interval in seconds, and count: a silent daemon is given up after (count + 1) * interval.
+_KEEPALIVE, _KEEPALIVE_PATIENT = (1, 2), (5, 5)
 
 _loop_lock = threading.Lock()
 _loop_started = False
@@ -115,6 +116,26 @@ class Connection:
         future.add_done_callback(self._late.discard)
         return Running(self, future)
 
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[libvirt.virConnect]:
+        """A connection for one long work, which neither the daemon's short silence nor the loss of the
+        pooled one ends. Raises only ``ComputeError``, also for what libvirt says within the block."""
+        event_loop_ensure()
+        future = self._threads.submit(self._open, _KEEPALIVE_PATIENT)
+        try:
+            conn = future.result(self._open_deadline_s)
+        except FutureTimeoutError as error:
+            future.add_done_callback(_close_late)
+            raise unavailable(self.node, "silent", "it was called, but does not answer.") from error
+        except libvirt.libvirtError as error:
+            raise explain(error, self.node) or open_error(error, self.node.name) from error
+        try:
+            yield conn
+        except libvirt.libvirtError as error:
+            raise libvirt_error(error, self.node.name) from error
+        finally:
+            _close(conn)
+
     def settle(self) -> None:
         """Wait for calls that are past their deadline but not over: undoing what they may yet do
         would come too early. Raises ``BackendTimeout`` when they do not end."""
@@ -136,11 +157,7 @@ class Connection:
                 self._conn = future.result(self._open_deadline_s)
             except FutureTimeoutError as error:
                 future.add_done_callback(_close_late)
-                raise BackendUnavailable(
-                    f"libvirt on {self.node.name} cannot be reached: it was called, but does not answer.",
-                    node=self.node.name,
-                    reason="silent",
-                ) from error
+                raise unavailable(self.node, "silent", "it was called, but does not answer.") from error
             except libvirt.libvirtError as error:
                 raise explain(error, self.node) or open_error(error, self.node.name) from error
             return self._conn
@@ -173,11 +190,11 @@ class Connection:
             return min(self.node.connect_timeout_s, 2.0)
         return self.node.connect_timeout_s + HANDSHAKE_S
 
-    def _open(self) -> libvirt.virConnect:
+    def _open(self, keepalive: tuple[int, int] = _KEEPALIVE) -> libvirt.virConnect:
         with connect_address(self.node) as address:
             conn = libvirt.open(address)
         if not self.is_test_driver:
-            conn.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
+            conn.setKeepAlive(*keepalive)
         return conn
 
     def _drop(self, conn: libvirt.virConnect) -> None:

@@ -10,14 +10,15 @@ from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.machine import machine_facts_quick
 
-# libvirt's test driver has no consoles, no usage, no hot-plug and no renaming; serial logs are files of
-# the host itself.
+# libvirt's test driver has no consoles, no usage, no hot-plug, no renaming and no other host; serial logs
+# are files of the host itself.
 _NOT_ON_TEST = frozenset(
     {
         Capability.CONSOLE,
         Capability.EXPORT,
         Capability.GRAPHICS,
         Capability.LOGS,
+        Capability.MIGRATE,
         Capability.NETWORK_ATTACH,
         Capability.RENAME,
         Capability.STATS,
