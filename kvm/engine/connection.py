@@ -120,15 +120,7 @@ class Connection:
     def apart(self) -> Iterator[libvirt.virConnect]:
         """A connection for one long work, which neither the daemon's short silence nor the loss of the
         pooled one ends. Raises only ``ComputeError``, also for what libvirt says within the block."""
-        event_loop_ensure()
-        future = self._threads.submit(self._open, _KEEPALIVE_PATIENT)
-        try:
-            conn = future.result(self._open_deadline_s)
-        except FutureTimeoutError as error:
-            future.add_done_callback(_close_late)
-            raise unavailable(self.node, "silent", "it was called, but does not answer.") from error
-        except libvirt.libvirtError as error:
-            raise explain(error, self.node) or open_error(error, self.node.name) from error
+        conn = self.open_own(_KEEPALIVE_PATIENT)
         try:
             yield conn
         except libvirt.libvirtError as error:
@@ -151,31 +143,21 @@ class Connection:
         with self._lock:
             if self._conn is not None and _alive(self._conn):
                 return self._conn
-            event_loop_ensure()
-            future = self._threads.submit(self._open)
-            try:
-                self._conn = future.result(self._open_deadline_s)
-            except FutureTimeoutError as error:
-                future.add_done_callback(_close_late)
-                raise unavailable(self.node, "silent", "it was called, but does not answer.") from error
-            except libvirt.libvirtError as error:
-                raise explain(error, self.node) or open_error(error, self.node.name) from error
+            self._conn = self.open_own()
             return self._conn
 
-    def open_own(self) -> libvirt.virConnect:
+    def open_own(self, keepalive: tuple[int, int] = _KEEPALIVE) -> libvirt.virConnect:
         """A connection apart, for a stream that must not hold up the calls of others; whoever asked
         closes it. Raises ``BackendUnavailable``."""
         event_loop_ensure()
-        future = self._threads.submit(self._open)
+        future = self._threads.submit(self._open, keepalive)
         try:
-            return future.result(self.node.connect_timeout_s)
+            return future.result(self._open_deadline_s)
         except FutureTimeoutError as error:
             future.add_done_callback(_close_late)
-            raise BackendUnavailable(
-                f"libvirt on {self.node.name} does not answer its socket.", node=self.node.name
-            ) from error
+            raise unavailable(self.node, "silent", "it was called, but does not answer.") from error
         except libvirt.libvirtError as error:
-            raise open_error(error, self.node.name) from error
+            raise explain(error, self.node) or open_error(error, self.node.name) from error
 
     def close(self) -> None:
         with self._lock:
