@@ -279,7 +279,7 @@ class DockerBackend(Backend):
     def image_list(self) -> list[ImageInfo]:
         return host.image_list(self._client)
 
-    def demo_image_make(self, report: Reporter) -> str:
+    def demo_image_make(self, report: Reporter, *, renew: bool = False) -> str:
         return demo.demo_image_make(self._client, report)
 
     def resource_list(self, kind: str) -> list[ResourceInfo]:

@@ -12,6 +12,8 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
+    ExecResult,
+    ExecSpec,
     ExportInfo,
     ExportSpec,
     Grants,
@@ -50,6 +52,7 @@ from kvm.engine import (
     events,
     export,
     graphics,
+    guest,
     hardware_spec,
     host,
     lifecycle,
@@ -87,6 +90,7 @@ class KvmBackend(Backend):
             Capability.SNAPSHOT,
             Capability.EXPORT,
             Capability.MIGRATE,
+            Capability.EXEC,
             Capability.CONSOLE,
             Capability.GRAPHICS,
             Capability.SCREENSHOT,
@@ -272,6 +276,18 @@ class KvmBackend(Backend):
     async def console_open(self, engine_id: str, *, force: bool) -> ByteStream:
         return await console.console_open(self._connection, engine_id, force=force)
 
+    async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
+        return await guest.exec_run(self._connection, engine_id, wanted)
+
+    def guest_info(self, engine_id: str) -> dict[str, Any]:
+        return guest.guest_info(self._connection, engine_id)
+
+    def guest_file_read(self, engine_id: str, path: str) -> bytes:
+        return guest.file_read(self._connection, engine_id, path)
+
+    def guest_file_write(self, engine_id: str, path: str, data: bytes) -> None:
+        guest.file_write(self._connection, engine_id, path, data)
+
     async def graphics_open(self, engine_id: str) -> ByteStream:
         return await graphics.graphics_open(self._connection, engine_id)
 
@@ -281,8 +297,8 @@ class KvmBackend(Backend):
     def image_list(self) -> list[ImageInfo]:
         return host.image_list(self._connection)
 
-    def demo_image_make(self, report: Reporter) -> str:
-        return demo.demo_image_make(self._connection, report)
+    def demo_image_make(self, report: Reporter, *, renew: bool = False) -> str:
+        return demo.demo_image_make(self._connection, report, renew=renew)
 
     def resource_list(self, kind: str) -> list[ResourceInfo]:
         listed = {

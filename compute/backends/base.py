@@ -385,9 +385,9 @@ class Backend(ABC):
         """What instances can be made from."""
         raise self._unsupported(Capability.IMAGE)
 
-    def demo_image_make(self, report: Reporter) -> str:
+    def demo_image_make(self, report: Reporter, *, renew: bool = False) -> str:
         """Make the small demonstration image without a registry, unless it is there; returns the
-        name that goes into ``config.image``."""
+        name that goes into ``config.image``. ``renew``: also replace an outdated one that nobody uses."""
         raise self._unsupported(Capability.IMAGE)
 
     def resource_list(self, kind: str) -> list[ResourceInfo]:

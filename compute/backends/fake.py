@@ -379,7 +379,7 @@ class FakeBackend(Backend):
     def image_list(self) -> list[ImageInfo]:
         return [ImageInfo("demo", 1024)]
 
-    def demo_image_make(self, report: Reporter) -> str:
+    def demo_image_make(self, report: Reporter, *, renew: bool = False) -> str:
         return "demo"
 
     def network_list(self) -> list[HostNetwork]:

@@ -1,13 +1,14 @@
 """The demonstration guest: a kernel, busybox and a boot loader on a 40 MiB disk, made here.
 
-It boots to a shell on its serial line in seconds, even without hardware acceleration, takes its
-host name and a ``#!`` user-data script from a NoCloud seed, asks for an address by DHCP, and turns
-off when the power button is pressed.
+It boots to a shell on its serial line and its screen in seconds, even without hardware acceleration,
+takes its host name and a ``#!`` user-data script from a NoCloud seed, asks for an address by DHCP, runs
+QEMU's guest agent, and turns off when the power button is pressed.
 """
 
 from __future__ import annotations
 
 import gzip
+import hashlib
 import os
 import platform
 import shutil
@@ -15,10 +16,15 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import libvirt
+
 from compute.backends.types import Reporter
 from compute.errors import BackendError
 from kvm.engine import storage
 from kvm.engine.connection import Connection
+from kvm.engine.demo_agent import FOLDER, agent_copy
+from kvm.engine.domain_xml import parse
+from kvm.engine.scan import scan
 
 DEMO_IMAGE = "libgo-demo"
 _TOOLS = {
@@ -34,8 +40,9 @@ _TOOLS = {
 _MBR = Path("/usr/lib/syslinux/mbr/mbr.bin")
 _SECTOR = 512
 _DISK_BYTES = 40 * 1024**2
+_RECIPE_BYTES = 45
 # A FAT partition for the boot loader and a small ext4 one that outlives a reboot.
-_BOOT_START, _BOOT_SECTORS, _DATA_START, _DATA_SECTORS = 2048, 57344, 59392, 20480
+_BOOT_START, _BOOT_SECTORS, _DATA_START, _DATA_SECTORS = 2048, 49152, 51200, 28672
 # In the order of their dependencies.
 _MODULES = (
     "virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk "
@@ -43,7 +50,7 @@ _MODULES = (
     "virtio_balloon button evdev "
     "virtio_console virtio-rng rng-core libata ata_piix crc16 mbcache jbd2 crc32c_generic ext4"
 ).split()
-_FOLDERS = "bin sbin dev proc sys tmp run etc/acpi/PWRF mnt data lib/modules var/run".split()
+_FOLDERS = "bin sbin dev proc sys tmp run etc/acpi/PWRF mnt data lib/modules var/run etc opt".split()
 _BOOT_CONFIG = """SERIAL 0 115200
 DEFAULT libgo
 PROMPT 0
@@ -94,12 +101,21 @@ for card in /sys/class/net/e*; do
   udhcpc -b -q -t 20 -T 1 -i ${card##*/} -s /etc/udhcpc.sh -x hostname:$(hostname) >/dev/null 2>&1 &
 done
 acpid -d -c /etc/acpi >/dev/null 2>&1 &
+for port in /sys/class/virtio-ports/*; do
+  [ "$(cat $port/name 2>/dev/null)" = org.qemu.guest_agent.0 ] && [ -e /data/AGENT/qemu-ga ] || continue
+  # From memory, so that neither a frozen nor an unmounted file system is under it.
+  (cp -r /data/AGENT /opt/agent && cd /opt/agent &&
+    exec ./ld.so --library-path . ./qemu-ga -m virtio-serial -p /dev/${port##*/} -t /run -f /run/ga.pid) \\
+    >/dev/null 2>&1 &
+done
+(while :; do setsid sh -c 'PS1="$(hostname):screen# " exec sh -i </dev/tty1 >/dev/tty1 2>&1'; sleep 1; done) &
 echo "LIBGO GUEST UP $(uname -r) host=$(hostname)"
 while :; do
   setsid sh -c 'PS1="$(hostname)# " exec cttyhack sh -i </dev/ttyS0 >/dev/ttyS0 2>&1'
   sleep 1
 done
 """
+_INIT = _INIT.replace("AGENT", FOLDER)
 _UDHCPC = """#!/bin/sh
 case $1 in
   bound|renew)
@@ -110,39 +126,86 @@ case $1 in
   ;;
 esac
 """
+_SHUTDOWN = "#!/bin/sh\nsync\n(sleep 1; poweroff -f) &\nexit 0\n"
+_RELEASE = 'NAME="LibGo demo"\nID=libgo-demo\nVERSION_ID=2\nPRETTY_NAME="LibGo demo guest"\n'
 _POWER = "#!/bin/sh\nsync\numount /data 2>/dev/null\npoweroff -f\n"
 
 
-def demo_image_make(connection: Connection, report: Reporter) -> str:
-    """Build and upload the image unless the pool has it. Raises ``BackendError`` naming the packages
-    that this machine lacks."""
+def demo_image_make(
+    connection: Connection, report: Reporter, *, name: str = DEMO_IMAGE, renew: bool = False
+) -> str:
+    """Build and upload the image unless the pool has it; with ``renew`` also one that was made by
+    another recipe, if no disk stands on it. Raises ``BackendError`` naming the packages that this
+    machine lacks."""
     pool_name = str(connection.node.options.get("pool_name", "default"))
-
-    def is_there() -> bool:
-        def method(conn: object) -> bool:
-            return storage.volume_or_none(storage.pool_ensure(conn, pool_name), DEMO_IMAGE) is not None
-
-        return connection.call(method)
-
-    if is_there():
-        report.log(f"{DEMO_IMAGE} is there already")
-        return DEMO_IMAGE
+    recipe = demo_recipe(connection, name)
+    if recipe is not None:
+        if not renew or recipe == _recipe():
+            report.log(f"{name} is there already")
+            return name
+        if _is_used(connection, pool_name, name):
+            report.log(f"{name} was made by an older recipe, and stays: machines use it")
+            return name
     _tools_check()
     with tempfile.TemporaryDirectory(prefix="libgo-demo-") as folder:
         image = _build(Path(folder), report)
-        report.progress(85, f"Uploading {DEMO_IMAGE}")
-        data = image.read_bytes()
-        connection.call(
-            lambda conn: storage.upload(
-                conn,
-                storage.pool_ensure(conn, pool_name),
-                storage.NewVolume(DEMO_IMAGE, "qcow2", _DISK_BYTES),
-                data,
-            ),
-            120,
-        )
-    report.progress(100, f"{DEMO_IMAGE} is ready")
-    return DEMO_IMAGE
+        report.progress(85, f"Uploading {name}")
+        # QEMU reads nothing behind the last cluster, so the mark of the recipe has its place there.
+        data = image.read_bytes() + _recipe()
+        if recipe is not None and _is_used(connection, pool_name, name):
+            report.log(f"{name} stays: a machine was made of it in the meantime")
+            return name
+
+        def method(conn: libvirt.virConnect) -> None:
+            pool = storage.pool_ensure(conn, pool_name)
+            storage.volume_delete(pool, name)
+            storage.upload(conn, pool, storage.NewVolume(name, "qcow2", _DISK_BYTES), data)
+
+        connection.call(method, 120)
+    report.progress(100, f"{name} is ready")
+    return name
+
+
+def demo_is_current(connection: Connection) -> bool:
+    """Whether the image is what this recipe makes."""
+    return demo_recipe(connection, DEMO_IMAGE) == _recipe()
+
+
+def demo_recipe(connection: Connection, name: str) -> bytes | None:
+    """The mark of the recipe by which the image was made, whatever it says; None without an image."""
+    pool_name = str(connection.node.options.get("pool_name", "default"))
+
+    def method(conn: libvirt.virConnect) -> bytes | None:
+        volume = storage.volume_or_none(storage.pool_ensure(conn, pool_name), name)
+        if volume is None:
+            return None
+        size = int(parse(volume.XMLDesc(0)).findtext("./physical") or 0)
+        stream = conn.newStream(0)
+        volume.download(stream, max(0, size - _RECIPE_BYTES), _RECIPE_BYTES, 0)
+        found = b""
+        while piece := stream.recv(_RECIPE_BYTES):
+            found += piece
+        stream.finish()
+        return found
+
+    return connection.call(method)
+
+
+def _recipe() -> bytes:
+    """What says by which recipe an image was made: everything that this module writes into one."""
+    parts = (_INIT, _UDHCPC, _POWER, _SHUTDOWN, _RELEASE, _BOOT_CONFIG, " ".join(_MODULES), str(_DATA_START))
+    return b"libgo-recipe:" + hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32].encode()
+
+
+def _is_used(connection: Connection, pool_name: str, name: str) -> bool:
+    """Whether a disk stands on it, or a machine has it itself."""
+
+    def method(conn: libvirt.virConnect) -> bool:
+        found = scan(conn)
+        volume = found.find(pool_name, name)
+        return volume is not None and bool(volume.uses or volume.path in found.standing_on())
+
+    return connection.call(method)
 
 
 def _tools_check() -> None:
@@ -160,6 +223,8 @@ def _build(folder: Path, report: Reporter) -> Path:
     kernel, modules = _kernel(folder)
     report.progress(30, "Packing the root file system")
     initrd = _initrd(folder, modules)
+    if not agent_copy(folder, folder / "data" / FOLDER):
+        report.log("There is no package qemu-guest-agent here: the guest is made without an agent")
     report.progress(50, "Making the disk")
     raw = _disk(folder, kernel, initrd)
     image = folder / "demo.qcow2"
@@ -221,6 +286,8 @@ def _initrd(folder: Path, modules: Path) -> Path:
         "init": _INIT,
         "etc/udhcpc.sh": _UDHCPC,
         "etc/acpi/PWRF/00000080": _POWER,
+        "etc/os-release": _RELEASE,
+        "sbin/shutdown": _SHUTDOWN,
     }.items():
         path = root / name
         path.write_text(text)
@@ -273,10 +340,12 @@ def _disk(folder: Path, kernel: Path, initrd: Path) -> Path:
     with raw.open("r+b") as file:
         # The partition table begins at byte 446 and stays.
         file.write(_MBR.read_bytes()[:440])
+    data = folder / "data"
+    data.mkdir(exist_ok=True)
     _run(
         [
             *("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-L", "LIBGODATA"),
-            *("-E", f"offset={_DATA_START * _SECTOR}", str(raw), "10M"),
+            *("-d", str(data), "-E", f"offset={_DATA_START * _SECTOR}", str(raw), "14M"),
         ],
         folder,
     )

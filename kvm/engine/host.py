@@ -15,6 +15,7 @@ from kvm.engine.machine import machine_facts_quick
 _NOT_ON_TEST = frozenset(
     {
         Capability.CONSOLE,
+        Capability.EXEC,
         Capability.EXPORT,
         Capability.GRAPHICS,
         Capability.LOGS,

@@ -9,6 +9,7 @@ import libvirt
 
 from compute.backends.types import InstanceInfo, NetworkInfo, StorageInfo
 from compute.states import InstanceState, InstanceType
+from kvm.engine.agent import addresses_of
 from kvm.engine.domain_xml import Element, metadata_read, parse
 from kvm.engine.hardware_spec import IO_LIMITS
 from kvm.engine.pending import (
@@ -118,6 +119,9 @@ def _disk_size(domain: libvirt.virDomain, target: str) -> int | None:
 
 def _networks(domain: libvirt.virDomain, root: Element, *, ask: bool) -> tuple[NetworkInfo, ...]:
     addresses = _addresses(domain) if ask else {}
+    macs = {_attribute(nic, "./mac", "address") for nic in root.iterfind("./devices/interface")}
+    if ask and macs - addresses.keys() and _has_agent(root):
+        addresses = {**addresses_of(domain), **addresses}
     found = []
     for nic in root.iterfind("./devices/interface"):
         mac = _attribute(nic, "./mac", "address")
@@ -139,6 +143,12 @@ def _addresses(domain: libvirt.virDomain) -> dict[str, tuple[str, str]]:
         v6 = next((a["addr"] for a in both if a["type"] == libvirt.VIR_IP_ADDR_TYPE_IPV6), "")
         found[str(item.get("hwaddr"))] = (v4, v6)
     return found
+
+
+def _has_agent(live: Element) -> bool:
+    """Whether something in the guest holds the agent's channel open; costs no question to it."""
+    path = "./devices/channel/target[@name='org.qemu.guest_agent.0']"
+    return _attribute(live, path, "state") == "connected"
 
 
 def _config(root: Element, live: Element, meta: dict[str, Any]) -> dict[str, Any]:

@@ -189,9 +189,13 @@ def assets_install() -> None:
 
 
 def kernel_keep() -> None:
-    """Keep a kernel for the demo guest, so that making it later needs no network."""
+    """Keep a kernel and an agent for the demo guest, so that making it later needs no network."""
     cache = state.var() / "cache"
-    if list(cache.glob("linux-image-*.deb")) or shutil.which("apt-cache") is None:
+    if shutil.which("apt-cache") is None:
+        return
+    if not list(cache.glob("qemu-guest-agent_*.deb")):
+        subprocess.run(["apt-get", "download", "-q", "qemu-guest-agent"], cwd=cache, capture_output=True)
+    if list(cache.glob("linux-image-*.deb")):
         return
     said = subprocess.run(
         ["apt-cache", "depends", "linux-image-cloud-amd64"], capture_output=True, text=True

@@ -43,7 +43,7 @@ class Command(BaseCommand):
         for node in Node.objects.filter(is_local=True, is_enabled=True):
             try:
                 if Capability.IMAGE in backend_class(node.backend).capabilities:
-                    backend_for(node_config(node)).demo_image_make(_Printer(self, node))
+                    backend_for(node_config(node)).demo_image_make(_Printer(self, node), renew=True)
             except ComputeError as error:
                 failed.append(f"{node.name}: {error.message}")
             finally:
