@@ -68,6 +68,7 @@ class Action(Word):
     MIGRATE = "migrate"
     SNAPSHOT = "snapshot"
     SNAPSHOT_DELETE = "snapshot_delete"
+    EXPORT = "export"
 
     @property
     def progressive(self) -> str:
@@ -93,6 +94,7 @@ _PROGRESSIVE = {
     Action.MIGRATE: "migrating",
     Action.SNAPSHOT: "taking a snapshot",
     Action.SNAPSHOT_DELETE: "deleting a snapshot",
+    Action.EXPORT: "exporting",
 }
 
 # From which observed states an action makes sense. An action whose goal is already reached is a
@@ -216,4 +218,5 @@ ACTION_PERMISSIONS: dict[Action, Permission] = {
     Action.MIGRATE: Permission.UPDATE,
     Action.SNAPSHOT: Permission.UPDATE,
     Action.SNAPSHOT_DELETE: Permission.DELETE,
+    Action.EXPORT: Permission.EXPORT,
 }

@@ -4,4 +4,8 @@ from __future__ import annotations
 
 from django.urls import URLPattern
 
-urlpatterns: list[URLPattern] = []
+from kvm.views.copy_urls import copy_urls
+
+urlpatterns: list[URLPattern] = [
+    *copy_urls,
+]

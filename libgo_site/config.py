@@ -115,6 +115,8 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("connectionTimeout", "connection_timeout_s", _duration, 2.0),
         _Key("poolName", "pool_name", _text, "default"),
         _Key("networkName", "network_name", _text, "default"),
+        _Key("exportDays", "export_days", _count, 7),
+        _Key("exportMaxGB", "export_max_gb", _count, 100),
     ],
     "compute": [
         _Key("defaultBackend", "default_backend", _text, "kvm", ("LIBGO_DEFAULT_BACKEND",)),

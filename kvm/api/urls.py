@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from django.urls import URLPattern
 
+from kvm.api.export_urls import export_urls
 from kvm.api.network_urls import network_urls
 from kvm.api.storage_urls import storage_urls
 from kvm.api.vms_urls import vms_urls
 
 urlpatterns: list[URLPattern] = [
+    *export_urls,
     *network_urls,
     *storage_urls,
     *vms_urls,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from kvm.handlers import networks, pools, volumes
+from kvm.handlers import exports, networks, pools, volumes
 
 HANDLERS: dict[str, Handler] = {
+    **exports.HANDLERS,
     **networks.HANDLERS,
     **pools.HANDLERS,
     **volumes.HANDLERS,

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.urls import reverse
 
+from compute.backends.capabilities import Capability
 from compute.views.tabs import Tab
 
 
@@ -15,4 +16,6 @@ def tabs_of(row: Mapping[str, Any]) -> list[Tab]:
         return Tab(name, title, reverse(f"machine_{name}", args=[row["id"]]))
 
     wanted: list[tuple[str, str]] = []
+    if str(Capability.SNAPSHOT) in row["capabilities"]:
+        wanted.append(("snapshots", "Snapshots"))
     return [own(name, title) for name, title in wanted]
