@@ -17,9 +17,14 @@ from compute.api.transfers import TransferMiddleware  # noqa: E402
 from compute.api.waiting import WaitMiddleware  # noqa: E402
 from compute import routing as compute_routing  # noqa: E402
 from dockerapp import routing as docker_routing  # noqa: E402
+from kvm import routing as kvm_routing  # noqa: E402
 
 # Last what takes every other path.
-websocket_urlpatterns = [*docker_routing.websocket_urlpatterns, *compute_routing.websocket_urlpatterns]
+websocket_urlpatterns = [
+    *docker_routing.websocket_urlpatterns,
+    *kvm_routing.websocket_urlpatterns,
+    *compute_routing.websocket_urlpatterns,
+]
 
 # Routes announce which bodies stream past them: known before the first request.
 get_resolver()._populate()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import Any
 
 from compute.actor import Actor
 from compute.errors import InstanceNotFound, InvalidInput
-from compute.models import Instance
+from compute.models import Event, Instance
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.instances import InstanceFilter, instance_dict, instances_page
@@ -139,3 +140,29 @@ def _networks(row: Mapping[str, Any], plugged: list[Mapping[str, Any]]) -> list[
 
 def _told(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value}
+
+
+def vm_status(actor: Actor, instance_id: str) -> dict[str, Any]:
+    """``status``, when it became that, and for how long it has run (seconds, 0 otherwise), as far as
+    LibGo saw it. Raises ``InstanceNotFound``."""
+    row = vm_row(actor, instance_id)
+    told = Event.objects.filter(instance_uid=row.pk, details__has_key="from").order_by("-seq").first()
+    since = told.timestamp if told else row.created_at
+    running = row.state == InstanceState.RUNNING
+    return {
+        "status": STATUS.get(InstanceState(row.state), "unknown"),
+        "lastStateChange": since.astimezone(timezone.utc)
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z"),
+        "uptime": max(0, int((datetime.now(timezone.utc) - since).total_seconds())) if running else 0,
+    }
+
+
+def metrics_shape(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """A sample of usage in the older words; what the host does not tell is null."""
+    return {
+        "cpu": {"utilization": sample.get("cpu_percent")},
+        "memory": {"used": sample.get("memory_bytes"), "total": sample.get("memory_limit_bytes")},
+        "network": {"rxBytes": sample.get("network_rx_bytes"), "txBytes": sample.get("network_tx_bytes")},
+        "disk": {"readBytes": sample.get("disk_read_bytes"), "writeBytes": sample.get("disk_write_bytes")},
+    }

@@ -1,0 +1,1 @@
+"""The sockets of what only KVM has."""
