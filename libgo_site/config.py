@@ -117,6 +117,7 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("networkName", "network_name", _text, "default"),
         _Key("exportDays", "export_days", _count, 7),
         _Key("exportMaxGB", "export_max_gb", _count, 100),
+        _Key("imageSources", "image_sources", _words, []),
     ],
     "compute": [
         _Key("defaultBackend", "default_backend", _text, "kvm", ("LIBGO_DEFAULT_BACKEND",)),

@@ -18,12 +18,12 @@ from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
 from compute.api.serializers import Accepted
 from compute.api.transfers import Download, operation_upload, upload_route
+from compute.api.uploads import TAR_TYPES, json_checked, json_upload
 from compute.errors import InvalidInput
 from compute.models import Operation
 from compute.selectors.resources import ResourceFilter
 from compute.services.idempotency import Idempotency
 from dockerapp.api import image_shapes as shapes
-from dockerapp.api.uploads import TAR_TYPES, json_checked, json_upload
 from dockerapp.selectors.images import KIND, image_dict, image_get, images_page
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.services import images

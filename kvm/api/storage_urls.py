@@ -1,10 +1,10 @@
-"""``/storage``."""
+"""``/storage`` and ``/kvm/images``."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from kvm.api import pools, volumes
+from kvm.api import images, pools, volumes
 
 _POOL = "storage/pools/<str:pool>"
 _VOLUME = f"{_POOL}/volumes/<str:volume>"
@@ -23,4 +23,8 @@ storage_urls = [
     path(f"{_VOLUME}/wipe", volumes.VolumeWipe.as_view()),
     path(f"{_VOLUME}/upload", volumes.VolumeUpload.as_view()),
     path(f"{_VOLUME}/download", volumes.VolumeDownload.as_view()),
+    path("kvm/images", images.Images.as_view()),
+    path("kvm/images/uploads", images.ImageUploads.as_view()),
+    path("kvm/images/uploads/<str:upload>", images.ImageUploadDetail.as_view()),
+    path("kvm/images/<path:image>", images.ImageDetail.as_view()),
 ]

@@ -24,7 +24,7 @@ from kvm.selectors.storage import StorageFilter, pool_row, volume_dicts, volume_
 from kvm.services import volumes
 
 _TAG = "storage"
-_FILTERS: dict[str, Parse] = {"q": text, "project": text, "format": text, "in_use": boolean}
+_FILTERS: dict[str, Parse] = {"q": text, "project": text, "disk_format": text, "in_use": boolean}
 _BYTES = "application/octet-stream"
 _PIECE = 4 * 1024**2
 

@@ -55,6 +55,7 @@ def disk_of_image(
             "config.disk.size", f"must be at least the size of the image, {least} bytes."
         )
     disk_format = str(wanted.get("format") or "qcow2")
+    storage.image_require(image)
     if wanted.get("clone") == "full" and disk_format == "qcow2":
         volume = pool.createXMLFrom(volume_xml(name, size, "qcow2"), image, 0)
         if volume.info()[1] < size:
@@ -92,7 +93,11 @@ def disk_existing(
             name=name,
             users=users,
         )
-    found = storage.volume_format(volume)
+    found = str(wanted.get("format") or "")
+    if not found:
+        # Nobody knows for certain, and its content may be what a guest wrote to be believed.
+        storage.image_require(volume, field="config.disk.volume")
+        found = storage.volume_format(volume)
     return Backed(volume.path(), found if found == "qcow2" else "raw", is_block(volume))
 
 

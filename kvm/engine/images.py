@@ -7,7 +7,7 @@ own first, and is then copied under its name.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from compute.errors import ImageInUse, InvalidInput, InvalidState, PayloadTooLar
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import volume_xml
-from kvm.engine.image_check import CheckedImage, header_check
+from kvm.engine.fetch import url_require
+from kvm.engine.image_check import HEAD_BYTES, CheckedImage, header_check
 from kvm.engine.scan import Scan, Volume, scan
 from kvm.engine.volumes import (
     PIECE_BYTES,
@@ -73,7 +74,14 @@ class Images:
         self._connection.call(make)
         return staging
 
-    def write(self, staging: Place, chunks: Iterable[bytes], most: int, told: Callable[[int], None]) -> str:
+    def write(
+        self,
+        staging: Place,
+        wanted: ImageWanted,
+        chunks: Iterable[bytes],
+        most: int,
+        told: Callable[[int], None],
+    ) -> str:
         """The whole of an upload; returns its SHA-256. ``told`` hears how much has arrived. Raises
         ``PayloadTooLarge`` beyond ``most``, ``InvalidInput`` for a header that names other files."""
         digest, offset = hashlib.sha256(), 0
@@ -81,12 +89,28 @@ class Images:
             if offset + len(piece) > most:
                 raise PayloadTooLarge(f"The image is larger than the {most} bytes that were announced.")
             if offset == 0:
-                head_check(piece)
+                head_check(piece, wanted)
             self._volumes.write(staging, offset, piece)
             digest.update(piece)
             offset += len(piece)
             told(offset)
         return digest.hexdigest()
+
+    def append_piece(
+        self, upload_id: str, pool: str, name: str, said: str, offset: int, piece: bytes
+    ) -> None:
+        """The next piece of an upload that can be taken up again; ``said`` is the format it shall have."""
+        if offset == 0 and len(piece) >= HEAD_BYTES:
+            head_check(piece, ImageWanted(Place(pool, name), said))
+        self._volumes.write(staging_of(upload_id, pool), offset, piece)
+
+    def url_require(self, url: str, allowed: Sequence[str]) -> None:
+        """Raises ``PolicyDenied`` for an address that the site does not allow."""
+        url_require(url, allowed)
+
+    def name_require(self, place: Place, *, is_iso: bool) -> None:
+        """Machines tell a CD-ROM from a template by its name. Raises ``InvalidInput``."""
+        _name_fits("iso" if is_iso else "raw", place.name)
 
     def finish(self, staging: Place, wanted: ImageWanted, digest: str, report: Reporter) -> CheckedImage:
         """Check what has arrived and put it into the library; the staging volume goes. ``digest`` is
@@ -97,6 +121,7 @@ class Images:
             return self._volumes.read(staging, offset, length)
 
         found = header_check(read, size, wanted=wanted.format)
+        _name_fits(found.format, wanted.place.name)
         if wanted.sha256 and (digest or self._digest(staging, size, report)) != wanted.sha256:
             raise InvalidInput.field(
                 "sha256", "is not that of what arrived: it was damaged on its way. Send it again."
@@ -105,6 +130,7 @@ class Images:
         kept_as = "raw" if found.format in ("raw", "iso") else "qcow2"
         made = VolumeWanted(wanted.place.pool, wanted.place.name, 0, kept_as)
         self._volumes.copy(staging, made, report, known=found.format)
+        report.progress(97, "Tidying up")
         self.unstage(staging)
         return CheckedImage("iso" if found.format == "iso" else kept_as, found.virtual_bytes, size)
 
@@ -150,9 +176,19 @@ class Images:
         return digest.hexdigest()
 
 
-def head_check(head: bytes) -> CheckedImage:
-    """By the first piece alone, before it is written anywhere."""
-    return header_check(lambda offset, length: head[offset : offset + length], len(head))
+def head_check(head: bytes, wanted: ImageWanted) -> CheckedImage:
+    """By the first piece alone, before it is written anywhere. Raises ``InvalidInput``."""
+    found = header_check(
+        lambda offset, length: head[offset : offset + length], len(head), wanted=wanted.format
+    )
+    _name_fits(found.format, wanted.place.name)
+    return found
+
+
+def _name_fits(image_format: str, name: str) -> None:
+    """Machines tell a CD-ROM from a template by its name."""
+    if (image_format == "iso") != name.lower().endswith(".iso"):
+        raise InvalidInput.field("name", "must end in .iso for a CD-ROM image, and for nothing else.")
 
 
 def staging_of(upload_id: str, pool: str) -> Place:
@@ -168,9 +204,11 @@ def is_image(volume: Volume) -> bool:
 
 def image_info(volume: Volume, above: list[Volume]) -> ResourceInfo:
     is_iso = volume.format == "iso" or volume.name.lower().endswith(".iso")
-    users = [use for item in (volume, *above) for use in item.uses]
-    copies: list[dict[str, Any]] = [
-        {"engine_id": use.engine_id, "name": use.name, "target": use.target} for use in users
+    # Who writes to a thin copy only reads what is under it.
+    domains: list[dict[str, Any]] = [
+        {"engine_id": use.engine_id, "name": use.name, "target": use.target, "readonly": True}
+        for item in (volume, *above)
+        for use in item.uses
     ]
     return ResourceInfo(
         kind="image",
@@ -182,8 +220,8 @@ def image_info(volume: Volume, above: list[Volume]) -> ResourceInfo:
             "pool": volume.pool,
             "format": volume.format,
             "capacity": volume.capacity,
-            "in_use": bool(users or above),
-            "domains": copies,
+            "in_use": bool(domains or above),
+            "domains": domains,
             "copies": sorted(item.engine_id for item in above),
         },
     )

@@ -102,8 +102,8 @@ def disk_clone(
     return pool.createXML(volume_xml(name, capacity_bytes, "qcow2", backing), 0)
 
 
-def image_require(image: libvirt.virStorageVol) -> None:
-    """Raises ``InvalidInput`` (of ``config.image``) for an image whose header names other files of the
+def image_require(image: libvirt.virStorageVol, field: str = "config.image") -> None:
+    """Raises ``InvalidInput`` (of ``field``) for an image whose header names other files of the
     host, or is not what libvirt guesses: QEMU would open those for the machine."""
     try:
         size = int(image.infoFlags(libvirt.VIR_STORAGE_VOL_GET_PHYSICAL)[2])
@@ -120,7 +120,7 @@ def image_require(image: libvirt.virStorageVol) -> None:
             lambda offset, length: piece_read(image, offset, length),
             size,
             wanted=wanted,
-            field="config.image",
+            field=field,
         )
 
 

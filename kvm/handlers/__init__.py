@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from kvm.handlers import exports, networks, pools, volumes
+from kvm.handlers import exports, images, networks, pools, volumes
 
 HANDLERS: dict[str, Handler] = {
     **exports.HANDLERS,
+    **images.HANDLERS,
     **networks.HANDLERS,
     **pools.HANDLERS,
     **volumes.HANDLERS,

@@ -52,15 +52,16 @@ def _told(info: ResourceInfo, mark: VolumeMark | None, projects: Mapping[str, uu
     if mark is None:
         owner = projects.get(own_instance_id(info.name)) or _only_writer(info, projects)
         return {"project_id": str(owner or ""), "data": data}
-    if not any(not use["readonly"] for use in data.get("domains", [])) and mark.format != data["format"]:
+    is_written = any(not use["readonly"] for use in data["domains"])
+    if not is_written and mark.format != data["format"]:
         data["format"] = mark.format
-        if mark.format != "qcow2":
+        if mark.format != "qcow2" and info.kind == "volume":
             data["backing_chain"] = []
     return {"project_id": str(mark.project_id or ""), "data": data}
 
 
 def _only_writer(info: ResourceInfo, projects: Mapping[str, uuid.UUID]) -> uuid.UUID | None:
-    uses = [use for use in info.data.get("domains", []) if not use.get("readonly")]
+    uses = [use for use in info.data["domains"] if not use["readonly"]]
     if info.kind != "volume" or not uses:
         return None
     owners = {projects.get(use["engine_id"]) for use in uses}

@@ -32,7 +32,7 @@ class StorageFilter:
     type: str = ""
     state: str = ""
     pool: str = ""
-    format: str = ""
+    disk_format: str = ""
     kind: str = ""
     in_use: bool | None = None
     sort: list[str] = field(default_factory=list)
@@ -156,7 +156,9 @@ def _page(actor: Actor, kind: str, wanted: StorageFilter, shapes: Any, more: Q |
         rows = rows.filter(node=backend_node(actor, BACKEND, wanted.node))
     if wanted.project:
         rows = rows.filter(by_id_or_name(wanted.project, id_column="project_id", name_column="project__name"))
-    for name in ("type", "state", "pool", "format", "kind", "in_use"):
+    if wanted.disk_format:
+        rows = rows.filter(data__format=wanted.disk_format)
+    for name in ("type", "state", "pool", "kind", "in_use"):
         value = getattr(wanted, name)
         if value not in ("", None):
             rows = rows.filter(**{f"data__{name}": value})
