@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
@@ -60,31 +58,30 @@ class InstanceStorage(ApiView):
 
     @api(
         "instances",
-        "Attach storage; refused where the backend cannot",
+        "Attach storage, live: a volume that is there, or a new one; refused where the backend cannot",
         request=s.StorageAttachRequest,
         response=s.Accepted,
         status=202,
         errors=_ERRORS,
     )
     def post(self, request: Request, instance_id: str) -> HttpResponseBase:
-        self.body(s.StorageAttachRequest)
-        return self._refuse(instance_id)
+        self.wait_seconds()
+        body = self.body(s.StorageAttachRequest)
+        operation = attachments.storage_attach(self.actor, instance_id, body)
+        return self.answer_operation(operation, ends_as=201)
 
-    def _refuse(self, instance_id: str) -> Any:
-        attachments.storage_refuse(self.actor, instance_id)
 
-
-class InstanceStorageItem(InstanceStorage):
-    http_method_names = ["delete", "options"]
-
+class InstanceStorageItem(ApiView):
     @api(
         "instances",
-        "Detach storage; refused where the backend cannot",
+        "Detach storage, live; refused where the backend cannot",
         response=s.Accepted,
         status=202,
+        query=("delete_storage",),
         errors=_ERRORS,
     )
     def delete(self, request: Request, instance_id: str, name: str) -> HttpResponseBase:
-        self.query({})
+        self.wait_seconds()
+        asked = self.query({"delete_storage": boolean})
         self.body()
-        return self._refuse(instance_id)
+        return self.answer_operation(attachments.storage_detach(self.actor, instance_id, name, **asked))

@@ -1,4 +1,4 @@
-"""What an instance is attached to, changed while it lives: networks."""
+"""What an instance is attached to, changed while it lives: networks and storage."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from django.db import transaction
 
 from compute.actor import Actor
 from compute.backends.capabilities import Capability
+from compute.backends.registry import backend_class
 from compute.errors import InvalidInput, InvalidState, NotFound, OperationNotSupported
 from compute.models import Instance, Operation
 from compute.selectors.access import permission_require
 from compute.selectors.instances import instance_get
 from compute.services.guards import config_guarded
-from compute.services.instances import capability_require
+from compute.services.instances import capability_require, storage_limits
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import Permission
@@ -55,28 +56,64 @@ def network_detach(
     not on it."""
     with transaction.atomic():
         instance = _changeable(actor, id_or_name)
-        if network not in [item.get("network") for item in instance.networks]:
+        # A MAC address names one NIC of several on a network.
+        known = [item.get(key) for item in instance.networks for key in ("network", "mac_address")]
+        if not network or network not in known:
             raise NotFound(f"{instance.name} is not on a network “{network[:100]}”.", network=network[:100])
         params = {"network": network, "force": force}
         return operation_submit(actor, Intent("instance.network_detach", instance.node, instance, params))
 
 
-def storage_refuse(actor: Actor, id_or_name: str | uuid.UUID) -> None:
-    """No backend changes the storage of what exists. Raises ``OperationNotSupported`` after the checks
-    that a change would have."""
+def storage_attach(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[str, Any]) -> Operation:
+    """Ask for storage to be attached, live: an existing ``source``, or a new one of ``size``; the rest is
+    the backend's. Raises ``OperationNotSupported``, ``InvalidInput``, ``VolumeNotFound``,
+    ``ResourceLimitExceeded``, ``InstanceBusy``."""
+    with transaction.atomic():
+        instance = _storage_changeable(actor, id_or_name)
+        params = backend_class(instance.backend).storage_validate(body)
+        disk = {**params["options"], **({"volume": params["source"]} if params["source"] else {})}
+        config_guarded(actor, instance.project, instance.node, {"disks": [disk]})
+        if params["size_bytes"]:
+            storage_limits(instance, params["size_bytes"])
+        return operation_submit(
+            actor, Intent("instance.storage_attach", instance.node, instance, params, may_cancel=True)
+        )
+
+
+def storage_detach(
+    actor: Actor, id_or_name: str | uuid.UUID, name: str, *, delete_storage: bool = False
+) -> Operation:
+    """Ask for storage to be detached, live; with ``delete_storage`` what was made for this instance alone
+    is deleted. Raises ``NotFound``; the operation fails with ``InvalidState`` when the instance holds on
+    to it."""
+    with transaction.atomic():
+        instance = _storage_changeable(actor, id_or_name)
+        if name not in [item.get("name") for item in instance.storage]:
+            raise NotFound(f"{instance.name} has no storage “{name[:100]}”.", name=name[:100])
+        params = {"name": name, "delete": delete_storage}
+        return operation_submit(actor, Intent("instance.storage_detach", instance.node, instance, params))
+
+
+def _storage_changeable(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     instance = instance_get(actor, id_or_name)
     permission_require(actor, Permission.UPDATE, instance.project_id)
-    raise OperationNotSupported(
-        f"The storage of {instance.name} is set when it is made and cannot be changed afterwards. Make it "
-        "anew with other volumes; what is in named volumes stays.",
-        capability=str(Capability.VOLUME),
-    )
+    if Capability.VOLUME not in backend_class(instance.backend).capabilities:
+        raise OperationNotSupported(
+            f"The storage of {instance.name} is set when it is made and cannot be changed afterwards. Make "
+            "it anew with other volumes; what is in named volumes stays.",
+            capability=str(Capability.VOLUME),
+        )
+    return _ready(instance, Capability.VOLUME)
 
 
 def _changeable(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     instance = instance_get(actor, id_or_name)
     permission_require(actor, Permission.UPDATE, instance.project_id)
-    capability_require(instance, Capability.NETWORK_ATTACH)
+    return _ready(instance, Capability.NETWORK_ATTACH)
+
+
+def _ready(instance: Instance, capability: Capability) -> Instance:
+    capability_require(instance, capability)
     node_require(instance.node)
     if not instance.engine_id:
         raise InvalidState(f"{instance.name} is still being made.", state=instance.state)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.conf import settings
@@ -86,6 +86,8 @@ def instance_create(
         _config_with_networks(body), allow_root_equivalent=actor.is_admin
     )
     config = config_guarded(actor, project, node, config)
+    storage_bytes = backend_class(node.backend).storage_asked(config, resources.storage_bytes)
+    counted = replace(resources, storage_bytes=storage_bytes)
     params = {
         "config": config,
         "resources": asdict(resources),
@@ -97,7 +99,7 @@ def instance_create(
         earlier = idempotency_lookup(actor, idempotency)
         if earlier is not None:
             return earlier
-        limits_check(project, resources)
+        limits_check(project, counted)
         row = _row_reserve(
             node,
             name,
@@ -107,7 +109,7 @@ def instance_create(
             config=config,
             labels=labels,
             annotations=annotations,
-            **asdict(resources),
+            **asdict(counted),
         )
         event_publish(
             Fact("instance.created", f"{name} is being made.", instance=row, username=actor.username)
@@ -349,6 +351,12 @@ def limits_of_change(instance: Instance, resources: Resources) -> None:
     """Raises ``ResourceLimitExceeded`` when the project or site has no room for the new limits."""
     limits_lock()
     limits_check(instance.project, _merged(instance, resources), but=instance.pk)
+
+
+def storage_limits(instance: Instance, more_bytes: int) -> None:
+    """Raises ``ResourceLimitExceeded`` when the project or site has no room for so much more storage."""
+    limits_lock()
+    limits_check(instance.project, Resources(storage_bytes=more_bytes), instances=0)
 
 
 def _merged(instance: Instance, resources: Resources) -> Resources:

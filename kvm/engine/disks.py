@@ -12,6 +12,7 @@ from compute.errors import InvalidInput, PoolNotFound, VolumeInUse, VolumeNotFou
 from kvm.engine import storage
 from kvm.engine.domain_xml import Element, parse, volume_xml
 from kvm.engine.domains import vanished_is_fine
+from kvm.engine.scan import scan
 
 _DEFAULT_BLANK = 10 * 1024**3
 
@@ -78,7 +79,7 @@ def disk_existing(
     conn: libvirt.virConnect, pool: libvirt.virStoragePool, wanted: Mapping[str, Any]
 ) -> Backed:
     """A volume that is there, as it is. Raises ``VolumeNotFound``, ``VolumeInUse`` when another machine
-    has it and not both read only or shareable."""
+    has it and not both read only or shareable, or when thin copies stand on it."""
     name = str(wanted["volume"])
     volume = storage.volume_or_none(pool, name)
     if volume is None:
@@ -92,6 +93,14 @@ def disk_existing(
             f"The volume {name} is a disk of {', '.join(users)}; two writers would destroy it.",
             name=name,
             users=users,
+        )
+    copies = [] if wanted.get("read_only") else standing_on(conn, volume.path())
+    if copies:
+        raise VolumeInUse(
+            f"{len(copies)} disks are thin copies of the volume {name}, {copies[0]} for one: writing to it "
+            "would destroy them. Make a full copy of it first.",
+            name=name,
+            users=copies[:20],
         )
     found = str(wanted.get("format") or "")
     if not found:
@@ -122,6 +131,11 @@ def paths_of(root: Element) -> set[str]:
         for key in ("file", "dev")
         if source.get(key)
     }
+
+
+def standing_on(conn: libvirt.virConnect, path: str) -> list[str]:
+    """Volumes, as ``pool/name``, that have this one somewhere under them."""
+    return sorted(volume.engine_id for volume in scan(conn).standing_on().get(path, []))
 
 
 def is_block(volume: libvirt.virStorageVol) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.backends.types import Reporter
-from kvm.engine import definition, devices
+from compute.errors import InvalidInput
+from kvm.engine import definition, devices, hardware_spec
 from kvm.engine.connection import Connection
 
 
@@ -15,6 +16,30 @@ class Machines:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+
+    @staticmethod
+    def nic_check(wanted: Mapping[str, Any], *, allow_root_equivalent: bool) -> str | dict[str, str]:
+        """A NIC to be plugged in. Raises ``InvalidInput``; ``PolicyDenied`` for the host's own networks."""
+        nic = hardware_spec.nic_check("nic", wanted)
+        hardware_spec.nics_policy([nic], allow_root_equivalent=allow_root_equivalent)
+        return nic
+
+    @staticmethod
+    def io_limits_check(wanted: Mapping[str, Any]) -> dict[str, int]:
+        """Raises ``InvalidInput``."""
+        limits: dict[str, int] = hardware_spec.io_limits("io_limits", wanted)
+        for unit in ("bytes", "iops"):
+            both, single = f"total_{unit}_sec", [f"{way}_{unit}_sec" for way in ("read", "write")]
+            if limits.get(both) and any(limits.get(name) for name in single):
+                raise InvalidInput.field(
+                    f"io_limits.{both}", "is one limit for both ways: give it alone, or give the other two."
+                )
+        return limits
+
+    @staticmethod
+    def bandwidth_check(wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Raises ``InvalidInput``."""
+        return dict(hardware_spec.bandwidth("bandwidth", wanted))
 
     def disk_change(
         self, engine_id: str, target: str, size: int | None, limits: Mapping[str, int], report: Reporter

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from kvm.handlers import exports, images, networks, pools, volumes
+from kvm.handlers import exports, images, machines, networks, pools, volumes
 
 HANDLERS: dict[str, Handler] = {
     **exports.HANDLERS,
     **images.HANDLERS,
+    **machines.HANDLERS,
     **networks.HANDLERS,
     **pools.HANDLERS,
     **volumes.HANDLERS,

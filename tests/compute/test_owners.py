@@ -15,7 +15,7 @@ from compute.errors import InvalidInput, NotFound, OperationNotSupported, Permis
 from compute.execution.mirror import instances_gone, instances_observe
 from compute.execution.resources import grants_of, owner_of, resources_observe_complete
 from compute.models import Event, Instance, Node, Operation, Project, Resource
-from compute.services.attachments import network_attach, network_detach, storage_refuse
+from compute.services.attachments import network_attach, network_detach, storage_attach
 from tests.compute.test_resources import _volume
 
 pytestmark = pytest.mark.django_db
@@ -154,7 +154,7 @@ def test_what_a_backend_cannot_attach_is_said(
     with pytest.raises(OperationNotSupported, match="network_attach"):
         network_attach(operator, row.pk, {"network": "front"})
     with pytest.raises(OperationNotSupported, match="anew"):
-        storage_refuse(operator, row.pk)
+        storage_attach(operator, row.pk, {"size": 1024**2})
 
 
 def test_network_of_an_instance_is_seen_in_its_networks(

@@ -128,6 +128,9 @@ def test_a_volume_of_a_machine_is_given_to_no_other(running: Running) -> None:
             other.engine_id, StorageJoin(**host.backend.storage_validate({"source": mine})), host.report()
         )
     assert refused.value.details["users"]
+    template = StorageJoin(**host.backend.storage_validate({"source": "libgo-demo"}))
+    with pytest.raises(VolumeInUse, match="destroy"):
+        host.backend.storage_attach(other.engine_id, template, host.report())
 
 
 def test_bandwidth_is_set_or_refused_as_a_whole(running: Running) -> None:
