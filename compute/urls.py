@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, nodes, session, site
+from compute.views import instances, migrate, nodes, session, site
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
@@ -16,6 +16,8 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/do/<str:action>", instances.instance_action, name="instance_action"),
     path("instances/<uuid:instance_id>/delete", instances.instance_remove, name="instance_remove"),
     path("instances/<uuid:instance_id>/rename", instances.instance_rename, name="instance_rename"),
+    path("instances/<uuid:instance_id>/migrate", migrate.migrate, name="instance_migrate"),
+    path("instances/<uuid:instance_id>/migrate/check", migrate.migrate_look, name="instance_migrate_check"),
     path("instances/<uuid:instance_id>/limits", instances.instance_limits, name="instance_limits"),
     path("instances/<uuid:instance_id>/<str:tab>", instances.instance_detail, name="instance_tab"),
     path("operations", site.operation_list, name="operations"),

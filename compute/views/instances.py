@@ -10,7 +10,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
-from compute.backends.capabilities import ACTION_CAPABILITIES
+from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
 from compute.forms import LimitsForm, form_class
@@ -29,6 +29,7 @@ from compute.selectors.instances import (
 from compute.selectors.operations import OperationFilter, operations_page
 from compute.services import catalogue
 from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
+from compute.services.migration import migrate_targets
 from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
@@ -110,6 +111,13 @@ def row_for_page(
         {(port["host_port"], port["port"]) for port in row["ports"] if port["host_port"]}
     )
     return row
+
+
+def may_migrate(row: dict[str, Any]) -> bool:
+    """Whether its row says that it may move to another node now."""
+    is_free = not row["active_operation"] and not row["stale"] and row["may_update"]
+    can = str(Capability.MIGRATE) in row["capabilities"]
+    return is_free and can and InstanceState(row["state"]) in ALLOWED_FROM[Action.MIGRATE]
 
 
 def _listing(request: HttpRequest) -> dict[str, Any]:
@@ -203,6 +211,7 @@ def instance_context(actor: Actor, instance_id: str | uuid.UUID, tab: str) -> tu
     instance = instance_get(actor, instance_id)
     allowed = permissions_in(actor, instance.project_id)
     row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
+    row["may_migrate"] = may_migrate(row) and bool(migrate_targets(instance))
     everything = instance_tabs(row)
     tabs = [item for item in everything if item.place == "tabs"]
     known = tab if tab in {item.name for item in tabs} else "overview"

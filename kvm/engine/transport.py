@@ -200,7 +200,7 @@ def _ssh_files(node: NodeConfig, folder: RuntimeFolder) -> dict[str, str]:
     """libvirt starts the program named ``command`` in place of ssh, with words of its own behind: ours
     stand before them, and the first that ssh hears of a setting holds."""
     known = folder.write("known_hosts", known_hosts_text(node.options))
-    settings = ssh_settings(node.options, str(known), node.connect_timeout_s)
+    settings = ssh_settings(node.options, str(known), node.connect_timeout_s) | {"IdentityAgent": "none"}
     words = ["ssh", "-F", "/dev/null"]
     if node.secrets.get("ssh_key"):
         text = node.secrets["ssh_key"].replace("\r\n", "\n").rstrip() + "\n"
@@ -208,7 +208,7 @@ def _ssh_files(node: NodeConfig, folder: RuntimeFolder) -> dict[str, str]:
     elif node.options.get("ssh_key_path"):
         words += ["-i", str(node.options["ssh_key_path"])]
     if "-i" in words:
-        settings |= {"IdentitiesOnly": "yes", "IdentityAgent": "none"}
+        settings["IdentitiesOnly"] = "yes"
     for name, value in settings.items():
         words += ["-o", f"{name}={value}"]
     program = folder.write("ssh", f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
