@@ -5,7 +5,9 @@ from __future__ import annotations
 from django.urls import URLPattern
 
 from kvm.views.copy_urls import copy_urls
+from kvm.views.storage_urls import storage_urls
 
 urlpatterns: list[URLPattern] = [
     *copy_urls,
+    *storage_urls,
 ]

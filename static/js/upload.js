@@ -71,7 +71,7 @@
     request.open("POST", address(form));
     const headers = JSON.parse(document.body.getAttribute("hx-headers") || "{}");
     Object.entries(headers).forEach(([name, value]) => request.setRequestHeader(name, value));
-    request.setRequestHeader("Content-Type", "application/x-tar");
+    request.setRequestHeader("Content-Type", form.dataset.uploadType || "application/x-tar");
     stop.onclick = () => request.abort();
     complain(form, "");
     busy(true);
