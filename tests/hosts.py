@@ -14,7 +14,7 @@ from pathlib import Path
 import libvirt
 
 from tests.authority import Authority
-from tests.live import until
+from tests.live import ROOT, until
 
 _SHARED_IMAGES = Path("/var/lib/libvirt/images")
 _CACHE = Path("/var/cache/libvirt")
@@ -36,16 +36,25 @@ exec libvirtd -l -p "$F/pid" -f "$F/etc/libvirtd.conf"
 
 class LibvirtHost:
     """``start`` and ``close``; reached by ``url`` (its socket), ``tcp_url``, and with an ``authority`` by
-    ``tls_url``. With ``shared`` its images are the machine's own, as on common storage."""
+    ``tls_url``. With ``shared`` its images are the machine's own, as on common storage. Its networks are
+    made in the name space of the process ``network_of``."""
 
     def __init__(
-        self, folder: Path, name: str, *, shared: bool = True, authority: Authority | None = None
+        self,
+        folder: Path,
+        name: str,
+        *,
+        shared: bool = True,
+        authority: Authority | None = None,
+        network_of: int | None = None,
     ) -> None:
         assert len(str(folder)) < 70, f"{folder} is too long a path for a host"
         self.folder, self.name, self.shared = folder, name, shared
         self.process: subprocess.Popen[bytes] | None = None
         self.tcp_port, self.tls_port = _free_port(), _free_port()
         self._authority = authority
+        # What is put in front of a command to have it in the name space of the networks.
+        self._enter = ["nsenter", f"--net=/proc/{network_of}/ns/net"] if network_of else []
         self._prepare()
 
     @property
@@ -70,7 +79,7 @@ class LibvirtHost:
         (self.folder / "pid").unlink(missing_ok=True)
         with (self.folder / "daemon.log").open("ab") as log:
             self.process = subprocess.Popen(
-                ["unshare", "--mount", "--uts", "sh", "-c", _SCRIPT],
+                [*self._enter, "unshare", "--mount", "--uts", "sh", "-c", _SCRIPT],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -108,6 +117,17 @@ class LibvirtHost:
 
     def connect(self) -> libvirt.virConnect:
         return libvirt.open(self.url)
+
+    def inside(self) -> list[str]:
+        """What is put in front of a command so that this host is the local one for it."""
+        assert self.process is not None
+        return [*self._enter, "nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", f"--wd={ROOT}"]
+
+    def image_copy(self, name: str) -> None:
+        """An image of the machine's own pool, for a host that does not share it."""
+        images = self.folder / "lib" / "images"
+        images.mkdir(exist_ok=True)
+        shutil.copyfile(_SHARED_IMAGES / name, images / name)
 
     def domain_names(self) -> list[str]:
         conn = self.connect()

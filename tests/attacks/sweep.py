@@ -1,57 +1,86 @@
 """Asks every route of the schema, as every role, with what fits and what does not.
 
-Run by test_schema.py in a network name space of its own, so that no address the fuzzer makes up is
-ever reached: ``python -m tests.attacks.sweep FOLDER DOCKER_URL EXAMPLES``.
+Run by test_schema*.py in a network name space of its own, so that no address the fuzzer makes up is
+ever reached: ``python -m tests.attacks.sweep FOLDER docker|kvm DOCKER_URL EXAMPLES``.
 """
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import requests
 
 from tests.live import PASSWORD, ROOT, LiveConsole
 
 # Undocumented statuses, 500 among them, and answers that do not have the documented shape.
 _CHECKS = "status_code_conformance,response_schema_conformance,content_type_conformance"
+# Each engine is asked what it alone has; the one that is there in every sweep is asked the rest.
+_OF_KVM = r"^/api/v1/(vms|exports|kvm|storage|networks|compute/instances)"
+_ONLY_KVM = r"^/api/v1/(vms|exports|kvm|storage|networks)(/|$)"
 # These end the sweep's own session or take its engine away; tests of their own ask them.
+_NOT = r"^/api/v1/(auth/logout|profile/password|users|nodes/\{node_id\}|docker/system/prune)"
 _NOT_AS_ADMIN = (
-    r"^/api/v1/(auth/logout|profile/password|users|nodes/\{node_id\}|docker/system/prune)",
     r"^/api/v1/projects/\{project_id\}(/limits|/members.*)?$",
+    # A pool is a folder of this machine, wherever the fuzzer wants it.
+    r"^/api/v1/storage/pools$",
 )
 
 
-def main(folder: str, docker_url: str, examples: str) -> int:
-    console = LiveConsole(
-        Path(folder), DOCKER_HOST=docker_url, LIBGO_LIBVIRT_ENABLED="false", LIBGO_DEFAULT_BACKEND="docker"
-    )
+def main(folder: str, backend: str, docker_url: str, examples: str) -> int:
+    off = {"docker": "LIBVIRT", "kvm": "DOCKER"}[backend]
+    environ = {"DOCKER_HOST": docker_url, f"LIBGO_{off}_ENABLED": "false", "LIBGO_DEFAULT_BACKEND": backend}
+    console = LiveConsole(Path(folder), **environ)
     try:
         console.start()
-        _seed(console)
-        return max(_sweep(console, name, examples) for name in ("viewer", "operator", "admin"))
+        _seed(console, backend)
+        schema = Path(folder) / "schema.yaml"
+        schema.write_bytes(requests.get(f"{console.url}/api/schema", timeout=90).content)
+        sweep = _Sweep(console, backend, schema, examples)
+        return max(sweep.run(name) for name in ("viewer", "operator", "admin"))
     finally:
         console.stop()
 
 
-def _seed(console: LiveConsole) -> None:
+def _seed(console: LiveConsole, backend: str) -> None:
     """Accounts, and one thing of most kinds to be found."""
     for role in ("viewer", "operator"):
         body = {"username": role, "password": PASSWORD, "role": role}
         assert console.api("POST", "/users", body).status_code == 201
-    console.create("web", "docker")
+    console.create("web", backend)
 
 
-def _sweep(console: LiveConsole, username: str, examples: str) -> int:
-    token = console.log_in(username)
-    command: list[Any] = [str(Path(sys.executable).with_name("st")), "run", f"{console.url}/api/schema"]
-    command += ["--header", f"Authorization: Bearer {token}", "--checks", _CHECKS, "--seed", "1"]
-    command += ["--phases", "examples,coverage,fuzzing", "--max-examples", examples, "--workers", "2"]
-    command += ["--continue-on-failure", "--request-timeout", "90", "--no-color", "--warnings", "off"]
-    for pattern in _NOT_AS_ADMIN if username == "admin" else _NOT_AS_ADMIN[:1]:
-        command += ["--exclude-path-regex", pattern]
-    print(f"== as {username}", flush=True)
-    return subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
+@dataclass
+class _Sweep:
+    console: LiveConsole
+    backend: str
+    schema: Path
+    examples: str
+
+    def run(self, username: str) -> int:
+        """The exit code of schemathesis; what it found stands on stdout."""
+        token = self.console.log_in(username)
+        # Who may change nothing is refused before what was made up is looked at.
+        phases = "coverage" if username == "viewer" else "coverage,fuzzing"
+        command: list[Any] = [str(Path(sys.executable).with_name("st")), "run", str(self.schema)]
+        command += ["--url", self.console.url, "--header", f"Authorization: Bearer {token}"]
+        command += ["--checks", _CHECKS, "--seed", "1", "--phases", phases, "--max-examples", self.examples]
+        command += ["--workers", "2", "--continue-on-failure", "--request-timeout", "90", "--no-color"]
+        command += ["--warnings", "off", *self._chosen(username)]
+        print(f"== as {username}", flush=True)
+        return subprocess.run(command, cwd=ROOT, check=False, stdin=subprocess.DEVNULL).returncode
+
+    def _chosen(self, username: str) -> list[str]:
+        left_out = [_NOT, *(_NOT_AS_ADMIN if username == "admin" else [])]
+        if self.backend != "kvm":
+            left_out.append(_ONLY_KVM)
+        words = ["--include-path-regex", _OF_KVM] if self.backend == "kvm" else []
+        for pattern in left_out:
+            words += ["--exclude-path-regex", pattern]
+        return words
 
 
 if __name__ == "__main__":

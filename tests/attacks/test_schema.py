@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,11 +9,9 @@ import pytest
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
+from tests.attacks.sweeping import sweep_require
 from tests.engines import PrivateEngine
-from tests.live import ROOT
 from tests.reporter import MemoryReporter
-
-_EXAMPLES = 3
 
 
 @pytest.fixture
@@ -32,29 +27,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     private.close()
 
 
-@pytest.fixture
-def island() -> Iterator[int]:
-    """A process whose network name space has nothing but its own loopback."""
-    script = "ip link set lo up && exec sleep 3600"
-    process = subprocess.Popen(["unshare", "--net", "sh", "-c", script], stdin=subprocess.DEVNULL)
-    time.sleep(0.5)
-    yield process.pid
-    process.kill()
-    process.wait(10)
-
-
 @pytest.mark.timeout(1200)
 def test_no_route_answers_what_it_does_not_document(
     engine: PrivateEngine, island: int, tmp_path: Path
 ) -> None:
-    command = ["nsenter", f"--net=/proc/{island}/ns/net", sys.executable, "-m", "tests.attacks.sweep"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "var"), engine.url, str(_EXAMPLES)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    print(done.stdout)
-    assert done.returncode == 0, done.stdout[-12000:] + done.stderr[-2000:]
+    command = ["nsenter", f"--net=/proc/{island}/ns/net"]
+    sweep_require(command, tmp_path / "var", "docker", engine.url)
