@@ -72,7 +72,9 @@ def storage_attach(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[str,
         instance = _storage_changeable(actor, id_or_name)
         params = backend_class(instance.backend).storage_validate(body)
         disk = {**params["options"], **({"volume": params["source"]} if params["source"] else {})}
-        config_guarded(actor, instance.project, instance.node, {"disks": [disk]})
+        guarded = config_guarded(actor, instance.project, instance.node, {"disks": [disk]})
+        # The guard knows some of it better: the format that a volume has for certain.
+        params["options"] = {key: value for key, value in guarded["disks"][0].items() if key != "volume"}
         if params["size_bytes"]:
             storage_limits(instance, params["size_bytes"])
         return operation_submit(

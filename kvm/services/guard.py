@@ -10,8 +10,10 @@ from compute.actor import Actor
 from compute.models import Node, Project
 from kvm.services.cloud_init import cloud_init_sealed
 from kvm.services.machine_guard import machine_guarded
+from kvm.services.storage_guard import storage_guarded
 
 
 def config_guard(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration, completed and without what must not lie in the database."""
-    return cloud_init_sealed(machine_guarded(actor, project, node, config))
+    checked = machine_guarded(actor, project, node, config)
+    return cloud_init_sealed(storage_guarded(actor, project, node, checked))

@@ -22,6 +22,7 @@ from compute.services.operations import Intent, operation_submit
 from compute.states import Action, Permission
 from kvm.selectors.machines import machine_get
 from kvm.selectors.nodes import kvm_of
+from kvm.services.storage_guard import image_require
 
 _TARGET = re.compile(r"[a-z]{2,3}[a-z]{1,2}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
@@ -93,6 +94,7 @@ def medium_change(actor: Actor, wanted: str, body: Mapping[str, Any]) -> Operati
         image, target = str(body.get("image") or ""), str(body.get("dev") or "")
         if image:
             _matching("image", image, _IMAGE)
+            image_require(actor, row.project, row.node, image)
         if target:
             _device(row, "drives", "target", _matching("dev", target, _TARGET))
         params = {"image": image, "target": target, "force": bool(body.get("force", False))}

@@ -105,6 +105,10 @@
   document.addEventListener("hidden.bs.modal", (event) => {
     event.target.querySelector("#dialog-box")?.replaceChildren();
   });
+  // Buttons inherit how the region around them is swapped; the box of the dialog must stay where it is.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target?.id === "dialog-box") event.detail.swapOverride = "innerHTML";
+  });
   document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
   document.addEventListener("DOMContentLoaded", () => {
     document.getElementById("theme").addEventListener("click", () => {

@@ -168,6 +168,44 @@ def test_a_template_of_a_machine_stands_alone_and_holds_its_thin_copies(
     until(lambda: world.a.call("DELETE", f"/kvm/images/{template}").status_code == 200, "then it goes", 10)
 
 
+def test_machines_are_made_from_what_their_project_may_read(
+    world: World, pool: str, folder: Path, token: str
+) -> None:
+    """Another project's template is absent, and a raw disk stays one whatever its guest wrote into it."""
+    template = world.name("kvm_image")
+    assert _upload(world.a, "default", template, _made(folder, "qcow2")).status_code == 201
+    foreign = world.b.machine(world.name("machine"), auto_start=False, image=template)
+    assert foreign.status_code == 404 and foreign.json()["error"]["code"] == "IMAGE_NOT_FOUND", foreign.text
+    path = f"/storage/pools/{pool}/volumes?project={world.a.project}"
+    world.a.ok("POST", path, {"name": "evil", "capacity_bytes": 8 * MIB, "format": "raw"})
+    with (folder / "p" / "evil").open("r+b") as file:
+        file.write(_made(folder, "qcow2", "-b", "/etc/hostname", "-F", "raw"))
+    world.admin.ok("PUT", f"/storage/pools/{pool}/refresh")
+    name = world.name("machine")
+    disk = {"pool": pool, "format": "qcow2"}
+    made = world.a.machine(name, auto_start=False, disks=[{**disk, "volume": "evil"}])
+    assert made.status_code == 201, made.text
+    assert _format_in(name) == "raw", "what is known of the volume wins over what was asked for"
+    detached = world.a.call("DELETE", f"/compute/instances/{name}/storage/vdb?wait=30")
+    assert detached.status_code == 200, detached.text
+    attach = f"/compute/instances/{name}/storage?wait=30"
+    until(
+        lambda: world.a.call("POST", attach, {**disk, "source": "evil"}).status_code in (200, 201),
+        "again",
+        20,
+    )
+    assert _format_in(name) == "raw", "nor by the other door"
+
+
+def _format_in(name: str) -> str:
+    """As what QEMU will open the disk “evil”."""
+    xml = subprocess.run(
+        ["virsh", "-c", "qemu:///system", "dumpxml", name], capture_output=True, text=True, check=True
+    ).stdout
+    disk = xml[: xml.index("/p/evil")].rpartition("<driver")[2]
+    return disk.split("type='")[1].split("'")[0]
+
+
 def test_addresses_are_fetched_by_administrators_from_allowed_servers_alone(world: World, pool: str) -> None:
     body = {"name": "libgo-t-url", "pool": pool, "url": "https://example.com/a.qcow2"}
     world.a.refused(403, "PERMISSION_DENIED", "POST", f"/kvm/images?project={world.a.project}", body)
