@@ -86,7 +86,7 @@ class CreateForm(forms.Form):
             name=given["name"],
             backend=self.backend,
             node=given.get("node"),
-            config={"image": given["image"], **self.config(given)},
+            config={**({"image": given["image"]} if "image" in given else {}), **self.config(given)},
             resources=resources_of(given),
             labels=given.get("labels", {}),
             auto_start=bool(given.get("auto_start", False)),

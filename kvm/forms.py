@@ -2,28 +2,87 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from django import forms
 
-from compute.forms import GIB, CreateForm
+from compute.forms import GIB, MIB, CreateForm, Lines
+
+_DISK_LINE = re.compile(r"([0-9.]+)\s*(?:GiB|G)?(?:\s+(\S+))?")
+
+
+class DiskLines(Lines):
+    """Further disks, one a line: a size in GiB, or ``volume NAME``, and perhaps the pool."""
+
+    def to_python(self, value: Any) -> Any:
+        return [_disk(line) for line in super().to_python(value)]
+
+
+def _disk(line: str) -> dict[str, Any]:
+    words = line.split()
+    if words[0] == "volume" and len(words) in (2, 3):
+        return {"volume": words[1], **({"pool": words[2]} if len(words) == 3 else {})}
+    found = _DISK_LINE.fullmatch(line)
+    try:
+        size = int(float(found[1]) * GIB) if found else 0
+    except ValueError:
+        size = 0
+    if not found or not 0 < size < 2**50:
+        raise forms.ValidationError(f"“{line[:50]}” is no disk: write a size in GiB, or “volume NAME”.")
+    return {"size": size, **({"pool": found[2]} if found[2] else {})}
 
 
 class MachineForm(CreateForm):
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
-        ("", ["name", "image", "cpu", "memory_mib", "disk_gib", "network", "auto_start"]),
+        ("", ["name", "image", "os_variant", "cpu", "memory_mib", "disk_gib", "network", "auto_start"]),
         ("First start (cloud-init)", ["hostname", "ssh_key", "user_data"]),
+        ("Disks", ["disk_bus", "disk_format", "disk_cache", "disk_pool", "clone", "disks"]),
+        ("Network cards", ["nic_model", "mac_address", "more_networks"]),
+        (
+            "System",
+            ["firmware", "machine", "secure_boot", "tpm", "cpu_model", "sockets", "cores", "threads"]
+            + ["max_vcpus", "max_memory_mib", "graphics", "boot"],
+        ),
+        ("About it", ["description", "autostart"]),
         ("Placement", ["node"]),
     ]
-    NARROW: ClassVar[set[str]] = {*CreateForm.NARROW, "disk_gib", "hostname"}
+    NARROW: ClassVar[set[str]] = (
+        {*CreateForm.NARROW, "disk_gib", "hostname", "os_variant", "image", "firmware", "machine"}
+        | {"disk_bus", "disk_format", "disk_cache", "disk_pool", "clone", "nic_model", "mac_address"}
+        | {"secure_boot", "tpm", "cpu_model", "sockets", "cores", "threads", "max_vcpus", "max_memory_mib"}
+        | {"graphics", "boot"}
+    )
     FIELD_OF: ClassVar[dict[str, str]] = {
         "config.network": "network",
         "config.networks": "network",
         "config.disk.size": "disk_gib",
+        "config.disk.bus": "disk_bus",
+        "config.disk.format": "disk_format",
+        "config.disk.pool": "disk_pool",
+        "config.disk.clone": "clone",
+        "config.disks": "disks",
+        "config.cpu_topology": "sockets",
+        "config.max_memory": "max_memory_mib",
         "config.cloud_init": "user_data",
+        **{
+            f"config.{name}": name
+            for name in "firmware machine secure_boot tpm cpu_model max_vcpus boot description".split()
+        },
     }
 
+    image = forms.CharField(
+        max_length=255,
+        required=False,
+        help_text="A template or an ISO. Empty: an empty disk of the size below.",
+    )
+    os_variant = forms.ChoiceField(
+        required=False,
+        label="Operating system",
+        choices=[("", "Linux or BSD"), ("windows", "Windows"), ("generic", "Something else")],
+        help_text="Chooses hardware that it has drivers for.",
+    )
     disk_gib = forms.FloatField(required=False, min_value=0.01, max_value=65536, label="Disk (GiB)")
     network = forms.CharField(max_length=128, required=False)
     hostname = forms.CharField(max_length=63, required=False, label="Host name")
@@ -31,16 +90,139 @@ class MachineForm(CreateForm):
     user_data = forms.CharField(
         required=False, widget=forms.Textarea(attrs={"rows": 4}), label="cloud-init user data"
     )
+    disk_bus = forms.ChoiceField(
+        required=False,
+        label="Bus",
+        choices=[("", "As its system likes it"), ("virtio", "VirtIO"), ("scsi", "SCSI"), ("sata", "SATA")],
+    )
+    disk_format = forms.ChoiceField(
+        required=False, label="Format", choices=[("", "qcow2 (thin)"), ("raw", "raw")]
+    )
+    disk_cache = forms.ChoiceField(
+        required=False,
+        label="Cache",
+        choices=[
+            ("", "As the host likes it"),
+            *((word, word) for word in ("none", "writeback", "writethrough", "directsync", "unsafe")),
+        ],
+    )
+    disk_pool = forms.CharField(
+        required=False, max_length=128, label="Pool", help_text="Empty: the node's own."
+    )
+    clone = forms.ChoiceField(
+        required=False,
+        label="From a template",
+        choices=[("", "Thin copy (quick)"), ("full", "Full copy (stands by itself)")],
+    )
+    disks = DiskLines(
+        label="Further disks", help_text="One a line: “20” GiB, “20 fast” in the pool fast, or “volume NAME”."
+    )
+    nic_model = forms.ChoiceField(
+        required=False,
+        label="Model",
+        choices=[
+            ("", "As its system likes it"),
+            *((word, word) for word in ("virtio", "e1000e", "e1000", "rtl8139", "vmxnet3")),
+        ],
+    )
+    mac_address = forms.CharField(
+        required=False, max_length=17, label="MAC address", help_text="Empty: a new one."
+    )
+    more_networks = Lines(label="Further networks", help_text="One a line; a NIC on each.")
+    firmware = forms.ChoiceField(required=False, choices=[("", "BIOS"), ("uefi", "UEFI")])
+    machine = forms.ChoiceField(
+        required=False, choices=[("", "q35 (PCI Express)"), ("pc", "i440fx (older)")], label="Machine type"
+    )
+    secure_boot = forms.BooleanField(required=False, label="Secure boot (UEFI)")
+    tpm = forms.BooleanField(required=False, label="TPM 2.0")
+    cpu_model = forms.CharField(
+        required=False, max_length=64, label="CPU model", help_text="Empty: the best that the host can give."
+    )
+    sockets = forms.IntegerField(required=False, min_value=1, max_value=64)
+    cores = forms.IntegerField(required=False, min_value=1, max_value=256, label="Cores of a socket")
+    threads = forms.IntegerField(required=False, min_value=1, max_value=8, label="Threads of a core")
+    max_vcpus = forms.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=1024,
+        label="CPUs at most",
+        help_text="Can be added while it runs.",
+    )
+    max_memory_mib = forms.IntegerField(
+        required=False,
+        min_value=64,
+        max_value=2**30,
+        label="Memory at most (MiB)",
+        help_text="Can be given while it runs.",
+    )
+    graphics = forms.ChoiceField(
+        required=False, label="Screen", choices=[("", "VNC"), ("none", "None, serial line only")]
+    )
+    boot = forms.ChoiceField(
+        required=False,
+        label="Boot from",
+        choices=[
+            ("", "As the image needs it"),
+            ("cdrom,hd", "CD-ROM, then disk"),
+            ("network,hd", "Network, then disk"),
+            ("hd,network", "Disk, then network"),
+        ],
+    )
+    description = forms.CharField(
+        required=False, max_length=4096, widget=forms.Textarea(attrs={"rows": 3}), strip=False
+    )
+    autostart = forms.BooleanField(required=False, label="Start it when its host starts")
+
+    _PLAIN: ClassVar[tuple[str, ...]] = (
+        *("os_variant", "firmware", "machine", "secure_boot", "tpm", "cpu_model", "max_vcpus", "graphics"),
+        *("autostart", "disks"),
+    )
+    _DISK: ClassVar[dict[str, str]] = {
+        "disk_bus": "bus",
+        "disk_format": "format",
+        "disk_cache": "cache",
+        "disk_pool": "pool",
+        "clone": "clone",
+    }
 
     def config(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        config: dict[str, Any] = {}
-        if "network" in given:
-            config["network"] = given["network"]
+        config: dict[str, Any] = {key: given[key] for key in self._PLAIN if given.get(key)}
+        disk = {name: given[key] for key, name in self._DISK.items() if key in given}
         if "disk_gib" in given:
-            config["disk"] = {"size": int(given["disk_gib"] * GIB)}
-        seed: dict[str, Any] = {key: given[key] for key in ("hostname", "user_data") if key in given}
-        if "ssh_key" in given:
-            seed["ssh_keys"] = [given["ssh_key"].strip()]
-        if seed:
-            config["cloud_init"] = seed
-        return config
+            disk["size"] = int(given["disk_gib"] * GIB)
+        if disk:
+            config["disk"] = disk
+        nics = _nics(given)
+        if nics:
+            config["networks"] = nics
+        topology = {key: given[key] for key in ("sockets", "cores", "threads") if key in given}
+        if topology:
+            config["cpu_topology"] = topology
+        if "max_memory_mib" in given:
+            config["max_memory"] = given["max_memory_mib"] * MIB
+        if "boot" in given:
+            config["boot"] = given["boot"].split(",")
+        if "description" in given:
+            config["description"] = given["description"].replace("\r\n", "\n")
+        seed = _seed(given)
+        return {**config, "cloud_init": seed} if seed else config
+
+
+def _nics(given: Mapping[str, Any]) -> list[Any]:
+    first: dict[str, Any] = {}
+    if "nic_model" in given:
+        first["model"] = given["nic_model"]
+    if "mac_address" in given:
+        first["mac_address"] = given["mac_address"]
+    nics: list[Any] = []
+    if first or "network" in given:
+        network = given.get("network", "default")
+        nics.append({"network": network, **first} if first and network != "none" else network)
+    return [*nics, *given.get("more_networks", [])]
+
+
+def _seed(given: Mapping[str, Any]) -> dict[str, Any]:
+    seed: dict[str, Any] = {key: given[key] for key in ("hostname", "user_data") if key in given}
+    if "ssh_key" in given:
+        seed["ssh_keys"] = [given["ssh_key"].strip()]
+    return seed

@@ -15,7 +15,9 @@ def tabs_of(row: Mapping[str, Any]) -> list[Tab]:
     def own(name: str, title: str) -> Tab:
         return Tab(name, title, reverse(f"machine_{name}", args=[row["id"]]))
 
-    wanted: list[tuple[str, str]] = []
+    wanted: list[tuple[str, str]] = [("hardware", "Hardware")]
     if str(Capability.SNAPSHOT) in row["capabilities"]:
         wanted.append(("snapshots", "Snapshots"))
+    if row["may_console"]:
+        wanted.append(("xml", "Definition"))
     return [own(name, title) for name, title in wanted]
