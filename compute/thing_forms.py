@@ -24,6 +24,9 @@ class ThingForm(forms.Form):
     def __init__(self, projects: Iterable[str], nodes: Iterable[str], data: Any = None) -> None:
         super().__init__(data)
         for name, words in (("project", list(projects)), ("node", list(nodes))):
+            if name not in self.fields:
+                # What belongs to the host has no project.
+                continue
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)
             field.choices = [(word, word) for word in words]

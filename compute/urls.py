@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, migrate, nodes, session, site
+from compute.views import instances, migrate, nodes, session, site, topology
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
@@ -20,6 +20,7 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/migrate/check", migrate.migrate_look, name="instance_migrate_check"),
     path("instances/<uuid:instance_id>/limits", instances.instance_limits, name="instance_limits"),
     path("instances/<uuid:instance_id>/<str:tab>", instances.instance_detail, name="instance_tab"),
+    path("networks/map", topology.network_map, name="network_map"),
     path("operations", site.operation_list, name="operations"),
     path("operations/<uuid:operation_id>", site.operation_detail, name="operation"),
     path("operations/<uuid:operation_id>/cancel", site.operation_stop, name="operation_cancel"),

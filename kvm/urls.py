@@ -6,10 +6,12 @@ from django.urls import URLPattern
 
 from kvm.views.copy_urls import copy_urls
 from kvm.views.machine_urls import machine_urls
+from kvm.views.network_urls import network_urls
 from kvm.views.storage_urls import storage_urls
 
 urlpatterns: list[URLPattern] = [
     *copy_urls,
     *machine_urls,
+    *network_urls,
     *storage_urls,
 ]

@@ -15,6 +15,7 @@ from lxml.builder import E
 from kvm.engine.domain_xml import Element, parse
 
 ISOLATED = "isolated"
+MODES = frozenset({"nat", "route", ISOLATED, "open", "bridge"})
 # Elements of a network in the order in which libvirt's schema likes them.
 _AFTER_FORWARD = ("forward", "bridge", "mac", "domain", "dns", "ip")
 
@@ -27,7 +28,10 @@ def network_xml(wanted: Mapping[str, Any], uuid: str) -> str:
 
 
 def network_apply(root: Element, wanted: Mapping[str, Any]) -> None:
-    """Make a definition say what is wanted; everything else in it stays."""
+    """Make a definition say what is wanted; everything else in it stays. Of kinds that LibGo does not
+    make (of other tools: private, passthrough, hostdev …) nothing is touched."""
+    if wanted["forward"]["mode"] not in MODES:
+        return
     _forward(root, wanted["forward"])
     _bridge(root, wanted["forward"]["mode"], wanted["bridge_name"])
     _ip(root, wanted["ip"])

@@ -287,6 +287,7 @@ def network_info(network: libvirt.virNetwork) -> ResourceInfo:
     """One network: its definition, and as ``pending_changes`` what of it waits for the next start."""
     shape, pending = _inactive_shape(network), {}
     active, persistent = bool(network.isActive()), bool(network.isPersistent())
+    subnet = subnet_of(shape["ip"])
     if active and persistent:
         live = network_shape(tree(network.XMLDesc(0)))
         pending = {key: value for key, value in shape.items() if live[key] != value}
@@ -298,6 +299,7 @@ def network_info(network: libvirt.virNetwork) -> ResourceInfo:
             # Whoever uses it: host-wide things are nobody's in particular.
             "of_host": True,
             "driver": shape["forward"]["mode"],
+            "ipam": [{"subnet": str(subnet)}] if subnet else [],
             "active": active,
             "persistent": persistent,
             "autostart": bool(network.autostart()) if persistent else False,

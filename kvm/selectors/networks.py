@@ -16,7 +16,8 @@ from compute.services.nodes import node_require
 from kvm.selectors.nodes import BACKEND, kvm_of
 
 KIND = "network"
-_NOT_SHOWN = ("of_host", "driver", "size_bytes", "created_at", "project", "engine_id")
+# Words that all backends share, for reads over all of them.
+_NOT_SHOWN = ("of_host", "driver", "ipam", "size_bytes", "created_at", "project", "engine_id")
 
 
 def networks_page(actor: Actor, wanted: UsedFilter) -> Page:

@@ -46,7 +46,10 @@ def network_changed(current: Mapping[str, Any], body: Mapping[str, Any]) -> dict
 
 
 def _checked(current: Mapping[str, Any], body: Mapping[str, Any], *, is_new: bool) -> dict[str, Any]:
-    forward = _forward({**current["forward"], **(body.get("forward") or {})})
+    # What others made of another kind keeps it: only what is asked for is checked.
+    forward = dict(current["forward"])
+    if is_new or body.get("forward"):
+        forward = _forward({**forward, **(body.get("forward") or {})})
     mode = forward["mode"]
     # The name of its own bridge does not follow it to a bridge of the host, nor back.
     turned = (mode == "bridge") != (current["forward"].get("mode") == "bridge")

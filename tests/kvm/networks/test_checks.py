@@ -132,3 +132,14 @@ def test_names_go_into_the_definition_as_text() -> None:
     wanted = {**network_new({"name": "lan", "ip": IP}), "name": "a'<b>&\""}
     xml = network_xml(wanted, "6c1ed0a4-6a5d-4d2f-9a3e-6d5c5b6f0001")
     assert etree.fromstring(xml).findtext("name") == "a'<b>&\""
+
+
+def test_kinds_that_only_other_tools_make_are_left_alone() -> None:
+    forward = "<forward mode='private' dev='eth0'><interface dev='eth0'/></forward>"
+    xml = f"<network><name>lan</name>{forward}</network>"
+    theirs = tree(xml)
+    wanted = network_changed(
+        {"name": "lan", "autostart": False, **network_shape(theirs)}, {"autostart": True}
+    )
+    network_apply(theirs, wanted)
+    assert text(theirs) == text(tree(xml)) and wanted["autostart"] is True
