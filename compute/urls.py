@@ -19,6 +19,7 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/migrate", migrate.migrate, name="instance_migrate"),
     path("instances/<uuid:instance_id>/migrate/check", migrate.migrate_look, name="instance_migrate_check"),
     path("instances/<uuid:instance_id>/limits", instances.instance_limits, name="instance_limits"),
+    path("instances/<uuid:instance_id>/picture.png", instances.instance_picture, name="instance_picture"),
     path("instances/<uuid:instance_id>/<str:tab>", instances.instance_detail, name="instance_tab"),
     path("networks/map", topology.network_map, name="network_map"),
     path("operations", site.operation_list, name="operations"),

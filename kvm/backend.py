@@ -61,6 +61,7 @@ from kvm.engine import (
     networks,
     remove,
     resize,
+    seeds,
     snapshots,
     spec,
     stats,
@@ -278,6 +279,12 @@ class KvmBackend(Backend):
 
     async def exec_run(self, engine_id: str, wanted: ExecSpec) -> ExecResult:
         return await guest.exec_run(self._connection, engine_id, wanted)
+
+    def seed_get(self, engine_id: str) -> dict[str, str] | None:
+        return seeds.seed_get(self._connection, engine_id)
+
+    def seed_put(self, engine_id: str, files: Mapping[str, str], report: Reporter) -> bool:
+        return seeds.seed_put(self._connection, engine_id, files, report)
 
     def guest_info(self, engine_id: str) -> dict[str, Any]:
         return guest.guest_info(self._connection, engine_id)

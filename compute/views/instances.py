@@ -30,6 +30,7 @@ from compute.selectors.operations import OperationFilter, operations_page
 from compute.services import catalogue
 from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
 from compute.services.migration import migrate_targets
+from compute.services.screenshots import FRESH_S, screenshot_png
 from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
@@ -105,6 +106,12 @@ def row_for_page(
     row["may_export"] = Permission.EXPORT in allowed
     row["capabilities"] = capabilities
     row["bulk_can"] = " ".join(row["actions"] + (["delete"] if row["may_delete"] else []))
+    row["has_picture"] = (
+        row["may_console"]
+        and str(Capability.SCREENSHOT) in capabilities
+        and state in (InstanceState.RUNNING, InstanceState.PAUSED)
+        and row["config"].get("graphics") not in (None, "", "none")
+    )
     row["colour"] = "orange" if row["stale"] else state.colour
     # An engine tells a port once for each of its addresses.
     row["published"] = sorted(
@@ -237,6 +244,20 @@ def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview
     if request.headers.get("HX-Request") and request.GET.get("part") == "tab":
         return render(request, f"compute/_tab_{context['tab']}.html", context)
     return render(request, "compute/instance_detail.html", context)
+
+
+@require_GET
+@page
+def instance_picture(request: HttpRequest, instance_id: str) -> HttpResponse:
+    """What the screen shows, small; the browser keeps it for a moment, so a list that is drawn again
+    asks nobody."""
+    try:
+        picture = screenshot_png(actor_of(request), instance_id, number(request.GET.get("width"), 160))
+    except ComputeError:
+        # It went off between the page and its picture: then there is none.
+        return HttpResponse(status=204)
+    headers = {"Cache-Control": f"private, max-age={FRESH_S[True]:.0f}"}
+    return HttpResponse(picture, content_type="image/png", headers=headers)
 
 
 @require_POST

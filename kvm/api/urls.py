@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import URLPattern
 
 from kvm.api.export_urls import export_urls
+from kvm.api.inside_urls import inside_urls
 from kvm.api.machine_urls import machine_urls
 from kvm.api.migrate_urls import migrate_urls
 from kvm.api.network_urls import network_urls
@@ -15,6 +16,7 @@ urlpatterns: list[URLPattern] = [
     *export_urls,
     *migrate_urls,
     *machine_urls,
+    *inside_urls,
     *network_urls,
     *storage_urls,
     *vms_urls,

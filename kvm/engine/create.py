@@ -12,8 +12,8 @@ import libvirt
 
 from compute.backends.types import InstanceInfo, InstanceSpec, Reporter, UndoStep
 from compute.errors import InvalidInput, NameConflict
+from kvm.cloud_init import seed_files
 from kvm.engine import storage
-from kvm.engine.cloud_init import seed_files
 from kvm.engine.connection import Connection
 from kvm.engine.device_xml import DiskPlan, target_next
 from kvm.engine.disks import Backed, disk_blank, disk_existing, disk_of_image, pool_of

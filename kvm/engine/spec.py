@@ -7,8 +7,8 @@ from typing import Any
 
 from compute.backends.checks import Check, config_checked
 from compute.errors import InvalidInput, PolicyDenied
+from kvm.cloud_init import cloud_init_check
 from kvm.engine.checks import NAME, WORD, description, flag, listing, mapping, matching, one_of, whole
-from kvm.engine.cloud_init import cloud_init_check
 from kvm.engine.hardware_spec import disk_check, disks_check, nics_check, nics_policy
 
 

@@ -13,6 +13,7 @@ from kvm.engine.export import UNDO_FOLDER, folder_undo
 from kvm.engine.layers import UNDO_LAYER, layer_undo
 from kvm.engine.networks import UNDO_NETWORK, Networks
 from kvm.engine.pools import UNDO_POOL, Pools
+from kvm.engine.seeds import UNDO_SEED, seed_undo
 from kvm.engine.snapshots import UNDO_SNAPSHOT, snapshot_undo
 from kvm.engine.volumes import UNDO_BLANK, UNDO_MADE, Volumes
 
@@ -21,6 +22,7 @@ _KINDS: dict[str, Callable[[Connection, UndoStep], None]] = {
     UNDO_FOLDER: folder_undo,
     UNDO_DISK: disk_undo,
     UNDO_LAYER: layer_undo,
+    UNDO_SEED: seed_undo,
     UNDO_SNAPSHOT: snapshot_undo,
     UNDO_NETWORK: lambda connection, step: Networks(connection).undo(str(step.ref["uuid"])),
     UNDO_POOL: lambda connection, step: Pools(connection).undo(step),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from compute.execution.handlers import Handler
-from kvm.handlers import exports, images, machines, networks, pools, volumes
+from kvm.handlers import cloud_init, exports, images, machines, networks, pools, volumes
 
 HANDLERS: dict[str, Handler] = {
+    **cloud_init.HANDLERS,
     **exports.HANDLERS,
     **images.HANDLERS,
     **machines.HANDLERS,

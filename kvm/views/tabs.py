@@ -20,4 +20,6 @@ def tabs_of(row: Mapping[str, Any]) -> list[Tab]:
         wanted.append(("snapshots", "Snapshots"))
     if row["may_console"]:
         wanted.append(("xml", "Definition"))
+    if row["may_console"] and str(Capability.EXEC) in row["capabilities"]:
+        wanted += [("guest", "Guest"), ("cloud_init", "Cloud-init")]
     return [own(name, title) for name, title in wanted]

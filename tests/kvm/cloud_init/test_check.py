@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from compute.errors import InvalidInput
-from kvm.engine.cloud_init import cloud_init_check, meta_data, structured, user_data
+from kvm.cloud_init import cloud_init_check, meta_data, structured, user_data
 
 INSTANCE = "6f1c7a52-8a50-4a6e-9d0f-0d6c4b0d7c11"
 NAME = "config.cloud_init"

@@ -15,8 +15,7 @@ import yaml
 
 from compute.backends.checks import Check
 from compute.errors import InvalidInput
-from kvm.engine.checks import listing
-from kvm.engine.seed_yaml import TEXT_MAX, line_of, yaml_read
+from kvm.seed_yaml import TEXT_MAX, line_of, yaml_read
 
 USER_DATA, META_DATA, NETWORK_CONFIG = "user-data", "meta-data", "network-config"
 CLOUD_CONFIG = "#cloud-config"
@@ -29,6 +28,7 @@ STRUCTURED = {
     "write_files": "write_files",
     "hostname": "hostname",
 }
+_LIST_MAX = 64
 _HOSTNAME = re.compile(r"(?!-)[a-zA-Z0-9-]{1,63}(?<!-)")
 _USER = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.-]{0,31}\$?")
 _SSH_KEY = re.compile(r"(?:\S.* )?(?:ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ \S+( .*)?")
@@ -52,20 +52,22 @@ _NETPLAN_KINDS = ("ethernets", "bonds", "bridges", "vlans")
 
 
 def cloud_init_check(name: str, value: Any) -> dict[str, Any]:
-    """Raises ``InvalidInput`` keyed ``<name>.<field>``; of texts with the line."""
+    """Raises ``InvalidInput`` keyed ``<name>.<field>`` (without a name, by the field); of texts with the
+    line."""
     if not isinstance(value, Mapping):
         raise InvalidInput.field(name, "must be an object.")
+    before = f"{name}." if name else ""
     for key in value:
         if key not in _CHECKS:
-            raise InvalidInput.field(f"{name}.{key}", f"is not one of {', '.join(sorted(_CHECKS))}.")
+            raise InvalidInput.field(f"{before}{key}", f"is not one of {', '.join(sorted(_CHECKS))}.")
     checked = {
-        key: _CHECKS[key](f"{name}.{key}", item) for key, item in value.items() if item not in (None, "", [])
+        key: _CHECKS[key](f"{before}{key}", item) for key, item in value.items() if item not in (None, "", [])
     }
     if "user_data" in checked:
         for key in ("users", "packages", "run_commands", "write_files"):
             if key in checked:
                 raise InvalidInput.field(
-                    f"{name}.{key}", "is given twice: raw user_data says it all. Leave out one of them."
+                    f"{before}{key}", "is given twice: raw user_data says it all. Leave out one of them."
                 )
     return checked
 
@@ -221,6 +223,15 @@ def _hostname(name: str, value: Any) -> str:
     return value
 
 
+def _list(item: Check) -> Check:
+    def check(name: str, value: Any) -> list[Any]:
+        if not isinstance(value, (list, tuple)) or len(value) > _LIST_MAX:
+            raise InvalidInput.field(name, f"must be a list of at most {_LIST_MAX}.")
+        return [item(name, one) for one in value]
+
+    return check
+
+
 def _user(name: str, value: Any) -> Any:
     if isinstance(value, str) and _USER.fullmatch(value):
         return value
@@ -281,10 +292,10 @@ _CHECKS: dict[str, Check] = {
     "meta_data": _meta_data,
     "network_config": _network_config,
     "hostname": _hostname,
-    "users": listing(_user),
-    "ssh_keys": listing(_ssh_key),
-    "packages": listing(_package),
-    "run_commands": listing(_command),
-    "write_files": listing(_file),
+    "users": _list(_user),
+    "ssh_keys": _list(_ssh_key),
+    "packages": _list(_package),
+    "run_commands": _list(_command),
+    "write_files": _list(_file),
 }
 FIELDS = tuple(_CHECKS)
