@@ -48,7 +48,8 @@ async def graphics_open(connection: Connection, engine_id: str) -> ScreenStream:
     """A socket pair between LibGo and QEMU: no port, no password, nothing that another program could
     reach. Works only where both share a kernel. Raises ``InvalidState`` without a VNC screen."""
     descriptor = await asyncio.to_thread(_descriptor, connection, engine_id)
-    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=descriptor))
+    # libvirt makes a pair of Unix sockets, which the loops of libuv do not take for others.
+    reader, writer = await asyncio.open_unix_connection(sock=socket.socket(fileno=descriptor))
     return ScreenStream(reader, writer)
 
 
