@@ -75,7 +75,10 @@ def _projects(node: Node, infos: Sequence[ResourceInfo]) -> dict[str, uuid.UUID]
         for pk, engine_id, project in Instance.objects.filter(node=node).values_list(
             "pk", "engine_id", "project_id"
         ):
-            found[str(pk)] = found[engine_id] = project
+            found[str(pk)] = project
+            if engine_id:
+                # One that is being made has none yet.
+                found[engine_id] = project
     return found
 
 
