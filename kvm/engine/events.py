@@ -22,6 +22,7 @@ _KINDS = (
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_ADDED,
     libvirt.VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED,
     libvirt.VIR_DOMAIN_EVENT_ID_METADATA_CHANGE,
+    libvirt.VIR_DOMAIN_EVENT_ID_BALLOON_CHANGE,
 )
 _ACTIONS = {
     libvirt.VIR_DOMAIN_EVENT_DEFINED: "define",
@@ -50,7 +51,7 @@ def events_follow(
     conn = connection.open()
 
     def heard(conn: Any, domain: Any, *details: Any) -> None:
-        action = _ACTIONS.get(details[0], "") if len(details) == 3 else "change"
+        action = _action(details)
         inbox.put(EngineEvent(domain.UUIDString(), action))
         if action in _CHANGE_USERS:
             storage_changed()
@@ -88,6 +89,14 @@ def events_follow(
                 conn.storagePoolEventDeregisterAny(number)
         with contextlib.suppress(libvirt.libvirtError):
             conn.networkEventDeregisterAny(network_id)
+
+
+def _action(details: tuple[Any, ...]) -> str:
+    """Callbacks of each kind of event get something else, with what was registered at the end."""
+    if len(details) == 3:
+        return _ACTIONS.get(details[0], "")
+    # The guest gave memory back, or took some: nobody uses other storage for that.
+    return "balloon" if len(details) == 2 and isinstance(details[0], int) else "change"
 
 
 def _next(inbox: queue.Queue[EngineEvent], later: list[tuple[float, str]]) -> Iterator[EngineEvent]:

@@ -7,12 +7,13 @@ import uuid
 
 import libvirt
 
-from compute.errors import InstanceNotFound
+from compute.errors import InstanceNotFound, VolumeInUse
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import metadata_read, parse
 from kvm.engine.domains import lookup, vanished_is_fine
 from kvm.engine.names import SERIAL_LOGS, names_of, serial_log_path, stem_of
+from kvm.engine.scan import scan
 
 REMOVE_TIMEOUT_S = 120.0
 _UNDEFINE = (
@@ -24,7 +25,8 @@ _UNDEFINE = (
 
 
 def domain_delete(connection: Connection, engine_id: str, *, keep_storage: bool) -> None:
-    """Off, undefined, and the volumes made for it alone gone; absent is fine."""
+    """Off, undefined, and the volumes made for it alone gone; absent is fine. Raises ``VolumeInUse``,
+    before anything is done, when thin copies of others stand on them."""
     pool_name = str(connection.node.options.get("pool_name", "default"))
 
     def method(conn: libvirt.virConnect) -> str:
@@ -33,6 +35,8 @@ def domain_delete(connection: Connection, engine_id: str, *, keep_storage: bool)
             domain = lookup(conn, engine_id)
             name = domain.name()
             ours = str(metadata_read(parse(domain.XMLDesc(0))).get("instance", ""))
+            if ours == str(uuid.UUID(engine_id)) and not keep_storage:
+                _copies_refuse(conn, ours)
             remove(domain)
         if ours and ours == str(uuid.UUID(engine_id)):
             volume_gone(conn, pool_name, names_of(ours)["seed"])
@@ -45,6 +49,24 @@ def domain_delete(connection: Connection, engine_id: str, *, keep_storage: bool)
     except InstanceNotFound:
         return
     logs_remove(engine_id, own_name)
+
+
+def _copies_refuse(conn: libvirt.virConnect, instance_id: str) -> None:
+    stem, seen = stem_of(instance_id), scan(conn)
+    above = seen.standing_on()
+    copies = {
+        copy.engine_id
+        for path, found in above.items()
+        if seen.volumes[path].name.startswith(stem)
+        for copy in found
+        if not copy.name.startswith(stem)
+    }
+    if copies:
+        raise VolumeInUse(
+            f"{len(copies)} volumes are thin copies of its disk, {min(copies)} for one, and would be lost "
+            "with it. Delete them first, or delete the machine and keep its storage.",
+            users=sorted(copies)[:20],
+        )
 
 
 def remove(domain: libvirt.virDomain) -> None:

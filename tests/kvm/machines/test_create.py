@@ -9,7 +9,9 @@ import pytest
 
 from compute.backends.types import InstanceInfo, Resources, StorageJoin
 from compute.errors import InvalidInput, NotFound, PolicyDenied, PoolNotFound, VolumeInUse
+from kvm.engine.domain_xml import volume_xml
 from kvm.engine.machine import machine_check, machine_facts
+from kvm.engine.storage import volume_delete
 from tests.kvm.machines.conftest import MIB, Host
 
 MAC = "52:54:00:aa:bb:01"
@@ -73,6 +75,27 @@ def test_an_empty_disk_and_a_disk_that_is_there(host: Host) -> None:
     host.backend.storage_detach(first.engine_id, "vda", delete=False, report=host.report())
     second = host.make(image="", disk={"volume": source})
     assert [item.source for item in second.storage if item.name == "vda"] == [source]
+
+
+def test_a_machine_whose_disk_others_stand_on_is_not_deleted(host: Host) -> None:
+    info = host.make()
+    source = next(item.source for item in info.storage if item.name == "vda")
+    copy = f"libgo-t-{source[-16:]}"
+
+    def linked(conn: libvirt.virConnect) -> None:
+        pool = conn.storagePoolLookupByName("default")
+        path = pool.storageVolLookupByName(source).path()
+        pool.createXML(volume_xml(copy, 40 * MIB, "qcow2", (path, "qcow2")), 0)
+
+    host.backend._connection.call(linked)
+    try:
+        with pytest.raises(VolumeInUse, match=copy):
+            host.backend.instance_delete(info.engine_id, keep_storage=False, report=host.report())
+        assert host.backend.instance_get(info.engine_id).name == info.name
+    finally:
+        host.backend._connection.call(
+            lambda conn: volume_delete(conn.storagePoolLookupByName("default"), copy)
+        )
 
 
 def test_windows_gets_hardware_it_knows(host: Host) -> None:

@@ -8,7 +8,7 @@ import pytest
 from compute.backends.types import NetworkJoin, Resources, StorageJoin
 from compute.errors import InvalidInput, InvalidState, NotFound, OperationNotSupported, VolumeInUse
 from kvm.engine.storage import volume_or_none
-from tests.kvm.machines.conftest import MIB, Host
+from tests.kvm.machines.conftest import MIB, Host, until
 
 _CONFIG = libvirt.VIR_DOMAIN_XML_INACTIVE
 Running = tuple[Host, str]
@@ -72,6 +72,8 @@ def test_more_is_given_at_once_and_less_cpu_waits(running: Running) -> None:
     info = backend.instance_update(engine_id, Resources(2, 256 * MIB), host.report())
     assert (info.cpu_cores, info.memory_bytes) == (2, 256 * MIB)
     assert "cpu_cores" not in (info.pending or {})
+    # The guest takes the memory in pieces; once it has it, nothing waits any more.
+    until(lambda: backend.instance_get(engine_id).pending == {}, "all of it is in force")
     assert backend.instance_resize(engine_id, Resources(cpu_cores=1)) == {"cpu_cores"}
     info = backend.instance_update(engine_id, Resources(cpu_cores=1), host.report())
     assert (info.pending or {})["cpu_cores"] == 1
