@@ -45,9 +45,10 @@ def pools_page(actor: Actor, wanted: StorageFilter) -> Page:
     return _page(actor, POOL, wanted, pool_dicts)
 
 
-def pool_row(actor: Actor, name: str, node: str = "") -> Resource:
+def pool_row(actor: Actor, wanted: str | uuid.UUID, node: str = "") -> Resource:
     """By name, LibGo's id or libvirt's, on the node that is meant (without a wish the default one, else
     the only one that has it). Raises ``PoolNotFound``."""
+    name = str(wanted)
     rows = resources_visible(actor, POOL).filter(node__backend=BACKEND)
     rows = rows.filter(by_id_or_name(name) | Q(name=name) | Q(engine_id=name))
     found = _one(actor, rows, node)
@@ -103,8 +104,9 @@ def images_page(actor: Actor, wanted: StorageFilter) -> Page:
     return _page(actor, IMAGE, wanted, image_dicts)
 
 
-def image_row(actor: Actor, wanted: str, node: str = "") -> Resource:
+def image_row(actor: Actor, asked: str | uuid.UUID, node: str = "") -> Resource:
     """By LibGo's id, ``pool/name`` or name. Raises ``ImageNotFound``."""
+    wanted = str(asked)
     rows = resources_visible(actor, IMAGE).filter(node__backend=BACKEND)
     rows = rows.filter(by_id_or_name(wanted) | Q(name=wanted) | Q(engine_id=wanted))
     found = _one(actor, rows, node)

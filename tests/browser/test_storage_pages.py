@@ -29,7 +29,7 @@ def pool(live: LiveConsole) -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def test_a_volume_is_made_grown_and_deleted_by_dialogs(page: Page, live: LiveConsole, pool: str) -> None:
+def test_a_volume_is_made_grown_and_deleted_by_dialogs(pool: str, page: Page, live: LiveConsole) -> None:
     page.goto(f"{live.url}/kvm/storage?q={pool}")
     row = page.locator(f"tr[data-name='{pool}']")
     expect(row).to_contain_text("free")
@@ -51,15 +51,17 @@ def test_a_volume_is_made_grown_and_deleted_by_dialogs(page: Page, live: LiveCon
         if word == "Resize":
             dialog.get_by_label("Size in GiB").fill("0.5")
             dialog.get_by_role("button", name=button).click()
-            expect(dialog).to_contain_text("never made smaller")
+            expect(dialog.get_by_role("alert")).to_contain_text("never made smaller")
             dialog.get_by_label("Size in GiB").fill("2")
         dialog.get_by_role("button", name=button).click()
         if word == "Resize":
             expect(volume).to_contain_text("2.0 GiB", timeout=15000)
     expect(volume).to_have_count(0, timeout=15000)
+    live.api("DELETE", f"/storage/pools/{pool}")
+    page.wait_for_url(f"{live.url}/kvm/storage", timeout=15000)
 
 
-def test_an_image_is_uploaded_in_pieces(page: Page, live: LiveConsole, pool: str, tmp_path: Path) -> None:
+def test_an_image_is_uploaded_in_pieces(pool: str, page: Page, live: LiveConsole, tmp_path: Path) -> None:
     file, name = tmp_path / "disk.raw", f"libgo-t-{uuid.uuid4().hex[:8]}"
     file.write_bytes(os.urandom(17 * MIB))
     page.goto(f"{live.url}/kvm/images")
