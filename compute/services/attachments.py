@@ -74,7 +74,7 @@ def storage_attach(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[str,
         disk = {**params["options"], **({"volume": params["source"]} if params["source"] else {})}
         guarded = config_guarded(actor, instance.project, instance.node, {"disks": [disk]})
         # The guard knows some of it better: the format that a volume has for certain.
-        params["options"] = {key: value for key, value in guarded["disks"][0].items() if key != "volume"}
+        params["format"] = str(guarded["disks"][0].get("format") or params["format"])
         if params["size_bytes"]:
             storage_limits(instance, params["size_bytes"])
         return operation_submit(
