@@ -1,6 +1,7 @@
 """``./libgo bench``: LibGo's answers beside the engine's own, in the same run, interleaved.
 
-./libgo bench [--json FILE] [NAME...]     names: list, create, logs, followers, exec
+./libgo bench [--json FILE] [NAME...]     names: list, create, logs, followers, exec,
+                                          kvm_create, kvm_list
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ import requests
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
+from tests.bench_kvm import guest_create_cases, list_page_cases
 from tests.bench_streams import bench_exec, bench_followers, bench_logs
 from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
 
 _COUNT = 300
 _ROUNDS = 30
+_GUEST_ROUNDS = 4
 _IMAGE = "libgo/demo:latest"
 
 
@@ -126,6 +129,25 @@ def bench_create(console: LiveConsole, backend: DockerBackend) -> list[dict[str,
     )
 
 
+def bench_kvm_create(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
+    """A guest to its serial prompt: through LibGo, and by virsh doing the same."""
+    starts: dict[str, list[float]] = {}
+    prompts: dict[str, list[float]] = {}
+    for _ in range(_GUEST_ROUNDS):
+        for name, case in guest_create_cases(console).items():
+            started, answered = case()
+            starts.setdefault(f"{name}, to the start", []).append(started * 1000)
+            prompts.setdefault(f"{name}, to the prompt", []).append(answered * 1000)
+    rows = [_row(name, values) for name, values in (*starts.items(), *prompts.items())]
+    over = rows[2]["p50_ms"] - rows[3]["p50_ms"]
+    return [*rows, {"what": "LibGo over virsh to the prompt, median", "value": over, "unit": "ms"}]
+
+
+def bench_kvm_list(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
+    """The list page of one defined machine and of a hundred."""
+    return list_page_cases(console, _interleaved)
+
+
 def _interleaved(cases: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> list[dict[str, Any]]:
     """Each case once a round, so that the machine's moods hit all alike; the first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -135,15 +157,16 @@ def _interleaved(cases: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> 
             case()
             if number:
                 times[name].append((time.perf_counter() - began) * 1000)
-    return [
-        {
-            "what": name,
-            "p50_ms": round(statistics.median(values), 2),
-            "p95_ms": round(sorted(values)[int(len(values) * 0.95) - 1], 2),
-            "n": len(values),
-        }
-        for name, values in times.items()
-    ]
+    return [_row(name, values) for name, values in times.items()]
+
+
+def _row(name: str, values: list[float]) -> dict[str, Any]:
+    return {
+        "what": name,
+        "p50_ms": round(statistics.median(values), 2),
+        "p95_ms": round(sorted(values)[max(0, int(len(values) * 0.95) - 1)], 2),
+        "n": len(values),
+    }
 
 
 _BENCHES = {
@@ -152,6 +175,8 @@ _BENCHES = {
     "logs": bench_logs,
     "followers": bench_followers,
     "exec": bench_exec,
+    "kvm_create": bench_kvm_create,
+    "kvm_list": bench_kvm_list,
 }
 
 if __name__ == "__main__":

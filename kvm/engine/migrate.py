@@ -35,6 +35,8 @@ from kvm.engine.remove import destroy, logs_remove, remove
 
 _PLAN_TIMEOUT_S, _SETTLE_TIMEOUT_S, _ABORT_TIMEOUT_S = 60.0, 60.0, 60.0
 _LOOK_EVERY_S = 0.5
+# A new sentence is a line in the operation's log.
+_TELL_EVERY_S = 3.0
 # How long a target may take to drop by itself what was coming in.
 _DROP_S = 6.0
 _MIB = 1024**2
@@ -119,6 +121,7 @@ def _watch(
 ) -> None:
     """Tell how far it is until it ended, well or badly."""
     report.progress(20, "Moving it" if not plan["live"] else "Preparing the target")
+    told, told_at = "", 0.0
     while not wait([future], timeout=_LOOK_EVERY_S).done:
         stats: dict[str, Any] = {}
         with contextlib.suppress(libvirt.libvirtError):
@@ -127,9 +130,11 @@ def _watch(
         if not total:
             report.checkpoint()
             continue
-        speed = stats.get("memory_bps", 0)
-        told = f"Moving its memory: {(total - rest) / _MIB:,.0f} of {total / _MIB:,.0f} MiB"
-        report.progress(20 + 70 * (total - rest) / total, f"{told}, {speed / _MIB:,.0f} MiB/s")
+        if time.monotonic() - told_at > _TELL_EVERY_S:
+            speed, told_at = stats.get("memory_bps", 0) / _MIB, time.monotonic()
+            gone, whole = (total - rest) / _MIB, total / _MIB
+            told = f"Moving its memory: {gone:,.0f} of {whole:,.0f} MiB, {speed:,.0f} MiB/s"
+        report.progress(20 + 70 * (total - rest) / total, told)
     error = future.exception()
     if isinstance(error, libvirt.libvirtError):
         raise libvirt_error(error, "the hosts") from error

@@ -1,0 +1,191 @@
+"""Benches of KVM: a guest from nothing to its prompt, beside virsh; the list page of many machines."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import requests
+from lxml import etree
+
+from kvm.engine.names import serial_log_path
+from tests.live import PASSWORD, LiveConsole, until
+
+_POOL, _IMAGE = "default", "libgo-demo"
+_IMAGES = Path("/var/lib/libvirt/images")
+_MEMORY = 192 * 1024**2
+_PROMPT = b"# "
+_UP = b"LIBGO GUEST UP"
+_MACHINES = 100
+
+
+# Seconds to the start of the emulator, and to the guest's prompt; tidying up is not in them.
+Times = tuple[float, float]
+
+
+def guest_create_cases(console: LiveConsole) -> dict[str, Callable[[], Times]]:
+    return {
+        "LibGo: a VM from nothing": lambda: _by_libgo(console),
+        "virsh: the same": lambda: _by_virsh(console),
+    }
+
+
+def _by_libgo(console: LiveConsole) -> Times:
+    name = f"libgo-t-{uuid.uuid4().hex[:8]}"
+    began = time.perf_counter()
+    row = _asked(console, name)
+    try:
+        return _prompt_wait(serial_log_path(row["id"]), began)
+    finally:
+        console.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
+
+
+def _asked(console: LiveConsole, name: str, **more: Any) -> dict[str, Any]:
+    body = {
+        "name": name,
+        "backend": "kvm",
+        "config": {"image": _IMAGE, "network": "none"},
+        "resources": {"memory": {"limit": _MEMORY}},
+        **more,
+    }
+    answer = console.api("POST", "/compute/instances", body)
+    assert answer.status_code == 202, answer.text
+    return dict(answer.json()["instance"])
+
+
+def _by_virsh(console: LiveConsole) -> Times:
+    """What LibGo makes is made once to be copied; then virsh makes the same, step by step."""
+    model = f"libgo-t-{uuid.uuid4().hex[:8]}"
+    row = _asked(console, model, auto_start=False)
+    until(lambda: console.get(f"/compute/instances/{row['id']}")["active_operation"] is None, "made", 60)
+    name, own = f"libgo-t-{uuid.uuid4().hex[:8]}", str(uuid.uuid4())
+    log = serial_log_path(own)
+    try:
+        with tempfile.TemporaryDirectory(prefix="libgo-bench-") as folder:
+            definition, seed = Path(folder) / "domain.xml", Path(folder) / "seed.iso"
+            xml = etree.fromstring(_virsh("dumpxml", "--inactive", model))
+            seed_path = _renamed(xml, name, own, log)
+            seed.write_bytes(Path(seed_path).read_bytes())
+            definition.write_bytes(etree.tostring(xml))
+            size = str(seed.stat().st_size)
+            began = time.perf_counter()
+            backing = ("--backing-vol", _IMAGE, "--backing-vol-format", "qcow2")
+            _virsh("vol-create-as", _POOL, f"{name}.disk", "40M", "--format", "qcow2", *backing)
+            _virsh("vol-create-as", _POOL, f"{name}.iso", f"{size}b", "--format", "raw")
+            _virsh("vol-upload", "--pool", _POOL, f"{name}.iso", str(seed))
+            _virsh("define", str(definition))
+            _virsh("start", name)
+            return _prompt_wait(log, began)
+    finally:
+        for verb in ("destroy", "undefine"):
+            subprocess.run(("virsh", "-q", verb, name), check=False, capture_output=True)
+        for volume in (f"{name}.disk", f"{name}.iso"):
+            subprocess.run(
+                ["virsh", "-q", "vol-delete", "--pool", _POOL, volume], check=False, capture_output=True
+            )
+        log.unlink(missing_ok=True)
+        console.api("DELETE", f"/compute/instances/{model}?force=true&wait=60")
+
+
+def _renamed(xml: Any, name: str, own: str, log: Path) -> str:
+    """The definition for another VM; the path of the seed that the first one has."""
+    xml.find("./name").text, xml.find("./uuid").text = name, own
+    metadata = xml.find("./metadata")
+    if metadata is not None:
+        xml.remove(metadata)
+    seed = ""
+    for disk in xml.iterfind("./devices/disk"):
+        source = disk.find("./source")
+        if source is None:
+            continue
+        if disk.get("device") == "cdrom":
+            seed = source.get("file")
+            source.set("file", str(_IMAGES / f"{name}.iso"))
+        else:
+            source.set("file", str(_IMAGES / f"{name}.disk"))
+    for line in xml.iterfind("./devices//log"):
+        line.set("file", str(log))
+    return seed
+
+
+def _virsh(*words: str) -> bytes:
+    return subprocess.run(["virsh", "-q", *words], check=True, capture_output=True, timeout=120).stdout
+
+
+def _prompt_wait(log: Path, began: float) -> Times:
+    """The log begins with the emulator."""
+    started, said = 0.0, b""
+    while _UP not in said or _PROMPT not in said[said.index(_UP) :]:
+        now = time.perf_counter() - began
+        assert now < 180, "the guest did not come to its prompt"
+        if log.exists():
+            started, said = started or now, log.read_bytes()
+        time.sleep(0.02)
+    return started, time.perf_counter() - began
+
+
+def list_page_cases(
+    console: LiveConsole, measure: Callable[[dict[str, Callable[[], Any]]], list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """The page of all machines and the API's list, with one defined machine and with a hundred."""
+    conn, mark = libvirt.open("qemu:///system"), uuid.uuid4().hex[:6]
+    http = _logged_in(console)
+    token = {"Authorization": f"Bearer {console.log_in()}"}
+    made: list[libvirt.virDomain] = []
+    marks = {f"{mark}-one": 1, f"{mark}-many": _MACHINES}
+    cases: dict[str, Callable[[], Any]] = {}
+    try:
+        for word, count in marks.items():
+            made += [conn.defineXML(_small(f"libgo-t-{word}-{number}")) for number in range(count)]
+            found = partial(_total, console, word)
+            until(lambda found=found, count=count: found() == count, "the mirror has them", 60)  # type: ignore[misc]
+            page, api = (
+                f"{console.url}/instances?q={word}",
+                f"{console.url}/api/v1/compute/instances?q={word}",
+            )
+            cases[f"LibGo: list page, {count} defined"] = partial(_page, http, page)
+            cases[f"LibGo: API list, {count} defined"] = partial(_api, http, f"{api}&page_size=500", token)
+        return measure(cases)
+    finally:
+        for domain in made:
+            domain.undefine()
+        conn.close()
+
+
+def _total(console: LiveConsole, word: str) -> int:
+    return int(console.get(f"/compute/instances?q={word}")["total"])
+
+
+def _api(http: requests.Session, url: str, token: dict[str, str]) -> bytes:
+    return http.get(url, headers=token, timeout=20).content
+
+
+def _small(name: str) -> str:
+    root = etree.Element("domain", type="qemu")
+    etree.SubElement(root, "name").text = name
+    etree.SubElement(root, "memory", unit="MiB").text = "32"
+    etree.SubElement(etree.SubElement(root, "os"), "type").text = "hvm"
+    return str(etree.tostring(root, encoding="unicode"))
+
+
+def _logged_in(console: LiveConsole) -> requests.Session:
+    http = requests.Session()
+    http.trust_env = False
+    http.get(f"{console.url}/login", timeout=20)
+    given = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": http.cookies["csrftoken"]}
+    answer = http.post(f"{console.url}/login", given, headers={"Referer": console.url}, timeout=20)
+    assert answer.ok and "sessionid" in http.cookies, answer.text[:300]
+    return http
+
+
+def _page(http: requests.Session, url: str) -> bytes:
+    answer = http.get(url, timeout=20)
+    assert answer.ok and b"libgo-t-" in answer.content
+    return answer.content
