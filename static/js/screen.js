@@ -87,7 +87,6 @@ function start(place) {
   connect();
 }
 
-document.addEventListener("DOMContentLoaded", () => {
-  const place = document.getElementById("screen");
-  if (place) start(place);
-});
+// A module runs once the document is there; this one later still, because noVNC awaits what the browser can.
+const place = document.getElementById("screen");
+if (place) start(place);
