@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -196,7 +196,7 @@ class DockerBackend(Backend):
     def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
         return snapshots.snapshot_restore(self._client, engine_id, wanted, report)
 
-    def clone_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def clone_config(self, config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return spec.clone_config(config)
 
     def usage(self, engine_id: str) -> Usage:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from compute.backends.types import (
     Grants,
     HostNetwork,
     ImageInfo,
+    ImportFile,
     InstanceInfo,
     InstanceSpec,
     LogLine,
@@ -43,6 +45,7 @@ from compute.errors import InvalidInput
 from compute.states import InstanceType
 from kvm.engine import (
     address,
+    clone,
     console,
     create,
     definition,
@@ -55,6 +58,7 @@ from kvm.engine import (
     guest,
     hardware_spec,
     host,
+    imports,
     lifecycle,
     logs,
     migrate,
@@ -89,7 +93,9 @@ class KvmBackend(Backend):
             Capability.VOLUME,
             Capability.NETWORK_ATTACH,
             Capability.SNAPSHOT,
+            Capability.CLONE,
             Capability.EXPORT,
+            Capability.IMPORT,
             Capability.MIGRATE,
             Capability.EXEC,
             Capability.CONSOLE,
@@ -116,6 +122,7 @@ class KvmBackend(Backend):
         }
     )
     address_ports = MappingProxyType({"tls": address.TLS_PORT, "plain": address.PLAIN_PORT, "ssh": 22})
+    clone_linked = True
     snapshot_options = frozenset({"include_memory", "quiesce"})
 
     def __init__(self, node: NodeConfig) -> None:
@@ -199,6 +206,21 @@ class KvmBackend(Backend):
 
     def snapshot_restore(self, engine_id: str, wanted: SnapshotSpec, report: Reporter) -> InstanceInfo:
         return snapshots.snapshot_restore(self._connection, engine_id, wanted, report)
+
+    def clone_config(self, config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        return clone.clone_config(config, storage)
+
+    def instance_clone(
+        self, source_id: str, spec: InstanceSpec, report: Reporter, *, linked: bool
+    ) -> InstanceInfo:
+        return clone.domain_clone(self._connection, source_id, spec, report, linked=linked)
+
+    def instance_import(self, spec: InstanceSpec, wanted: ImportFile, report: Reporter) -> InstanceInfo:
+        return imports.domain_import(self._connection, spec, wanted, report)
+
+    def import_look(self, path: Path, wanted: str) -> imports.ImportLook:
+        """What is in a file that came from outside. Raises ``InvalidInput`` for what is not taken."""
+        return imports.import_look(path, wanted)
 
     def instance_export(self, engine_id: str, wanted: ExportSpec, report: Reporter) -> ExportInfo:
         return export.domain_export(self._connection, engine_id, wanted, report)

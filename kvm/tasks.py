@@ -15,9 +15,12 @@ from compute.states import ACTIVE_OPERATION_STATES
 from kvm.models import Export
 from kvm.selectors.exports import exports_folder
 from kvm.services.exports import export_remove
+from kvm.services.imports import spool_folder
 
 # A folder that no row names may belong to an export that is being asked for right now.
 _ORPHAN_AFTER_S = 3600.0
+# An upload may be under way for long; its folder is removed by whoever works on it.
+_SPOOL_AFTER_S = 2 * 86400.0
 
 
 @shared_task(ignore_result=True)
@@ -38,13 +41,12 @@ def exports_sweep() -> None:
 
 
 def _orphans_remove() -> None:
-    if not exports_folder().is_dir():
-        return
     known = {str(pk) for pk in Export.objects.values_list("pk", flat=True)}
-    for folder in exports_folder().iterdir():
-        age_s = time.time() - folder.lstat().st_mtime
-        if folder.name not in known and _is_uuid(folder.name) and age_s > _ORPHAN_AFTER_S:
-            shutil.rmtree(folder, ignore_errors=True)
+    for parent, after_s in ((exports_folder(), _ORPHAN_AFTER_S), (spool_folder(), _SPOOL_AFTER_S)):
+        for folder in parent.iterdir() if parent.is_dir() else []:
+            age_s = time.time() - folder.lstat().st_mtime
+            if folder.name not in known and _is_uuid(folder.name) and age_s > after_s:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _is_uuid(text: str) -> bool:

@@ -60,6 +60,9 @@ class CloneRequest(s.Base[Any]):
     name = serializers.CharField(max_length=63)
     project = serializers.CharField(required=False, allow_null=True, max_length=100)
     auto_start = serializers.BooleanField(required=False, default=True)
+    linked = serializers.BooleanField(
+        required=False, default=False, help_text="Of a VM: share its template, copy only what it wrote."
+    )
 
 
 class Snapshots(ApiView):

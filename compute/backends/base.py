@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -34,6 +34,7 @@ from compute.backends.types import (
     Grants,
     HostNetwork,
     ImageInfo,
+    ImportFile,
     InstanceInfo,
     InstanceSpec,
     LogLine,
@@ -72,6 +73,8 @@ class Backend(ABC):
     stop_forces: ClassVar[bool] = True
     # Whether lines of logs carry their times; without, one cannot select by them.
     logs_have_times: ClassVar[bool] = True
+    # Whether a clone can share the unchanged part of its storage.
+    clone_linked: ClassVar[bool] = False
     # What a snapshot can be asked for besides its name: ``include_memory``, ``quiesce``.
     snapshot_options: ClassVar[frozenset[str]] = frozenset()
     # The ways to its engines that the form for a node offers: ``socket``, ``tls``, ``ssh``, ``uri``.
@@ -255,10 +258,21 @@ class Backend(ABC):
         a failed one leaves it as it was."""
         raise self._unsupported(Capability.SNAPSHOT)
 
-    def clone_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration for another instance like this: without what only one may have (fixed
-        addresses, ports of the host)."""
+    def clone_config(self, config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """The configuration for another instance like this, whose ``storage`` is as the mirror has it:
+        without what only one may have (fixed addresses, ports of the host)."""
         raise self._unsupported(Capability.CLONE)
+
+    def instance_clone(
+        self, source_id: str, spec: InstanceSpec, report: Reporter, *, linked: bool
+    ) -> InstanceInfo:
+        """As ``instance_create``, with what the instance ``source_id`` holds. ``linked``: sharing with it
+        what neither changes (only where ``clone_linked``). Raises ``InvalidState`` with what to do."""
+        return self.instance_create(spec, report)
+
+    def instance_import(self, spec: InstanceSpec, wanted: ImportFile, report: Reporter) -> InstanceInfo:
+        """As ``instance_create``, from a file. Raises ``InvalidInput`` for what it does not take."""
+        raise self._unsupported(Capability.IMPORT)
 
     def instance_export(self, engine_id: str, wanted: ExportSpec, report: Reporter) -> ExportInfo:
         """All of it at one moment as one file; whatever else it took is gone afterwards. The folder and

@@ -28,6 +28,7 @@ class Capability(Word):
     EVENTS = "events"
     FILES = "files"
     EXPORT = "export"
+    IMPORT = "import"
     CLONE = "clone"
     MIGRATE = "migrate"
     IMAGE = "image"
@@ -46,6 +47,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.SNAPSHOT: ("snapshot_list", "snapshot_create", "snapshot_delete", "snapshot_restore"),
     Capability.CLONE: ("clone_config",),
     Capability.EXPORT: ("instance_export",),
+    Capability.IMPORT: ("instance_import",),
     Capability.EXEC: ("exec_run",),
     Capability.TERMINAL: ("exec_open",),
     Capability.MIGRATE: ("migrate_plan", "instance_migrate", "migrate_settle"),

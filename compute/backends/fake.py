@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, ClassVar
@@ -282,7 +282,7 @@ class FakeBackend(Backend):
             raise SnapshotNotFound(f"There is no snapshot “{wanted.name}”.", snapshot=wanted.name)
         return self.engine.put(replace(kept[wanted.name][0], engine_id=engine_id))
 
-    def clone_config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+    def clone_config(self, config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return dict(config)
 
     def usage(self, engine_id: str) -> Usage:

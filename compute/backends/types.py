@@ -366,6 +366,15 @@ class MigrateOutcome:
 
 
 @dataclass(frozen=True)
+class ImportFile:
+    """A file that was looked at and lies in a private ``folder`` of this host; ``format`` is settled."""
+
+    folder: str
+    name: str
+    format: str
+
+
+@dataclass(frozen=True)
 class ExecSpec:
     """One command to run inside an instance, without a terminal. ``max_bytes`` is kept of each of its
     two outputs; ``command`` is never given to a shell."""

@@ -14,7 +14,15 @@ from typing import Any
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_registration
-from compute.backends.types import InstanceSpec, NetworkJoin, Resources, SnapshotSpec, StorageJoin
+from compute.backends.types import (
+    ImportFile,
+    InstanceInfo,
+    InstanceSpec,
+    NetworkJoin,
+    Resources,
+    SnapshotSpec,
+    StorageJoin,
+)
 from compute.errors import InstanceNotFound
 from compute.execution.mirror import (
     instance_adopt,
@@ -92,9 +100,23 @@ def _create(work: Work) -> dict[str, Any]:
         grants=grants_of(work.operation, work.instance.project_id),
         secrets=spec_secrets(work.node, work.instance.project_id, params["config"]),
     )
-    info = work.backend.instance_create(spec, work.report)
+    info = _made(work, spec)
     instance_adopt(work.instance, info)
     return {"engine_id": info.engine_id}
+
+
+def _made(work: Work, spec: InstanceSpec) -> InstanceInfo:
+    """From an image, from another instance, or from a file."""
+    origin = work.operation.params.get("origin") or {}
+    if "clone_of" in origin:
+        linked = bool(origin.get("linked"))
+        return work.backend.instance_clone(origin["clone_of"], spec, work.report, linked=linked)
+    if "file" in origin:
+        # The body was read before; asking for its end lets the request go on without us.
+        for _ in work.body:
+            work.report.checkpoint()
+        return work.backend.instance_import(spec, ImportFile(**origin["file"]), work.report)
+    return work.backend.instance_create(spec, work.report)
 
 
 def _delete(work: Work) -> dict[str, Any]:

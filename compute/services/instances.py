@@ -66,10 +66,17 @@ _DEFAULT_TYPE = {"docker": InstanceType.CONTAINER, "kvm": InstanceType.VM}
 
 
 def instance_create(
-    actor: Actor, body: InstanceCreate, *, idempotency: Idempotency | None = None
+    actor: Actor,
+    body: InstanceCreate,
+    *,
+    idempotency: Idempotency | None = None,
+    origin: Mapping[str, Any] | None = None,
+    here: bool = False,
 ) -> Operation:
-    """Ask for a new instance. Raises ``InvalidInput``, ``PolicyDenied``, ``NameConflict``,
-    ``ResourceLimitExceeded``, ``BackendUnavailable`` and the errors of ``node_pick``."""
+    """Ask for a new instance. ``origin``: what its storage comes from, where that is no image
+    (``clone_of`` and ``linked``, or ``file``); ``here`` as in ``Intent``. Raises ``InvalidInput``,
+    ``PolicyDenied``, ``NameConflict``, ``ResourceLimitExceeded``, ``BackendUnavailable`` and the errors of
+    ``node_pick``."""
     earlier = idempotency_lookup(actor, idempotency)
     if earlier is not None:
         return earlier
@@ -93,6 +100,7 @@ def instance_create(
         "resources": asdict(resources),
         "labels": labels,
         "auto_start": bool(body.auto_start),
+        **({"origin": dict(origin)} if origin else {}),
     }
     with transaction.atomic():
         limits_lock()
@@ -114,7 +122,8 @@ def instance_create(
         event_publish(
             Fact("instance.created", f"{name} is being made.", instance=row, username=actor.username)
         )
-        operation = operation_submit(actor, Intent("instance.create", node, row, params, may_cancel=True))
+        intent = Intent("instance.create", node, row, params, may_cancel=True, here=here)
+        operation = operation_submit(actor, intent)
         idempotency_store(actor, idempotency, operation)
     return operation
 

@@ -26,7 +26,7 @@ from compute.services.instance_body import InstanceCreate
 from compute.services.instances import capability_require, instance_create
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
-from compute.states import Permission
+from compute.states import InstanceType, Permission
 
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}")
 
@@ -100,24 +100,42 @@ def instance_clone(
     idempotency: Idempotency | None = None,
 ) -> Operation:
     """Another one of the same specification on the same node: checked as any new one is, with storage
-    of its own. ``body``: ``name``, ``project``, ``auto_start``."""
+    of its own. ``body``: ``name``, ``project``, ``auto_start``, ``linked``. Raises
+    ``OperationNotSupported`` for ``linked`` where storage cannot be shared."""
     instance = instance_get(actor, id_or_name)
     permission_require(actor, Permission.EXPORT, instance.project_id)
     backend = _backend(instance, Capability.CLONE)
     content_guarded(actor, instance)
+    linked = bool(body.get("linked", False))
+    if linked and not backend.clone_linked:
+        raise OperationNotSupported(
+            f"Clones on the {backend.title} backend share nothing: leave “linked” out.", capability="linked"
+        )
     wanted = InstanceCreate(
         name=str(body.get("name") or ""),
         backend=instance.backend,
         node=str(instance.node_id),
         project=body.get("project") or str(instance.project_id),
         type=instance.type,
-        config=backend.clone_config(instance.config),
-        resources={"cpu": {"cores": instance.cpu_cores}, "memory": {"limit": instance.memory_bytes}},
+        config=backend.clone_config(instance.config, instance.storage),
+        resources=_resources(instance),
         labels=instance.labels,
         annotations=instance.annotations,
         auto_start=bool(body.get("auto_start", True)),
     )
-    return instance_create(actor, wanted, idempotency=idempotency)
+    origin = {"clone_of": instance.engine_id, "linked": linked}
+    return instance_create(actor, wanted, idempotency=idempotency, origin=origin)
+
+
+def _resources(instance: Instance) -> dict[str, Any]:
+    """The limits it has; of a VM also its disks, which a clone has again."""
+    found: dict[str, Any] = {
+        "cpu": {"cores": instance.cpu_cores},
+        "memory": {"limit": instance.memory_bytes},
+    }
+    if instance.type == InstanceType.VM and instance.storage_bytes:
+        found["storage"] = {"total_space": instance.storage_bytes}
+    return found
 
 
 def snapshot_dict(item: SnapshotInfo) -> dict[str, Any]:

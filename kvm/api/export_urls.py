@@ -6,8 +6,10 @@ from django.urls import path
 
 from kvm.api import exports as e
 from kvm.api import legacy_snapshots as legacy
+from kvm.api.imports import InstanceImport
 
 export_urls = [
+    path("compute/instances/import", InstanceImport.as_view()),
     path("compute/instances/<str:instance_id>/export", e.InstanceExport.as_view()),
     path("exports", e.Exports.as_view()),
     path("exports/<str:export_id>", e.ExportDetail.as_view()),

@@ -16,7 +16,9 @@ _NOT_ON_TEST = frozenset(
     {
         Capability.CONSOLE,
         Capability.EXEC,
+        Capability.CLONE,
         Capability.EXPORT,
+        Capability.IMPORT,
         Capability.GRAPHICS,
         Capability.LOGS,
         Capability.MIGRATE,

@@ -217,6 +217,10 @@ def _disks(root: Any, items: Sequence[dict[str, str]]) -> list[OvfDisk]:
         file = files.get(_local_attribute(disk, "fileRef")) if disk is not None else None
         if disk is None or file is None:
             raise _wrong("has a disk whose file it does not name.")
+        if _local_attribute(file, "compression") not in ("", "identity"):
+            raise _wrong(
+                "has a disk that is compressed as a file; LibGo takes streamOptimized VMDKs as they are."
+            )
         if _local_attribute(disk, "parentRef") or _local_attribute(file, "chunkSize"):
             raise _wrong("has a disk in several parts; LibGo takes disks of one file each.")
         units = _units(_local_attribute(disk, "capacityAllocationUnits"))
