@@ -144,5 +144,5 @@ def _around(spec: InstanceSpec, planned: Sequence[Copy]) -> InstanceSpec:
     for number, copy in enumerate(planned):
         asked = wanted[number] if number < len(wanted) else {}
         kept = {key: asked[key] for key in ("bus", "cache") if key in asked}
-        disks.append({**kept, "pool": copy.pool, "volume": copy.name})
+        disks.append({**kept, "pool": copy.pool, "volume": copy.name, "format": "qcow2"})
     return replace(spec, config={**config, "disk": disks[0], "disks": disks[1:]})

@@ -205,7 +205,11 @@ def _around(spec: InstanceSpec, names: Sequence[str]) -> InstanceSpec:
     config = spec.config
     wanted = [dict(config.get("disk") or {}), *map(dict, config.get("disks", []))]
     disks = [
-        {**{key: value for key, value in disk.items() if key in ("bus", "cache")}, "volume": name}
+        {
+            **{key: value for key, value in disk.items() if key in ("bus", "cache")},
+            "volume": name,
+            "format": "qcow2",
+        }
         for disk, name in zip(wanted, names, strict=True)
     ]
     return replace(spec, config={**config, "disk": disks[0], "disks": disks[1:]})
