@@ -76,6 +76,7 @@ from kvm.engine.images import Images
 from kvm.engine.machines import Machines
 from kvm.engine.pools import Pools
 from kvm.engine.volumes import Volumes
+from kvm.looks import ImportLook
 
 
 class KvmBackend(Backend):
@@ -218,7 +219,7 @@ class KvmBackend(Backend):
     def instance_import(self, spec: InstanceSpec, wanted: ImportFile, report: Reporter) -> InstanceInfo:
         return imports.domain_import(self._connection, spec, wanted, report)
 
-    def import_look(self, path: Path, wanted: str) -> imports.ImportLook:
+    def import_look(self, path: Path, wanted: str) -> ImportLook:
         """What is in a file that came from outside. Raises ``InvalidInput`` for what is not taken."""
         return imports.import_look(path, wanted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import libvirt
@@ -21,36 +21,11 @@ from kvm.engine.image_check import HEAD_BYTES, header_check, image_check
 from kvm.engine.names import disk_name, names_of
 from kvm.engine.ova import is_ova, ova_read
 from kvm.engine.qemu_img import Image, Span, image_convert
+from kvm.looks import ImportDisk, ImportLook
 
 FORMATS = ("ova", "qcow2", "raw", "vmdk", "vdi")
 _CHUNK = 1024 * 1024
 _CONVERTING, _SENDING = Span(5, 45), Span(45, 60)
-
-
-@dataclass(frozen=True)
-class ImportDisk:
-    """A part of the file: an image in ``format``, ``size`` bytes from ``offset``."""
-
-    format: str
-    virtual_bytes: int
-    offset: int
-    size: int
-
-
-@dataclass(frozen=True)
-class ImportLook:
-    """What a file says of the machine in it; a bare disk says only its size. ``nics`` is None then."""
-
-    format: str
-    disks: tuple[ImportDisk, ...]
-    name: str = ""
-    cpus: int | None = None
-    memory_bytes: int | None = None
-    firmware: str = ""
-    bus: str = ""
-    description: str = ""
-    nics: int | None = None
-    notes: tuple[str, ...] = ()
 
 
 def import_look(path: Path, wanted: str = "") -> ImportLook:

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from django.conf import settings
 
@@ -22,10 +22,8 @@ from compute.services.instances import InstanceCreate, instance_create
 from compute.services.nodes import node_pick, node_require
 from compute.services.projects import project_for
 from compute.states import Permission
+from kvm.looks import ImportLook
 from kvm.selectors.nodes import BACKEND, kvm_of
-
-if TYPE_CHECKING:
-    from kvm.engine.imports import ImportLook
 
 FORMATS = ("ova", "qcow2", "raw", "vmdk", "vdi")
 MAX_BYTES = 2**42
