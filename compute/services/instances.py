@@ -74,9 +74,8 @@ def instance_create(
     here: bool = False,
 ) -> Operation:
     """Ask for a new instance. ``origin``: what its storage comes from, where that is no image
-    (``clone_of`` and ``linked``, or ``file``); ``here`` as in ``Intent``. Raises ``InvalidInput``,
-    ``PolicyDenied``, ``NameConflict``, ``ResourceLimitExceeded``, ``BackendUnavailable`` and the errors of
-    ``node_pick``."""
+    (``clone_of`` and ``linked``, or ``file``); ``here`` as in ``Intent``. Raises ``InvalidInput``, and what
+    policy, names, limits and ``node_pick`` raise."""
     earlier = idempotency_lookup(actor, idempotency)
     if earlier is not None:
         return earlier
