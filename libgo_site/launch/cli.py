@@ -21,6 +21,7 @@ from libgo_site.launch import doctor, engines, packages, state, suite, superviso
 from libgo_site.launch.state import ROOT, LaunchError
 
 _READY_WITHIN_S = 60.0
+_ENGINES_WITHIN_S = 4.0
 
 
 def main(arguments: list[str]) -> int:
@@ -164,6 +165,7 @@ def _start_detached() -> int:
                 os.kill(process.pid, signal.SIGTERM)
             raise LaunchError("LibGo did not become ready. See ./libgo logs web and ./libgo logs supervisor.")
         time.sleep(0.05)
+    engines_await()
     print(f"LibGo is ready at {state.url()}")
     return 0
 
@@ -176,6 +178,19 @@ def is_ready() -> bool:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False
+
+
+def engines_await() -> None:
+    """Give the watcher a moment to meet the engines, so that what is asked for next finds them. One that
+    is away holds nobody up for longer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + _ENGINES_WITHIN_S
+    while time.monotonic() < deadline:
+        with contextlib.suppress(urllib.error.URLError, OSError, ValueError):
+            with opener.open(f"{state.url()}/health", timeout=2) as answer:
+                if "unavailable" not in json.load(answer)["backends"].values():
+                    return
+        time.sleep(0.1)
 
 
 def _supervise(arguments: list[str]) -> int:
