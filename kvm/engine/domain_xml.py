@@ -75,7 +75,11 @@ def volume_xml(
 ) -> str:
     """A volume; ``backing`` is (path, format) of the image it is a thin copy of."""
     root = E.volume(E.name(name), E.capacity(str(capacity_bytes), unit="bytes"))
-    root.append(E.target(E.format(type=volume_format)))
+    target = E.target(E.format(type=volume_format))
+    if volume_format == "qcow2":
+        # libvirt's default is the older version, which cannot grow while it holds snapshots.
+        target.append(E.compat("1.1"))
+    root.append(target)
     if backing is not None:
         root.append(E.backingStore(E.path(backing[0]), E.format(type=backing[1])))
     return str(etree.tostring(root, encoding="unicode"))
