@@ -165,7 +165,7 @@ class NodeWatcher(threading.Thread):
             for info in infos
             if info.engine_id in changed or known.get(info.engine_id) != (info.name, str(info.state))
         ]
-        instances_observe(node, [info for info in different if info is not None])
+        self._observe(node, [info for info in different if info is not None])
         instances_gone(node, set(known) - {info.engine_id for info in infos} - {""})
 
     def _reread(self, node: Node, backend: Backend, engine_ids: set[str]) -> None:
@@ -175,8 +175,13 @@ class NodeWatcher(threading.Thread):
                 found.append(backend.instance_get(engine_id))
             except InstanceNotFound:
                 gone.append(engine_id)
-        instances_observe(node, found)
+        self._observe(node, found)
         instances_gone(node, gone)
+
+    def _observe(self, node: Node, infos: list[InstanceInfo]) -> None:
+        """What an operation looked at after us is looked at again: our look may have seen more."""
+        for engine_id in instances_observe(node, infos):
+            self._inbox.instance(engine_id)
 
     def _sample(self, node: Node, backend: Backend, ended: threading.Event) -> None:
         """The one sampler of this node, however many look at its charts."""

@@ -13,7 +13,7 @@ from compute.api import serializers as s
 from compute.api.base import ApiView
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
-from compute.selectors.instances import instance_dict, instance_get
+from compute.selectors.instances import instance_dict
 from compute.services import migration
 
 _ERRORS = (409, 422, 502, 503, 504)
@@ -52,7 +52,7 @@ class Migrate(ApiView):
     def post(self, request: Request, instance_id: str) -> HttpResponseBase:
         self.query({})
         self.wait_seconds()
-        row = instance_get(self.actor, instance_id)
+        row = migration.migrate_require(self.actor, instance_id)
         operation = migration.instance_migrate(
             self.actor, row.pk, self.body(MigrateRequest), idempotency=idempotency_of(request)
         )
@@ -69,4 +69,5 @@ class MigrateCheck(ApiView):
     )
     def post(self, request: Request, instance_id: str) -> HttpResponseBase:
         self.query({})
-        return Response(migration.migrate_check(self.actor, instance_id, self.body(MigrateTarget)))
+        row = migration.migrate_require(self.actor, instance_id)
+        return Response(migration.migrate_check(self.actor, row.pk, self.body(MigrateTarget)))

@@ -108,6 +108,10 @@ class FakeEngine:
             subscriber.put(EngineEvent(engine_id))
 
 
+def _seen_now(info: InstanceInfo) -> InstanceInfo:
+    return replace(info, observed_at=datetime.now(timezone.utc))
+
+
 class FakeBackend(Backend):
     name = "fake"
     title = "Fake"
@@ -164,13 +168,13 @@ class FakeBackend(Backend):
 
     def instance_list(self) -> list[InstanceInfo]:
         with self.engine.lock:
-            return list(self.engine.instances.values())
+            return [_seen_now(info) for info in self.engine.instances.values()]
 
     def instance_get(self, engine_id: str) -> InstanceInfo:
         found = self.engine.instances.get(engine_id)
         if found is None:
             raise InstanceNotFound("The fake engine has no such instance.")
-        return found
+        return _seen_now(found)
 
     def instance_create(self, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
         engine = self.engine

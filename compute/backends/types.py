@@ -166,6 +166,8 @@ class InstanceInfo:
     finished_at: datetime | None = None
     # What will be different after the next start, by name with its new value; None: not looked at.
     pending: Mapping[str, Any] | None = None
+    # When the engine was asked: of two looks the later one counts, whichever is written last.
+    observed_at: datetime = field(default_factory=lambda: datetime.now(timezone.utc), compare=False)
 
 
 @dataclass(frozen=True)

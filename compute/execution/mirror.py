@@ -47,10 +47,13 @@ _FACT_OF_STATE = {
 }
 
 
-def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
-    """Write what was seen of these instances; the others of the node are left alone."""
+def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool = False) -> set[str]:
+    """Write what was seen of these instances; the others of the node are left alone. Engine ids of those
+    that were looked at again meanwhile, whose later look stays. ``stamp``: earlier looks that come later
+    shall not count, also when this one changes nothing."""
+    outdated: set[str] = set()
     if not infos:
-        return
+        return outdated
     moving = moving_ids()
     with transaction.atomic():
         rows = _rows_by_engine_id(node, infos)
@@ -66,13 +69,17 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo]) -> None:
                 created.append(row)
                 facts.append(Fact("instance.created", f"{row.name} appeared on {node.name}.", instance=row))
                 continue
-            fact = _row_update(row, info)
+            if _is_outdated(row, info):
+                outdated.add(info.engine_id)
+                continue
+            fact = _row_update(row, info, stamp=stamp)
             if fact is not None:
                 facts.append(fact)
         Instance.objects.bulk_create(created)
         events_publish(facts)
         if facts:
             owners_settle(node)
+    return outdated
 
 
 def instances_observe_complete(node: Node, infos: Sequence[InstanceInfo]) -> None:
@@ -149,7 +156,7 @@ def instance_reread(backend: Backend, node: Node, engine_id: str) -> None:
     except InstanceNotFound:
         instances_gone(node, [engine_id])
         raise
-    instances_observe(node, [info])
+    instances_observe(node, [info], stamp=True)
 
 
 def instance_adopt(row: Instance, info: InstanceInfo) -> None:
@@ -157,7 +164,7 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
     try:
         with transaction.atomic():
             row.refresh_from_db()
-            fact = _row_update(row, info)
+            fact = _row_update(row, info, stamp=True)
             if fact is not None:
                 events_publish([fact])
                 owners_settle(row.node)
@@ -213,6 +220,7 @@ def _row_new(node: Node, info: InstanceInfo) -> Instance:
         project=owner or Project.objects.get(is_default=True),
         engine_id=info.engine_id,
         created_at=info.created_at or timezone.now(),
+        observed_at=info.observed_at,
         managed=owner is not None,
     )
     for column, value in _observed(info).items():
@@ -256,10 +264,17 @@ def _observed(info: InstanceInfo) -> dict[str, Any]:
     return columns
 
 
-def _row_update(row: Instance, info: InstanceInfo) -> Fact | None:
+def _is_outdated(row: Instance, info: InstanceInfo) -> bool:
+    return row.observed_at is not None and info.observed_at < row.observed_at
+
+
+def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fact | None:
     """Save the columns that differ; the fact that tells it, or None when nothing did."""
     changed = {column: value for column, value in _observed(info).items() if getattr(row, column) != value}
     if not changed:
+        if stamp:
+            row.observed_at = info.observed_at
+            row.save(update_fields=["observed_at"])
         return None
     old_state = row.state
     for column, value in changed.items():
@@ -267,7 +282,8 @@ def _row_update(row: Instance, info: InstanceInfo) -> Fact | None:
     starts_anew = "state" in changed and row.state not in (InstanceState.RUNNING, InstanceState.PAUSED)
     if info.pending is None and starts_anew and row.pending_changes:
         row.pending_changes = {}
-    row.save(update_fields=[*changed, "pending_changes", "updated_at"])
+    row.observed_at = info.observed_at
+    row.save(update_fields=[*changed, "pending_changes", "updated_at", "observed_at"])
     if row.state != old_state:
         kind = _FACT_OF_STATE.get(InstanceState(row.state), "instance.updated")
         return Fact(kind, f"{row.name} is {row.state}.", instance=row, details={"from": old_state})

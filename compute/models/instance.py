@@ -48,6 +48,8 @@ class Instance(models.Model):
     started_at = models.DateTimeField(null=True, blank=True, editable=False)
     finished_at = models.DateTimeField(null=True, blank=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+    # Of the look that was written last. An operation always sets it, others only with what they change.
+    observed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         constraints = [

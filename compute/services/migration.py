@@ -74,10 +74,17 @@ def migrate_targets(instance: Instance) -> list[Node]:
     return [row for row in rows.exclude(pk=instance.node_id).order_by("name") if _can(row)]
 
 
-def _both(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[str, Any]) -> tuple[Instance, Node]:
+def migrate_require(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
+    """What the actor may move. Raises ``InstanceNotFound``, ``PermissionDenied``,
+    ``OperationNotSupported``."""
     instance = instance_get(actor, id_or_name)
     permission_require(actor, Permission.UPDATE, instance.project_id)
     capability_require(instance, Capability.MIGRATE)
+    return instance
+
+
+def _both(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[str, Any]) -> tuple[Instance, Node]:
+    instance = migrate_require(actor, id_or_name)
     target = node_get(actor, str(body["node"]))
     if target.pk == instance.node_id:
         raise InvalidInput.field("node", f"{instance.name} is on {target.name} already.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 import libvirt
@@ -54,6 +54,7 @@ def domain_info(domain: libvirt.virDomain, *, detailed: bool) -> InstanceInfo:
     """``detailed`` also asks for addresses, disk sizes, autostart, a saved state and what waits for
     the next start: a call for each. CPU, memory and ``config`` are those of the definition; disks and
     NICs those that are plugged now."""
+    observed_at = datetime.now(timezone.utc)
     state, why = domain.state()
     inactive = parse(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
     live = parse(domain.XMLDesc(0)) if detailed and domain.isActive() else inactive
@@ -67,6 +68,7 @@ def domain_info(domain: libvirt.virDomain, *, detailed: bool) -> InstanceInfo:
             key: True for key, told in (("autostart", domain.autostart()), ("saved", is_saved)) if told
         }
     return InstanceInfo(
+        observed_at=observed_at,
         engine_id=domain.UUIDString(),
         name=domain.name(),
         type=InstanceType.VM,

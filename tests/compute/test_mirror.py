@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime, timezone
 
 import pytest
 
@@ -89,3 +90,15 @@ def test_a_row_whose_create_is_under_way_survives_a_complete_list_without_it(
     instance_create(admin, InstanceCreate("web", backend="fake", config={"image": "demo"}))
     instances_observe_complete(fake_node, [])
     assert Instance.objects.filter(name="web").exists()
+
+
+def test_an_earlier_look_that_is_written_later_does_not_count_and_is_told(fake_node: Node) -> None:
+    """A watcher may have looked before an operation did, and come to write after it."""
+    instances_observe(fake_node, [_info("e1", "a")])
+    early = replace(_info("e1", "a"), state=InstanceState.PAUSED)
+    instances_observe(fake_node, [_info("e1", "a")], stamp=True)
+    assert instances_observe(fake_node, [early]) == {"e1"}
+    assert Instance.objects.get().state == "running"
+    late = replace(early, observed_at=datetime.now(timezone.utc))
+    assert instances_observe(fake_node, [late]) == set()
+    assert Instance.objects.get().state == "paused"
