@@ -10,6 +10,7 @@ import libvirt
 
 from compute.backends.types import InstanceInfo, InstanceSpec, Reporter, UndoStep
 from compute.errors import InvalidState
+from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.copies import Copy, copies_make, copies_plan
 from kvm.engine.create import UNDO_VOLUME, domain_create
@@ -100,7 +101,7 @@ def _delta_copy(connection: Connection, source_id: str, copy: Copy, report: Repo
     finally:
         if not ended:
             connection.call(lambda conn: (reading.abort(), writing.abort()))
-    connection.call(lambda conn: conn.storagePoolLookupByName(copy.pool).refresh(0), 60)
+    storage.pool_refresh_wait(connection, copy.pool, report)
 
 
 def _delta_make(

@@ -162,7 +162,8 @@ def _by_backup(
         report.progress(span.at(float(stats.get("disk_processed") or 0) / total), step)
         time.sleep(_POLL_S)
     connection.call(lambda conn: _backup_check(lookup(conn, engine_id)))
-    connection.call(lambda conn: _refresh(conn, planned))
+    for name in sorted({copy.pool for copy in planned}):
+        storage.pool_refresh_wait(connection, name, report)
 
 
 def _backup_xml(conn: libvirt.virConnect, root: Element, planned: Sequence[Copy]) -> str:
@@ -199,11 +200,6 @@ def _backup_check(domain: libvirt.virDomain) -> None:
     if stats.get("type") != libvirt.VIR_DOMAIN_JOB_COMPLETED:
         why = str(stats.get("errmsg") or "it did not say why")[:200]
         raise BackendError(f"QEMU gave the copy up: {why}.")
-
-
-def _refresh(conn: libvirt.virConnect, planned: Sequence[Copy]) -> None:
-    for name in {copy.pool for copy in planned}:
-        conn.storagePoolLookupByName(name).refresh(0)
 
 
 def _allocated(conn: libvirt.virConnect, path: str) -> int:

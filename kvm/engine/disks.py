@@ -83,7 +83,7 @@ def disk_existing(
     name = str(wanted["volume"])
     volume = storage.volume_or_none(pool, name)
     if volume is None:
-        pool.refresh(0)
+        storage.pool_refresh(pool, within_s=2.0)
         volume = storage.volume_or_none(pool, name)
     if volume is None:
         raise VolumeNotFound(f"There is no volume “{name}” in the pool {pool.name()}.", name=name)

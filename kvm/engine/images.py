@@ -126,7 +126,7 @@ class Images:
             raise InvalidInput.field(
                 "sha256", "is not that of what arrived: it was damaged on its way. Send it again."
             )
-        self._connection.call(lambda conn: pool_running(conn, staging.pool).refresh(0), 120.0)
+        storage.pool_refresh_wait(self._connection, staging.pool, report)
         kept_as = "raw" if found.format in ("raw", "iso") else "qcow2"
         made = VolumeWanted(wanted.place.pool, wanted.place.name, 0, kept_as)
         self._volumes.copy(staging, made, report, known=found.format)

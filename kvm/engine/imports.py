@@ -163,7 +163,7 @@ def _send(
     finally:
         if not ended:
             connection.call(lambda conn: stream.abort())
-    connection.call(lambda conn: conn.storagePoolLookupByName(pool_name).refresh(0), 60)
+    storage.pool_refresh_wait(connection, pool_name, report)
 
 
 def stream_send(stream: libvirt.virStream, data: bytes) -> None:

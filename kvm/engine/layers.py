@@ -277,7 +277,8 @@ def _pools_refresh(conn: libvirt.virConnect, disks: Iterable[Disk]) -> list[libv
     for folder in {os.path.dirname(disk.path) for disk in disks if disk.path}:
         pool = storage.pool_of_folder(conn, folder)
         if pool is not None:
-            pool.refresh(0)
+            if not storage.pool_refresh(pool, within_s=20.0):
+                raise storage.pool_busy(pool.name())
             pools[pool.name()] = pool
     return list(pools.values())
 

@@ -241,7 +241,8 @@ def _is_shared(move: Move, ours: libvirt.virStoragePool, theirs: libvirt.virStor
     name, word = f"{_PROBE_PREFIX}{uuid.uuid4()}", os.urandom(_PROBE_BYTES)
     volume = storage.upload(move.source, ours, storage.NewVolume(name, "raw", _PROBE_BYTES), word)
     try:
-        theirs.refresh(0)
+        if not storage.pool_refresh(theirs, within_s=20.0):
+            raise storage.pool_busy(theirs.name())
         return _read(move.target, theirs.storageVolLookupByName(name)) == word
     except libvirt.libvirtError as error:
         if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:

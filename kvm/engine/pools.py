@@ -19,6 +19,7 @@ from lxml.builder import E
 
 from compute.backends.types import Reporter, ResourceInfo, UndoStep
 from compute.errors import InvalidState, NameConflict, OperationNotSupported, PoolNotFound, VolumeInUse
+from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse
 from kvm.engine.scan import DiskUse, Pool, Scan, scan
@@ -139,7 +140,8 @@ class Pools:
             pool = pool_lookup(conn, name)
             if not pool.isActive():
                 raise InvalidState(f"The pool {name} does not run. Start it first.", state="inactive")
-            pool.refresh(0)
+            if not storage.pool_refresh(pool, within_s=5.0):
+                raise storage.pool_busy(name)
 
         self._connection.call(method, _WORK_TIMEOUT_S)
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import libvirt
 
-from compute.backends.types import ImageInfo
-from compute.errors import BackendError, ImageNotFound
+from compute.backends.types import ImageInfo, Reporter
+from compute.errors import BackendError, ImageNotFound, InvalidState
+from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse, pool_xml, volume_xml
 from kvm.engine.image_check import FORMATS, HEAD_BYTES, header_check
 
@@ -17,6 +19,8 @@ OWN_PREFIX = "libgo-vm-"
 # The volume that an upload goes into, until it is complete and checked.
 STAGING_PREFIX = "libgo-upload-"
 _CHUNK = 1024 * 1024
+_BUSY, _AGAIN_S = "asynchronous jobs running", 0.1
+_REFRESH_TIMEOUT_S, _WAIT_S = 120.0, 1800.0
 _SUFFIXES = ("", ".qcow2", ".img", ".raw", ".iso")
 
 
@@ -35,6 +39,44 @@ def pool_ensure(conn: libvirt.virConnect, name: str) -> libvirt.virStoragePool:
     return pool
 
 
+def pool_refresh(pool: libvirt.virStoragePool, *, within_s: float = 0.0) -> bool:
+    """Look through the pool again. libvirt does not while anything is written there (a copy, an upload):
+    then it is tried for ``within_s``; False when it was not to be had."""
+    deadline = time.monotonic() + within_s
+    while True:
+        try:
+            pool.refresh(0)
+        except libvirt.libvirtError as error:
+            # VIR_ERR_INTERNAL_ERROR, whose text alone tells (src/storage/storage_driver.c).
+            if _BUSY not in str(error):
+                raise
+        else:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_AGAIN_S)
+
+
+def pool_refresh_wait(connection: Connection, name: str, report: Reporter | None = None) -> None:
+    """The same, however long others write there; a cancel ends it. Raises ``InvalidState`` in the end."""
+    deadline = time.monotonic() + _WAIT_S
+    while not connection.call(
+        lambda conn: pool_refresh(conn.storagePoolLookupByName(name), within_s=1.0), _REFRESH_TIMEOUT_S
+    ):
+        if report is not None:
+            report.checkpoint()
+        if time.monotonic() > deadline:
+            raise pool_busy(name)
+
+
+def pool_busy(name: str) -> InvalidState:
+    return InvalidState(
+        f"Something is written to the pool {name} all the time (a copy, an upload), and libvirt does not "
+        "look through it meanwhile. Try again when that is over.",
+        state="busy",
+    )
+
+
 def image_find(pool: libvirt.virStoragePool, image: str) -> libvirt.virStorageVol:
     """A template or ISO by its name, with or without its suffix. Raises ``ImageNotFound``."""
     names = [f"{image}{suffix}" for suffix in _SUFFIXES]
@@ -45,7 +87,7 @@ def image_find(pool: libvirt.virStoragePool, image: str) -> libvirt.virStorageVo
                 return volume
         if attempt == 0:
             # Files that were copied into the folder by hand show only after a refresh.
-            pool.refresh(0)
+            pool_refresh(pool, within_s=2.0)
     raise ImageNotFound(
         f"There is no image “{image}” in the pool {pool.name()}. Upload one, or make the demo image with "
         "“libgo manage demo_image”.",
@@ -171,8 +213,9 @@ def upload(
     except (libvirt.libvirtError, BackendError):
         volume.delete(0)
         raise
-    pool.refresh(0)
-    return pool.storageVolLookupByName(wanted.name)
+    # Asked for its size, libvirt looks into the file again.
+    volume.info()
+    return volume
 
 
 def image_infos(pool: libvirt.virStoragePool) -> list[ImageInfo]:

@@ -26,6 +26,7 @@ from compute.errors import (
     VolumeInUse,
     VolumeNotFound,
 )
+from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import volume_xml
 from kvm.engine.image_check import HEAD_BYTES, CheckedImage, header_check
@@ -330,9 +331,9 @@ class Volumes:
         """libvirt must learn what came; it must be no larger than what was there."""
 
         def method(conn: libvirt.virConnect) -> int:
-            pool_running(conn, place.pool).refresh(0)
             return int(lookup(conn, place).info()[1])
 
+        storage.pool_refresh_wait(self._connection, place.pool)
         capacity = self._connection.call(method, _WORK_TIMEOUT_S)
         if volume.format not in ("raw", "iso") and capacity > volume.capacity:
             raise _too_much(volume)
