@@ -10,8 +10,9 @@ from pathlib import Path
 from libgo_site.launch import state
 from libgo_site.launch.state import ROOT
 
-# Folders of tests that kill processes and measure how soon a page shows it.
-_ALONE = ("faults", "browser")
+# Tests that kill processes and measure how soon a page shows it.
+_ALONE = "faults"
+_BESIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
 # More than any run takes; a run beyond it hangs where no timeout of a single test reaches.
 _RUN_S = 2400.0
 _AGAIN_MAX = 5
@@ -67,10 +68,9 @@ def _pytest(words: list[str], environ: Mapping[str, str]) -> int:
 
 def _all_tests() -> list[list[str]]:
     """First what may run side by side, a file at a time; then what watches the clock of a whole console."""
-    alone = [f"tests/{name}" for name in _ALONE]
-    rest = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
-    beside = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-    return [[*beside, *(name for name in rest if name not in alone)], *([folder] for folder in alone)]
+    found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
+    alone = f"tests/{_ALONE}"
+    return [[*_BESIDE, *(name for name in found if name != alone)], [alone]]
 
 
 def _has_tests(path: Path) -> bool:

@@ -25,7 +25,7 @@ _ALWAYS_BAD = "def test_bad(): assert False\n"
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder whose tests are the whole suite."""
-    for folder in ("unit", "faults", "browser"):
+    for folder in ("unit", "faults"):
         (tmp_path / "tests" / folder).mkdir(parents=True)
         (tmp_path / "tests" / folder / "test_fine.py").write_text("def test_fine(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q --import-mode=importlib\n")
