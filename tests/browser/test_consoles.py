@@ -14,7 +14,7 @@ import requests
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import log_in
+from tests.browser.conftest import context_close, log_in
 from tests.kvm.agent import agent_image
 from tests.live import PASSWORD, LiveConsole, until
 
@@ -91,7 +91,7 @@ def test_two_browsers_share_the_serial_line_and_one_writes(
     _type(other, "echo theirs-$((40+3))")
     until(lambda: "theirs-43" in _screen_text(page), "both see what the second writes", 20)
     assert "never-2" not in _screen_text(page), "who looked on wrote nothing"
-    context.close()
+    context_close(context)
     expect(page.locator("#terminal-state")).to_contain_text("Nobody writes")
 
 

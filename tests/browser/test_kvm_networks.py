@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import log_in
+from tests.browser.conftest import context_close, log_in
 from tests.live import LiveConsole, until
 
 
@@ -76,4 +76,4 @@ def _fits(chromium: Browser, live: LiveConsole, *urls: str) -> None:
     for url in urls:
         small.goto(url)
         assert small.evaluate("document.documentElement.scrollWidth <= innerWidth"), url
-    context.close()
+    context_close(context)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import log_in
+from tests.browser.conftest import context_close, log_in
 from tests.live import PASSWORD, LiveConsole
 
 PAGES = ("/docker/networks", "/docker/volumes")
@@ -134,7 +134,7 @@ def test_a_viewer_finds_no_button_that_changes_anything(chromium: Browser, live:
         page.goto(f"{live.url}{path}")
         expect(page.locator("h1")).to_be_visible()
         assert page.locator("text=New").count() == 0 and page.locator("text=Delete").count() == 0
-    context.close()
+    context_close(context)
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
@@ -151,5 +151,5 @@ def test_the_pages_fit(chromium: Browser, live: LiveConsole, scheme: str, width:
         expect(page.locator("h1")).to_be_visible()
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, f"{path} is {wide} px wider than a window of {width}"
-    context.close()
+    context_close(context)
     assert complaints == []

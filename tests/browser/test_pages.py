@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import log_in
+from tests.browser.conftest import context_close, log_in
 from tests.live import PASSWORD, LiveConsole, until
 
 PAGES = ("/", "/instances", "/instances/new", "/instances/new?backend=kvm", "/operations", "/nodes")
@@ -24,7 +24,7 @@ def test_a_wrong_password_says_so(chromium: Browser, live: LiveConsole) -> None:
     page.fill("#password", "wrong")
     page.click("button[type=submit]")
     expect(page.locator(".alert-danger")).to_contain_text("wrong")
-    context.close()
+    context_close(context)
 
 
 def test_a_container_made_by_the_form_runs_stops_and_goes_without_a_reload(
@@ -123,7 +123,7 @@ def test_a_viewer_sees_everything_and_no_button(chromium: Browser, live: LiveCon
             path,
         )
         assert status == 403
-    context.close()
+    context_close(context)
     assert live.get(f"/compute/instances/{name}")["state"] == "running"
 
 
@@ -148,7 +148,7 @@ def test_every_page_fits_and_breaks_no_content_policy(
     if os.environ.get("LIBGO_SCREENSHOTS") == "1" and (scheme, width) == ("light", 1440):
         page.wait_for_timeout(800)
         page.screenshot(path="docs/images/dashboard.png")
-    context.close()
+    context_close(context)
     assert complaints == []
 
 

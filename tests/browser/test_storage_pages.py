@@ -23,7 +23,8 @@ def pool(live: LiveConsole) -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="libgo-t-", dir="/var/lib/libvirt"))
     folder.chmod(0o755)
     name = f"libgo-t-{uuid.uuid4().hex[:8]}"
-    live.api("POST", "/storage/pools", {"name": name, "type": "dir", "path": str(folder)})
+    answer = live.api("POST", "/storage/pools", {"name": name, "type": "dir", "path": str(folder)})
+    assert answer.status_code == 201, answer.text
     yield name
     live.api("DELETE", f"/storage/pools/{name}?force=true")
     shutil.rmtree(folder, ignore_errors=True)

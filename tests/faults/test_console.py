@@ -136,7 +136,7 @@ def test_waiting_holds_no_thread_of_the_server(live: LiveConsole, name: str) -> 
     operation = live.api("PUT", f"/compute/instances/{name}/stop", {"timeout": 4}).json()["operation"]
     waiting = [
         subprocess.Popen(
-            ["curl", "-s", "-o", "/dev/null", "-H", f"Authorization: Bearer {live._token}"]
+            ["curl", "-s", "-o", "/dev/null", "-H", f"Authorization: Bearer {live.token()}"]
             + [f"{live.url}/api/v1/operations/{operation['id']}/wait?timeout=20"]
         )
         for _ in range(40)

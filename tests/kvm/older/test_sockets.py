@@ -11,6 +11,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from tests.live import until
 from tests.people import Caller, World
 
 pytestmark = pytest.mark.asyncio
@@ -39,6 +40,10 @@ async def _heard(socket: ClientConnection, kind: str, wanted: dict[str, Any]) ->
         if message["type"] == kind and all(data.get(key) == value for key, value in wanted.items()):
             return data
     raise AssertionError(f"the socket ended before {kind} {wanted} came")
+
+
+class _Forged(Caller):
+    token = "forged"
 
 
 async def closed_with(caller: Caller, path: str) -> int:
@@ -84,6 +89,10 @@ async def test_status_commands_and_console(world: World) -> None:
     await tell(monitor, "command", action="start", requestId="r-1")
     # Both come, in whichever order; the status by itself, well before its next turn is due.
     await hear(monitor, "status", status="running")
+    path = f"/compute/instances/{name}"
+    await asyncio.to_thread(
+        until, lambda: world.a.ok("GET", path)["active_operation"] is None, "the first start is over", 30
+    )
     await tell(monitor, "command", action="start", requestId="r-2")
     answer = await hear(monitor, "response", requestId="r-2")
     assert answer["success"] is True and set(answer) == {"requestId", "success", "message"}
@@ -128,4 +137,4 @@ async def test_what_is_not_understood_or_not_allowed(world: World) -> None:
     assert await closed_with(world.viewer, f"{name}/console") == 4403
     assert await closed_with(world.b, name) == 4404
     assert await closed_with(world.b, f"{name}/console") == 4404
-    assert await closed_with(Caller(world.a.live, "forged"), name) == 4401
+    assert await closed_with(_Forged(world.a.live, "a"), name) == 4401
