@@ -86,7 +86,8 @@ class ConsoleStream(ByteStream):
         return b""
 
     async def write(self, data: bytes) -> None:
-        """At the pace at which a guest takes it. Raises ``InvalidState`` when it takes nothing."""
+        """At the pace at which a guest takes it. Raises ``InvalidState`` when it takes nothing, and like
+        ``read`` at the end."""
         async with self._write_lock:
             for start in range(0, len(data), _SEND_MAX):
                 if start % _PASTE_LOOK == 0 and len(data) > _SEND_MAX:
@@ -106,14 +107,14 @@ class ConsoleStream(ByteStream):
         while data:
             stream = self._stream
             if stream is None:
-                raise BackendUnavailable("The console was closed: the VM stopped, or its host was lost.")
+                raise InvalidState("This console was closed. Connect again.")
             try:
                 sent = await asyncio.to_thread(stream.send, data)
             except libvirt.libvirtError as error:
+                # Who writes may learn of the end before who reads: both are told the same.
                 self._put(None)
-                raise BackendUnavailable(
-                    "The console was closed: the VM stopped, or its host was lost."
-                ) from error
+                await self._why_ended()
+                raise InvalidState("The VM stopped: nothing reads what is typed.") from error
             if sent > 0:
                 data, deadline = data[sent:], self._loop.time() + _STUCK_S
             elif self._loop.time() > deadline:

@@ -113,7 +113,10 @@ def test_a_console_that_was_taken_from_outside_is_noticed_and_taken_back(
     conn.lookupByUUIDString(guest["id"]).openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
     expect(page.locator("#terminal-state")).to_contain_text("Another program took", timeout=10000)
     page.click("#terminal-again:has-text('Take it over')")
-    expect(page.locator("#terminal-state")).to_contain_text("Nobody writes", timeout=10000)
+    # A shell that asks the terminal where its cursor is gets the first input from the page itself.
+    expect(page.locator("#terminal-state")).to_contain_text(
+        re.compile("Nobody writes|You write"), timeout=10000
+    )
     _type(page, "echo back-$((40+4))")
     until(lambda: "back-44" in _screen_text(page), "it is ours again", 20)
     conn.close()
