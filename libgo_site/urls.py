@@ -6,7 +6,9 @@ from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
+
+from compute.api.schema_view import Schema
 
 urlpatterns = [
     path("", include("compute.urls")),
@@ -16,7 +18,7 @@ urlpatterns = [
     path("api/v1/docker/", include("dockerapp.api.urls")),
     path("api/v1/", include("kvm.api.urls")),
     path("api/v1/", include("compute.api.urls")),
-    path("api/schema", SpectacularAPIView.as_view(), name="schema"),
+    path("api/schema", Schema.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api_docs"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/icon.svg", permanent=True)),
     path("admin/", admin.site.urls),

@@ -28,7 +28,7 @@ _TAG = "vms"
 _WORK = (409, 422, 502, 503, 504)
 
 
-class SnapshotRequest(Base[Any]):
+class VmSnapshotRequest(Base[Any]):
     name = s.CharField(max_length=63)
     description = s.CharField(required=False, allow_blank=True, max_length=1000)
     include_memory = s.BooleanField(required=False, default=False)
@@ -92,6 +92,7 @@ class VmSnapshots(ApiView):
         _TAG,
         "Its snapshots",
         response=SnapshotList,
+        operation_id="vms_snapshots_list",
         query=("include_metadata", "tree"),
         errors=(409, 422, 503),
     )
@@ -102,10 +103,12 @@ class VmSnapshots(ApiView):
         items = [_legacy(item) for item in snapshots.snapshots_list(self.actor, row.pk)]
         return self.answer({"snapshots": items, "count": len(items)})
 
-    @api(_TAG, "Take a snapshot", request=SnapshotRequest, response=SnapshotAnswer, ends_as=201, errors=_WORK)
+    @api(
+        _TAG, "Take a snapshot", request=VmSnapshotRequest, response=SnapshotAnswer, ends_as=201, errors=_WORK
+    )
     def post(self, request: Request, name: str) -> HttpResponseBase:
         self.wait_seconds()
-        body = self.body(SnapshotRequest)
+        body = self.body(VmSnapshotRequest)
         # There “false” was what a client sent that never thought of memory.
         body["include_memory"] = body["include_memory"] or None
         operation = snapshots.snapshot_create(self.actor, vm_row(self.actor, name).pk, body)

@@ -72,7 +72,7 @@ class KvmNetworkCreateRequest(KvmNetworkUpdateRequest):
     name = s.CharField(max_length=63)
 
 
-class StopRequest(Base[Any]):
+class NetworkStopRequest(Base[Any]):
     force = s.BooleanField(required=False, help_text="Cut off the machines that run on it.")
 
 

@@ -142,7 +142,7 @@ class NetworkStop(PlacedView):
     @api(
         _TAG,
         "Stop it; cuts machines off only with force",
-        request=shapes.StopRequest,
+        request=shapes.NetworkStopRequest,
         response=shapes.KvmNetworkStopped,
         ends_as=200,
         query=("node", "force"),
@@ -151,13 +151,13 @@ class NetworkStop(PlacedView):
     )
     def put(self, request: Request, network: str) -> HttpResponseBase:
         self.wait_seconds()
-        asked = {**self.query(_FORCE), **self.body(shapes.StopRequest)}
+        asked = {**self.query(_FORCE), **self.body(shapes.NetworkStopRequest)}
         return self.answer_result(networks.network_stop(self.actor, network, **asked))
 
     @api(
         _TAG,
         "Stop it, as PUT",
-        request=shapes.StopRequest,
+        request=shapes.NetworkStopRequest,
         response=shapes.KvmNetworkStopped,
         ends_as=200,
         query=("node", "force"),

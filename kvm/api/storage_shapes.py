@@ -67,7 +67,7 @@ class PoolTypes(Base[Any]):
     items = PoolType(many=True)
 
 
-class VolumeCreateRequest(Base[Any]):
+class PoolVolumeCreateRequest(Base[Any]):
     name = s.CharField(max_length=128)
     capacity_bytes = s.IntegerField(required=False, min_value=0, max_value=2**53)
     format = s.CharField(max_length=16, required=False, help_text="qcow2 (unless said otherwise) or raw.")

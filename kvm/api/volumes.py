@@ -48,7 +48,7 @@ class Volumes(PlacedView):
     @api(
         _TAG,
         "Make one, empty or a thin copy",
-        request=shapes.VolumeCreateRequest,
+        request=shapes.PoolVolumeCreateRequest,
         response=shapes.VolumeMade,
         ends_as=201,
         query=("node", "project"),
@@ -56,7 +56,7 @@ class Volumes(PlacedView):
     )
     def post(self, request: Request, pool: str) -> HttpResponseBase:
         self.wait_seconds()
-        at, body = self.place(), self.body(shapes.VolumeCreateRequest)
+        at, body = self.place(), self.body(shapes.PoolVolumeCreateRequest)
         key = idempotency_of(request)
         operation = volumes.volume_create(self.actor, pool, body, **at, idempotency=key)
         return self.answer_result(operation, ends_as=201)
