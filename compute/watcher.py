@@ -11,6 +11,7 @@ import os
 import socket
 import threading
 import time
+from functools import partial
 from typing import Any
 
 import structlog
@@ -25,7 +26,7 @@ from compute.backends.types import InstanceInfo, NodeConfig
 from compute.errors import BackendTimeout, BackendUnavailable, ComputeError, InstanceNotFound
 from compute.execution.lease import lease_end
 from compute.execution.mirror import instances_gone, instances_observe, instances_observe_complete
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import resources_look
 from compute.live import usage_dict, usage_write
 from compute.models import Instance, Node
 from compute.selectors.nodes import node_config
@@ -149,7 +150,7 @@ class NodeWatcher(threading.Thread):
                 continue
             self._listed_at[kind] = time.monotonic()
             try:
-                resources_observe_complete(node, kind, backend.resource_list(kind))
+                resources_look(node, kind, partial(backend.resource_list, kind))
             except (BackendUnavailable, BackendTimeout):
                 raise
             except ComputeError as error:

@@ -8,24 +8,37 @@ from __future__ import annotations
 import importlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from django.db import transaction
+from django.utils import timezone
 
 from compute.backends.registry import backend_registration
 from compute.backends.types import LABEL_PROJECT, Grants, ResourceInfo
 from compute.events import Fact, events_publish
-from compute.models import Node, Operation, Project, Resource
+from compute.models import Node, Operation, Project, Resource, ResourceLook
 from compute.selectors.resource_users import USED_KINDS, projects_using
 
 Marks = Callable[[Node, str, Sequence[ResourceInfo]], Sequence[ResourceInfo]]
 
 
-def resources_observe_complete(node: Node, kind: str, infos: Sequence[ResourceInfo]) -> None:
+def resources_look(node: Node, kind: str, look: Callable[[], Sequence[ResourceInfo]]) -> None:
+    """List one kind and write what was seen. Raises what ``look`` raises."""
+    began = timezone.now()
+    resources_observe_complete(node, kind, look(), began)
+
+
+def resources_observe_complete(
+    node: Node, kind: str, infos: Sequence[ResourceInfo], looked_at: datetime | None = None
+) -> None:
     """Write a complete list of one kind; what it does not hold is gone. Tells one fact per kind and
-    change, ``<kind>.changed``, however many changed."""
+    change, ``<kind>.changed``, however many changed. A list that began, at ``looked_at``, before the one
+    that was written last knows less than is known, and changes nothing."""
     infos = _marked(node, kind, infos)
     with transaction.atomic():
+        if not _is_newest(node, kind, looked_at or timezone.now()):
+            return
         rows = {row.engine_id: row for row in Resource.objects.filter(node=node, kind=kind)}
         projects = _projects(infos)
         seen: set[str] = set()
@@ -49,6 +62,15 @@ def resources_observe_complete(node: Node, kind: str, infos: Sequence[ResourceIn
             events_publish([_fact(node, kind, len(created), changed, len(gone))])
         if kind in USED_KINDS:
             owners_settle(node)
+
+
+def _is_newest(node: Node, kind: str, looked_at: datetime) -> bool:
+    """Note the time of a look, unless a later one was written already; others wait for the row."""
+    looks = ResourceLook.objects.filter(node=node, kind=kind)
+    if looks.filter(looked_at__lte=looked_at).update(looked_at=looked_at):
+        return True
+    _, is_first = ResourceLook.objects.get_or_create(node=node, kind=kind, defaults={"looked_at": looked_at})
+    return is_first
 
 
 def _marked(node: Node, kind: str, infos: Sequence[ResourceInfo]) -> Sequence[ResourceInfo]:

@@ -6,7 +6,7 @@ from compute.models.instance import Instance
 from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
 from compute.models.project import Membership, Project
-from compute.models.resource import Resource
+from compute.models.resource import Resource, ResourceLook
 
 __all__ = [
     "AuditEvent",
@@ -20,5 +20,6 @@ __all__ = [
     "Project",
     "RefreshToken",
     "Resource",
+    "ResourceLook",
     "User",
 ]

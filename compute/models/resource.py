@@ -33,3 +33,17 @@ class Resource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+
+class ResourceLook(models.Model):
+    """When the complete list of one kind on one node that was written last had begun."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
+    kind = models.CharField(max_length=32)
+    looked_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["node", "kind"], name="one_look_per_kind")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.looked_at}"

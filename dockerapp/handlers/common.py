@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import cast
 
 from compute.backends.types import Reporter
 from compute.execution.handlers import Work
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import resources_look
 from dockerapp.backend import DockerBackend
 
 _LINES_MAX, _TAIL = 3000, 200
@@ -21,7 +22,7 @@ def docker(work: Work) -> DockerBackend:
 def observe(work: Work, *kinds: str) -> None:
     """List these kinds again, so that the answer and the next read agree."""
     for kind in kinds:
-        resources_observe_complete(work.node, kind, work.backend.resource_list(kind))
+        resources_look(work.node, kind, partial(work.backend.resource_list, kind))
 
 
 class BoundedLog:

@@ -7,7 +7,7 @@ from typing import Any
 from compute.backends.types import UndoStep
 from compute.errors import ComputeError, NetworkInUse
 from compute.execution.handlers import Handler, Work
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import resources_look
 from compute.models import Resource
 from compute.selectors.resources import resource_dict
 from dockerapp.engine.claims import UNDO_NETWORK
@@ -59,7 +59,7 @@ def observe(work: Work) -> None:
     """List again, so that the answer and the next read agree. A list that fails now is made good by
     the watcher."""
     try:
-        resources_observe_complete(work.node, "network", _networks(work).list())
+        resources_look(work.node, "network", _networks(work).list)
     except ComputeError as error:
         work.report.log(f"The networks could not be listed again: {error.message}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 from django.utils import timezone
@@ -11,7 +12,7 @@ from compute.backends.types import UndoStep
 from compute.errors import ComputeError, InstanceNotFound, NotFound, OperationInterrupted
 from compute.execution.handlers import STOP_TIMEOUT_S, Handler, Work
 from compute.execution.mirror import instances_gone, instances_observe
-from compute.execution.resources import grants_of, resources_observe_complete
+from compute.execution.resources import grants_of, resources_look
 from compute.models import Instance
 from compute.sealing import unseal
 from dockerapp.backend import DockerBackend
@@ -143,7 +144,7 @@ def _pull(work: Work) -> dict[str, Any]:
     row, service = _row(work), work.operation.params["service"]
     wanted = [body["image"] for name, body in row.services.items() if service in ("", name)]
     _stacks(work).pull([_image(row, image, "always") for image in wanted], work.report, (2, 98))
-    resources_observe_complete(work.node, "image", work.backend.resource_list("image"))
+    resources_look(work.node, "image", partial(work.backend.resource_list, "image"))
     return {"stack": str(row.pk), "images": sorted(set(wanted))}
 
 
@@ -213,7 +214,7 @@ def _reread(work: Work, engine_ids: list[str]) -> None:
 
 def _observe_things(work: Work) -> None:
     for kind in ("network", "volume"):
-        resources_observe_complete(work.node, kind, work.backend.resource_list(kind))
+        resources_look(work.node, kind, partial(work.backend.resource_list, kind))
 
 
 HANDLERS: dict[str, Handler] = {

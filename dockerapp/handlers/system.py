@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from compute.errors import BackendTimeout, BackendUnavailable, ComputeError
 from compute.execution.handlers import Handler, Work
 from compute.execution.mirror import instances_gone
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import resources_look
 from compute.models import Operation
 from compute.states import ACTIVE_OPERATION_STATES
 from dockerapp.pieces import KINDS, Piece, freed_by
@@ -79,8 +80,8 @@ def _observe(work: Work, done: dict[str, list[Piece]]) -> None:
     instances_gone(work.node, [piece.engine_id for piece in done.get("containers", [])])
     try:
         for kind in done.keys() & _RESOURCES.keys():
-            listed = docker_of(work.node).resource_list(_RESOURCES[kind])
-            resources_observe_complete(work.node, _RESOURCES[kind], listed)
+            noun = _RESOURCES[kind]
+            resources_look(work.node, noun, partial(docker_of(work.node).resource_list, noun))
     except ComputeError as error:
         work.report.log(f"What is left could not be listed: {error.message}")
 

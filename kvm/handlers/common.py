@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import cast
 
 from compute.execution.handlers import Work
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import resources_look
 from kvm.backend import KvmBackend
 
 
@@ -17,4 +18,4 @@ def kvm(work: Work) -> KvmBackend:
 def observe(work: Work, *kinds: str) -> None:
     """List these kinds again, so that the answer and the next read agree."""
     for kind in kinds:
-        resources_observe_complete(work.node, kind, work.backend.resource_list(kind))
+        resources_look(work.node, kind, partial(work.backend.resource_list, kind))

@@ -10,7 +10,7 @@ import pytest
 from compute.actor import Actor
 from compute.backends.types import ResourceInfo
 from compute.errors import InvalidInput, VolumeNotFound
-from compute.execution.resources import resources_observe_complete
+from compute.execution.resources import resources_look, resources_observe_complete
 from compute.models import Event, Node, Project, Resource
 from compute.selectors.resources import ResourceFilter, resource_get, resources_page
 
@@ -33,6 +33,19 @@ def test_a_list_makes_changes_and_removes_rows_and_tells_it_once(fake_node: Node
     last = Event.objects.order_by("seq").last()
     assert last is not None and last.type == "volume.changed"
     assert last.details == {"new": 1, "changed": 1, "gone": 1}, "counts only: everyone is told"
+
+
+def test_a_list_that_began_before_another_and_ended_after_it_changes_nothing(
+    fake_node: Node, project: Project
+) -> None:
+    def overtaken() -> list[ResourceInfo]:
+        resources_look(fake_node, "volume", lambda: [_volume("kept"), _volume("new")])
+        return [_volume("kept"), _volume("removed")]
+
+    resources_look(fake_node, "volume", overtaken)
+    assert {row.name for row in Resource.objects.all()} == {"kept", "new"}
+    resources_look(fake_node, "volume", lambda: [_volume("kept")])
+    assert {row.name for row in Resource.objects.all()} == {"kept"}, "the next one counts again"
 
 
 def test_the_same_list_again_tells_nothing(fake_node: Node, project: Project) -> None:
