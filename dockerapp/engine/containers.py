@@ -48,8 +48,8 @@ class Containers:
         self._usage = usage
 
     def exposure(self, engine_id: str) -> Exposure:
-        """What of the host it reaches. A question that is answered at once, or not at all."""
-        return exposure_of(self._client.call(lambda api: api.inspect_container(engine_id), quick=True))
+        """What of the host it reaches. While an archive of it is read the engine answers afterwards."""
+        return exposure_of(self._client.call(lambda api: api.inspect_container(engine_id)))
 
     def detail(self, engine_id: str, *, size: bool = False) -> dict[str, Any]:
         """See ``engine/detail.py``. ``size`` makes the engine count, which may take seconds."""

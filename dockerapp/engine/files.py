@@ -255,9 +255,8 @@ class Files:
     async def _reachable(self, engine_id: str, path: str) -> None:
         """Raises ``InvalidState`` for what lives in memory: reading would tell lies, and what is written
         would vanish beneath."""
-        doc = await asyncio.to_thread(
-            self._client.call, lambda api: api.inspect_container(engine_id), quick=True
-        )
+        # Not quick: the engine answers when it has read the archive that another asked for.
+        doc = await asyncio.to_thread(self._client.call, lambda api: api.inspect_container(engine_id))
         host = doc.get("HostConfig") or {}
         mounts = [m.get("Destination", "") for m in doc.get("Mounts") or [] if m.get("Type") == "tmpfs"]
         for place in (*_KERNEL, *(host.get("Tmpfs") or {}), *mounts):

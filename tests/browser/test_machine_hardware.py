@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import Page, expect
 
-from tests.live import LiveConsole
+from tests.live import LiveConsole, until
 
 
 def test_hardware_is_added_changed_and_taken_out_in_the_pages(
@@ -12,7 +12,7 @@ def test_hardware_is_added_changed_and_taken_out_in_the_pages(
 ) -> None:
     page.on("dialog", lambda asked: asked.accept())
     _made(page, live, name)
-    _devices(page)
+    _devices(page, live, name)
     _definition(page)
 
 
@@ -35,7 +35,11 @@ def _made(page: Page, live: LiveConsole, name: str) -> None:
     expect(page.locator("#state")).to_have_text("stopped", timeout=30000)
 
 
-def _devices(page: Page) -> None:
+def _is_busy(live: LiveConsole, name: str) -> bool:
+    return bool(live.get(f"/compute/instances/name/{name}")["active_operation"])
+
+
+def _devices(page: Page, live: LiveConsole, name: str) -> None:
     page.click("text=Hardware")
     expect(page.locator("text=<i>mine</i>")).to_be_visible()
     expect(page.locator("[data-device=vdb]")).to_be_visible()
@@ -52,6 +56,7 @@ def _devices(page: Page) -> None:
     page.fill("#dialog [name=read_iops]", "77")
     page.click("#dialog button[type=submit]")
     expect(disk).to_contain_text("77", timeout=15000)
+    until(lambda: not _is_busy(live, name), "the change is over", 15)
     disk.locator("text=Unplug").click()
     expect(disk).to_have_count(0, timeout=15000)
 
