@@ -11,7 +11,6 @@ import os
 import socket
 import threading
 import time
-from functools import partial
 from typing import Any
 
 import structlog
@@ -150,7 +149,7 @@ class NodeWatcher(threading.Thread):
                 continue
             self._listed_at[kind] = time.monotonic()
             try:
-                resources_look(node, kind, partial(backend.resource_list, kind))
+                resources_look(node, backend, kind)
             except (BackendUnavailable, BackendTimeout):
                 raise
             except ComputeError as error:

@@ -31,7 +31,7 @@ from compute.execution.mirror import (
     instances_observe,
 )
 from compute.execution.report import OperationReporter
-from compute.execution.resources import grants_of
+from compute.execution.resources import grants_of, resources_look
 from compute.execution.secrets import spec_secrets
 from compute.models import Instance, Node, Operation
 from compute.states import InstanceType
@@ -275,6 +275,11 @@ def _snapshot_spec(work: Work) -> SnapshotSpec:
         include_memory=params.get("include_memory"),
         quiesce=params.get("quiesce", False),
     )
+
+
+def observe(work: Work, *kinds: str) -> None:
+    """List these kinds of things again, so that the answer and the next read agree."""
+    resources_look(work.node, work.backend, *kinds)
 
 
 def _reread(work: Work) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any, cast
 from django.db import transaction
 from django.utils import timezone
 
+from compute.backends.base import Backend
 from compute.backends.registry import backend_registration
 from compute.backends.types import LABEL_PROJECT, Grants, ResourceInfo
 from compute.events import Fact, events_publish
@@ -23,10 +24,11 @@ from compute.selectors.resource_users import USED_KINDS, projects_using
 Marks = Callable[[Node, str, Sequence[ResourceInfo]], Sequence[ResourceInfo]]
 
 
-def resources_look(node: Node, kind: str, look: Callable[[], Sequence[ResourceInfo]]) -> None:
-    """List one kind and write what was seen. Raises what ``look`` raises."""
-    began = timezone.now()
-    resources_observe_complete(node, kind, look(), began)
+def resources_look(node: Node, backend: Backend, *kinds: str) -> None:
+    """List these kinds and write what was seen. Raises what ``Backend.resource_list`` raises."""
+    for kind in kinds:
+        began = timezone.now()
+        resources_observe_complete(node, kind, backend.resource_list(kind), began)
 
 
 def resources_observe_complete(

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from functools import partial
 from typing import cast
 
 from compute.backends.types import Reporter
 from compute.execution.handlers import Work
-from compute.execution.resources import resources_look
 from dockerapp.backend import DockerBackend
 
 _LINES_MAX, _TAIL = 3000, 200
@@ -17,12 +15,6 @@ _LINES_MAX, _TAIL = 3000, 200
 def docker(work: Work) -> DockerBackend:
     """The backend of the operation's node, with its facets."""
     return cast(DockerBackend, work.backend)
-
-
-def observe(work: Work, *kinds: str) -> None:
-    """List these kinds again, so that the answer and the next read agree."""
-    for kind in kinds:
-        resources_look(work.node, kind, partial(work.backend.resource_list, kind))
 
 
 class BoundedLog:

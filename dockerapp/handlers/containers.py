@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from compute.backends.types import Resources
 from compute.errors import ComputeError, InstanceNotFound, InvalidState
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.execution.mirror import instance_adopt, instance_forget
-from compute.execution.resources import grants_of, resources_look
+from compute.execution.resources import grants_of
 from compute.execution.secrets import spec_secrets
 from compute.models import Instance
 from compute.states import ACTIVE_OPERATION_STATES
@@ -53,7 +52,7 @@ def _commit(work: Work) -> dict[str, Any]:
     work.report.progress(20, f"Writing the image {name}")
     image_id = docker_of(work.node).containers.commit(work.engine_id, Commit(**params))
     work.report.progress(90, "Reading the list of images")
-    resources_look(work.node, "image", partial(work.backend.resource_list, "image"))
+    observe(work, "image")
     return {"image": image_id, "reference": name}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from compute.actor import Actor
 from compute.errors import ComputeError, ImageInUse
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Instance, Resource
 from compute.sealing import unseal
 from compute.selectors.access import actor_for
@@ -15,7 +15,7 @@ from compute.selectors.page import time_text
 from dockerapp.credentials import Credentials
 from dockerapp.engine.build import BuildSpec, context_of
 from dockerapp.engine.context import context_watched, tar_plain
-from dockerapp.handlers.common import BoundedLog, docker, observe
+from dockerapp.handlers.common import BoundedLog, docker
 from dockerapp.models import Registry
 from dockerapp.references import reference_parse
 from dockerapp.selectors.registries import credentials_all, credentials_at, credentials_of

@@ -59,7 +59,7 @@ def observe(work: Work) -> None:
     """List again, so that the answer and the next read agree. A list that fails now is made good by
     the watcher."""
     try:
-        resources_look(work.node, "network", _networks(work).list)
+        resources_look(work.node, work.backend, "network")
     except ComputeError as error:
         work.report.log(f"The networks could not be listed again: {error.message}")
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 from django.utils import timezone
 
 from compute.backends.types import UndoStep
 from compute.errors import ComputeError, InstanceNotFound, NotFound, OperationInterrupted
-from compute.execution.handlers import STOP_TIMEOUT_S, Handler, Work
+from compute.execution.handlers import STOP_TIMEOUT_S, Handler, Work, observe
 from compute.execution.mirror import instances_gone, instances_observe
-from compute.execution.resources import grants_of, resources_look
+from compute.execution.resources import grants_of
 from compute.models import Instance
 from compute.sealing import unseal
 from dockerapp.backend import DockerBackend
@@ -144,7 +143,7 @@ def _pull(work: Work) -> dict[str, Any]:
     row, service = _row(work), work.operation.params["service"]
     wanted = [body["image"] for name, body in row.services.items() if service in ("", name)]
     _stacks(work).pull([_image(row, image, "always") for image in wanted], work.report, (2, 98))
-    resources_look(work.node, "image", partial(work.backend.resource_list, "image"))
+    observe(work, "image")
     return {"stack": str(row.pk), "images": sorted(set(wanted))}
 
 
@@ -163,7 +162,7 @@ def _delete(work: Work) -> dict[str, Any]:
             stacks.remove(row.name, str(row.pk), str(row.project_id), volumes=params["volumes"])
         _observe(work, str(row.pk))
         row.delete()
-    _observe_things(work)
+    observe(work, "network", "volume")
     return {}
 
 
@@ -198,7 +197,7 @@ def _observe(work: Work, stack_id: str) -> None:
     known = Instance.objects.filter(node=work.node, **{f"engine_labels__{LABEL_STACK}": stack_id})
     before = set(known.values_list("engine_id", flat=True)) - {""}
     _reread(work, sorted(before | set(_stacks(work).container_ids(stack_id))))
-    _observe_things(work)
+    observe(work, "network", "volume")
 
 
 def _reread(work: Work, engine_ids: list[str]) -> None:
@@ -210,11 +209,6 @@ def _reread(work: Work, engine_ids: list[str]) -> None:
             gone.append(engine_id)
     instances_observe(work.node, found)
     instances_gone(work.node, gone)
-
-
-def _observe_things(work: Work) -> None:
-    for kind in ("network", "volume"):
-        resources_look(work.node, kind, partial(work.backend.resource_list, kind))
 
 
 HANDLERS: dict[str, Handler] = {

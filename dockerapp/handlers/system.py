@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from compute.errors import BackendTimeout, BackendUnavailable, ComputeError
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.execution.mirror import instances_gone
-from compute.execution.resources import resources_look
 from compute.models import Operation
 from compute.states import ACTIVE_OPERATION_STATES
 from dockerapp.pieces import KINDS, Piece, freed_by
@@ -79,9 +77,7 @@ def _observe(work: Work, done: dict[str, list[Piece]]) -> None:
     """List again what is gone. A list that fails now is made good by the watcher."""
     instances_gone(work.node, [piece.engine_id for piece in done.get("containers", [])])
     try:
-        for kind in done.keys() & _RESOURCES.keys():
-            noun = _RESOURCES[kind]
-            resources_look(work.node, noun, partial(docker_of(work.node).resource_list, noun))
+        observe(work, *(_RESOURCES[kind] for kind in done.keys() & _RESOURCES.keys()))
     except ComputeError as error:
         work.report.log(f"What is left could not be listed: {error.message}")
 

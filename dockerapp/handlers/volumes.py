@@ -63,7 +63,7 @@ def observe(work: Work) -> None:
     """List again, so that the answer and the next read agree. A list that fails now is made good by
     the watcher."""
     try:
-        resources_look(work.node, "volume", _volumes(work).list)
+        resources_look(work.node, work.backend, "volume")
     except ComputeError as error:
         work.report.log(f"The volumes could not be listed again: {error.message}")
 

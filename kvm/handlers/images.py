@@ -9,13 +9,13 @@ from django.utils import timezone
 
 from compute.backends.types import UndoStep
 from compute.errors import ComputeError, ImageNotFound, PoolNotFound, VolumeNotFound
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Resource
 from compute.selectors.resources import resource_dict
 from kvm.engine.fetch import fetched
 from kvm.engine.images import UPLOAD_MAX_BYTES, ImageWanted, staging_of
 from kvm.engine.volumes import UNDO_MADE, Place, VolumeWanted
-from kvm.handlers.common import kvm, observe
+from kvm.handlers.common import kvm
 from kvm.handlers.volumes import mark_drop, marked, place_of
 from kvm.models import ImageUpload, VolumeMark
 

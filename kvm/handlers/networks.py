@@ -7,10 +7,10 @@ from typing import Any
 from compute.actor import SYSTEM
 from compute.backends.types import UndoStep
 from compute.errors import ComputeError, NetworkNotFound
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Resource
 from kvm.engine.networks import UNDO_NETWORK
-from kvm.handlers.common import kvm, observe
+from kvm.handlers.common import kvm
 from kvm.selectors.networks import KIND, network_dict
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Resource
 from compute.selectors.resources import resource_dict
 from kvm.engine.pools import PoolWanted
-from kvm.handlers.common import kvm, observe
+from kvm.handlers.common import kvm
 
 _STORAGE = ("pool", "volume", "image")
 _HIDDEN = ("of_host", "project", "size_bytes", "created_at")

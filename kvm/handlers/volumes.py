@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from compute.errors import ComputeError, InvalidInput, PoolNotFound, VolumeNotFound
-from compute.execution.handlers import Handler, Work
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Node, Resource
 from compute.selectors.resources import resource_dict
 from kvm.engine.volumes import Place, VolumeWanted
-from kvm.handlers.common import kvm, observe
+from kvm.handlers.common import kvm
 from kvm.models import VolumeMark
 
 _LISTED = ("pool", "volume", "image")

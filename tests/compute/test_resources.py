@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from compute.actor import Actor
+from compute.backends.fake import FakeBackend
 from compute.backends.types import ResourceInfo
 from compute.errors import InvalidInput, VolumeNotFound
 from compute.execution.resources import resources_look, resources_observe_complete
 from compute.models import Event, Node, Project, Resource
+from compute.selectors.nodes import node_config
 from compute.selectors.resources import ResourceFilter, resource_get, resources_page
 
 pytestmark = pytest.mark.django_db
@@ -38,13 +40,21 @@ def test_a_list_makes_changes_and_removes_rows_and_tells_it_once(fake_node: Node
 def test_a_list_that_began_before_another_and_ended_after_it_changes_nothing(
     fake_node: Node, project: Project
 ) -> None:
-    def overtaken() -> list[ResourceInfo]:
-        resources_look(fake_node, "volume", lambda: [_volume("kept"), _volume("new")])
-        return [_volume("kept"), _volume("removed")]
+    class Engine(FakeBackend):
+        """Whose first list is overtaken by another one."""
 
-    resources_look(fake_node, "volume", overtaken)
+        lists = [[_volume("kept")], [_volume("kept"), _volume("new")], [_volume("kept"), _volume("removed")]]
+
+        def resource_list(self, kind: str) -> list[ResourceInfo]:
+            listed = self.lists.pop()
+            if len(self.lists) == 2:
+                resources_look(fake_node, self, kind)
+            return listed
+
+    engine = Engine(node_config(fake_node))
+    resources_look(fake_node, engine, "volume")
     assert {row.name for row in Resource.objects.all()} == {"kept", "new"}
-    resources_look(fake_node, "volume", lambda: [_volume("kept")])
+    resources_look(fake_node, engine, "volume")
     assert {row.name for row in Resource.objects.all()} == {"kept"}, "the next one counts again"
 
 

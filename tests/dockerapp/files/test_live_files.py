@@ -247,7 +247,7 @@ def test_a_client_that_leaves_a_download_frees_the_engine(box: Box) -> None:
     assert time.monotonic() - began < 5, "a client that stands still must not lock the container"
     for line in lines:
         line.close()
-    until(lambda: box.sockets() <= before + 2, "all connections are given back", 20)
+    until(lambda: box.sockets() <= before + 2, "all connections are given back", 10)
     box.inside("rm /root/zeros")
 
 
