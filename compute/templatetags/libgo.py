@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from django import template
 from django.utils.dateparse import parse_datetime
+from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from compute.backends.registry import backend_problem
@@ -31,9 +32,29 @@ def bytes_text(value: Any) -> str:
 
 @register.filter
 def ago(value: Any) -> str:
-    """A time, or its RFC 3339 text, as “3 minutes ago”."""
+    """A time, or its RFC 3339 text, as “3 minutes ago”; the page keeps counting (static/js/time.js) and
+    tells the exact moment, in the reader's zone, when one points at it."""
+    at = _moment(value)
+    if at is None:
+        return "–"
+    return format_html(
+        '<time datetime="{}" data-ago>{} ago</time>', at.isoformat(), timesince(at).split(",")[0]
+    )
+
+
+@register.filter
+def exact(value: Any) -> str:
+    """A time, or its RFC 3339 text, to the second: in UTC, and by static/js/time.js in the reader's zone."""
+    at = _moment(value)
+    if at is None:
+        return "–"
+    text = at.astimezone(timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+    return format_html('<time datetime="{}" data-exact>{} UTC</time>', at.isoformat(), text)
+
+
+def _moment(value: Any) -> datetime | None:
     at = parse_datetime(value) if isinstance(value, str) else value
-    return f"{timesince(at).split(',')[0]} ago" if isinstance(at, datetime) else "–"
+    return at if isinstance(at, datetime) else None
 
 
 @register.filter

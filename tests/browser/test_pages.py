@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -181,3 +182,16 @@ def _shells(name: str) -> int:
         ["docker", "top", name, "-o", "pid,args"], capture_output=True, text=True, check=True
     )
     return sum(1 for line in done.stdout.splitlines()[1:] if line.split()[-1] in ("sh", "bash"))
+
+
+def test_times_are_in_the_readers_zone_and_go_on_counting(chromium: Browser, live: LiveConsole) -> None:
+    context = chromium.new_context(timezone_id="Asia/Tokyo", locale="en-GB")
+    page = context.new_page()
+    page.clock.install()
+    log_in(page, live)
+    page.goto(f"{live.url}/nodes")
+    seen = page.locator("time[data-ago]").first
+    expect(seen).to_have_attribute("title", re.compile(r"GMT\+9"))
+    page.clock.fast_forward("03:10")
+    expect(seen).to_have_text("3 minutes ago")
+    context_close(context)
