@@ -7,6 +7,8 @@ nothing, writes are dropped, and only tickets and rate limits say so.
 from __future__ import annotations
 
 import secrets
+import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from functools import lru_cache
@@ -21,9 +23,37 @@ from compute.errors import BackendUnavailable
 from compute.selectors.page import time_text
 
 _PREFIX = "libgo:"
+_OWN_COUNTS_MAX = 10_000
 USAGE_SAMPLES_KEPT = 180
 _USAGE_TTL_S = 600
 TICKET_TTL_S = 30
+
+
+class _OwnCounts:
+    """What this process counts while the broker is away."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[str, tuple[int, float]] = {}
+
+    def hit(self, name: str, window_s: int) -> tuple[int, float]:
+        """How many there were in the window, and how many seconds of it are left."""
+        now = time.monotonic()
+        with self._lock:
+            if len(self._counts) >= _OWN_COUNTS_MAX:
+                self._counts = {key: value for key, value in self._counts.items() if value[1] > now}
+            count, ends = self._counts.get(name, (0, 0.0))
+            count, ends = (count + 1, ends) if ends > now else (1, now + window_s)
+            if len(self._counts) < _OWN_COUNTS_MAX or name in self._counts:
+                self._counts[name] = (count, ends)
+        return count, ends - now
+
+    def clear(self, name: str) -> None:
+        with self._lock:
+            self._counts.pop(name, None)
+
+
+_own_counts = _OwnCounts()
 
 
 @lru_cache(maxsize=1)
@@ -101,7 +131,7 @@ def ticket_spend(ticket: str) -> dict[str, Any] | None:
 
 def rate_limit_hit(name: str, limit: int, window_s: int) -> int:
     """Count one more of ``name``; 0 while at most ``limit`` fell in the window, else the seconds
-    until it ends. Without a broker nothing is limited."""
+    until it ends. Without a broker each process counts for itself."""
     key = f"{_PREFIX}rate:{name}"
     try:
         pipe = _redis().pipeline(transaction=True)
@@ -110,12 +140,25 @@ def rate_limit_hit(name: str, limit: int, window_s: int) -> int:
         pipe.ttl(key)
         count, _, ttl = pipe.execute()
     except redis.RedisError:
-        return 0
+        count, ttl = _own_counts.hit(name, window_s)
     return 0 if count <= limit else max(1, int(ttl))
+
+
+def rate_limit_back(name: str, window_s: int) -> None:
+    """Take one back that turned out not to count."""
+    key = f"{_PREFIX}rate:{name}"
+    try:
+        pipe = _redis().pipeline(transaction=True)
+        pipe.decr(key)
+        pipe.expire(key, window_s, nx=True)
+        pipe.execute()
+    except redis.RedisError:
+        return
 
 
 def rate_limit_clear(name: str) -> None:
     """Forget what was counted for ``name`` (a login that went well)."""
+    _own_counts.clear(name)
     try:
         _redis().delete(f"{_PREFIX}rate:{name}")
     except redis.RedisError:

@@ -19,13 +19,12 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.utils import timezone
 
-from compute.actor import Actor
+from compute.actor import Actor, Credential
 from compute.errors import ComputeError, InvalidInput, RateLimited, Unauthenticated
-from compute.live import ticket_spend
-from compute.models import User
-from compute.selectors.access import actor_for
 from compute.selectors.page import time_text
-from compute.services.accounts import user_from_access_token
+from compute.services.accounts import access_token_open, ticket_open
+from compute.services.sign_ins import actor_again
+from compute.services.tokens import token_open
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -203,27 +202,31 @@ class Socket(AsyncWebsocketConsumer):
                 await self.end(_TOO_SLOW, "You read too slowly; connect again.")
                 return
             try:
-                again = partial(sync_to_async(_actor_again, thread_sensitive=False), self.actor)
-                self.actor = await ask_once(("actor", self.actor.user_id, self.actor.remote_address), again)
+                again = partial(sync_to_async(actor_again, thread_sensitive=False), self.actor)
+                key = ("actor", self.actor.user_id, self.actor.remote_address, self.actor.credential)
+                self.actor = await ask_once(key, again)
                 await self.still_allowed()
             except ComputeError as error:
                 await self.fail(error)
                 return
 
     async def _authenticate(self, offered: list[str]) -> Actor:
+        """By a ticket, ``bearer.<access token>`` or ``token.<personal token>``, or the pages' cookie."""
         ticket = self.query("ticket")
-        bearer = next((word[7:] for word in offered if word.startswith("bearer.")), None)
-        self._origin_check(has_token=bool(ticket or bearer))
-        if bearer:
-            user = await sync_to_async(user_from_access_token, thread_sensitive=False)(bearer)
+        words = [word for word in offered if word.startswith(("bearer.", "token."))]
+        self._origin_check(has_token=bool(ticket or words))
+        address = str((self.scope.get("client") or ("", 0))[0])
+        if words:
+            found = partial(_actor_by_word, words[0], address)
         elif ticket:
-            user = await sync_to_async(_ticket_user, thread_sensitive=False)(ticket)
+            found = partial(ticket_open, ticket, address)
         else:
-            user = self.scope.get("user")
+            user, session = self.scope.get("user"), self.scope.get("session")
             if user is None or not user.is_authenticated:
                 raise Unauthenticated("Log in first, or bring a ticket or a token.")
-        client = self.scope.get("client") or ("", 0)
-        return await sync_to_async(_actor_of, thread_sensitive=False)(user.pk, str(client[0]))
+            key = getattr(session, "session_key", "") or ""
+            found = partial(_actor_of, user.pk, address, Credential(session_key=key))
+        return await sync_to_async(found, thread_sensitive=False)()
 
     def _origin_check(self, *, has_token: bool) -> None:
         """A page of another site must not use our cookies; programs have no Origin but a token."""
@@ -260,20 +263,11 @@ async def ask_once(key: Any, question: Callable[[], Coroutine[Any, Any, T]]) -> 
     return found
 
 
-def _ticket_user(ticket: str) -> User:
-    data = ticket_spend(ticket)
-    user = User.objects.filter(pk=data["user"], is_active=True).first() if data else None
-    if user is None:
-        raise Unauthenticated("The ticket is unknown, used, or too old.")
-    return user
+def _actor_by_word(word: str, address: str) -> Actor:
+    kind, _, text = word.partition(".")
+    user, credential = token_open(text, address) if kind == "token" else access_token_open(text)
+    return _actor_of(user.pk, address, credential)
 
 
-def _actor_of(user_id: Any, address: str) -> Actor:
-    user = User.objects.filter(pk=user_id, is_active=True).first()
-    if user is None:
-        raise Unauthenticated("The account is switched off.")
-    return actor_for(user, remote_address=address)
-
-
-def _actor_again(actor: Actor) -> Actor:
-    return _actor_of(actor.user_id, actor.remote_address)
+def _actor_of(user_id: Any, address: str, credential: Credential) -> Actor:
+    return actor_again(Actor(user_id, "", remote_address=address, credential=credential))

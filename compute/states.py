@@ -199,6 +199,13 @@ ROLE_PERMISSIONS: dict[Role, frozenset[Permission]] = {
     Role.ADMIN: frozenset(Permission),
 }
 
+# The words by which a personal token is narrowed. Each lets its holder look, too.
+TOKEN_SCOPES: dict[str, frozenset[Permission]] = {
+    **{word.value: frozenset({Permission.READ, word}) for word in Permission},
+    "operate": _OPERATOR_PERMISSIONS,
+    Permission.ADMIN.value: frozenset(Permission),
+}
+
 # The permission that each action on an instance needs.
 ACTION_PERMISSIONS: dict[Action, Permission] = {
     Action.CREATE: Permission.CREATE,

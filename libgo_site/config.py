@@ -7,6 +7,7 @@ place, the reason and the accepted values.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -52,6 +53,39 @@ def _duration(value: Any) -> float:
     return seconds
 
 
+_LIFETIME_UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _lifetime(value: Any) -> float:
+    """Of what one is let in by; longer than the deadlines of engines."""
+    found = re.fullmatch(r"(\d{1,7})([smhd])", str(value).strip())
+    seconds = int(found[1]) * _LIFETIME_UNIT_S[found[2]] if found else 0
+    if not 30 <= seconds <= 400 * 86400:
+        raise ValueError("a time from 30s to 400d, such as 15m, 12h or 14d")
+    return float(seconds)
+
+
+_GRANT = re.compile(r"(admin|operator|viewer)(?: in (\S{1,63}))?")
+
+
+def _groups(value: Any) -> list[dict[str, str]]:
+    """``group: role`` or ``group: role in project``, as a mapping or its JSON text."""
+    accepted = "group names, each with admin, operator, viewer, or a role and a project: operator in web"
+    try:
+        given = json.loads(value) if isinstance(value, str) and value else value or {}
+    except ValueError as error:
+        raise ValueError(accepted) from error
+    if not isinstance(given, Mapping):
+        raise ValueError(accepted)
+    found = []
+    for group, words in given.items():
+        grant = _GRANT.fullmatch(str(words).strip())
+        if grant is None:
+            raise ValueError(accepted)
+        found.append({"group": str(group), "role": grant[1], "project": grant[2] or ""})
+    return found
+
+
 def _count(value: Any) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"\d{1,9}", str(value).strip()):
         raise ValueError("a whole number from 0 (0 is no limit)")
@@ -93,6 +127,7 @@ class _Key:
     also: tuple[str, ...] = ()
 
 
+_MEMBERS = "(|(member={dn})(uniqueMember={dn})(memberUid={username}))"
 _SECTIONS: dict[str, list[_Key]] = {
     "docker": [
         _Key("enabled", "enabled", _boolean, True),
@@ -125,6 +160,45 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("sessionIdleTimeout", "session_idle_s", _duration, 1800.0),
         _Key("sessionsPerUser", "sessions_per_user", _count, 20),
     ],
+    "access": [
+        _Key("loginTries", "login_tries", _count, 10),
+        _Key("loginWindow", "login_window_s", _duration, 300.0),
+        _Key("sessionLifetime", "session_lifetime_s", _lifetime, 12 * 3600.0),
+        _Key("accessTokenLifetime", "access_token_lifetime_s", _lifetime, 900.0),
+        _Key("refreshTokenLifetime", "refresh_token_lifetime_s", _lifetime, 14 * 86400.0),
+        _Key("tokenMaxDays", "token_max_days", _count, 366),
+        _Key("secondFactor", "second_factor", _one_of("optional", "admins"), "optional"),
+        _Key("passwordLogin", "password_login", _one_of("everyone", "admins"), "everyone"),
+    ],
+    "oidc": [
+        _Key("issuer", "issuer", _text, ""),
+        _Key("clientId", "client_id", _text, ""),
+        _Key("clientSecret", "client_secret", _text, ""),
+        _Key("name", "name", _text, "single sign-on"),
+        _Key("scopes", "scopes", _words, ["openid", "profile", "email"]),
+        _Key("usernameClaim", "username_claim", _text, "preferred_username"),
+        _Key("groupsClaim", "groups_claim", _text, "groups"),
+        _Key("allowAll", "allow_all", _boolean, True),
+        _Key("groups", "groups", _groups, []),
+        _Key("caPath", "ca_path", _path, ""),
+    ],
+    "ldap": [
+        _Key("uri", "uri", _text, ""),
+        _Key("startTls", "start_tls", _boolean, True),
+        _Key("caPath", "ca_path", _path, ""),
+        _Key("bindDn", "bind_dn", _text, ""),
+        _Key("bindPassword", "bind_password", _text, ""),
+        _Key("baseDn", "base_dn", _text, ""),
+        _Key("userFilter", "user_filter", _text, "(uid={username})"),
+        _Key("usernameAttribute", "username_attribute", _text, "uid"),
+        _Key("idAttribute", "id_attribute", _text, "entryUUID"),
+        _Key("groupBaseDn", "group_base_dn", _text, ""),
+        _Key("groupFilter", "group_filter", _text, _MEMBERS),
+        _Key("groupAttribute", "group_attribute", _text, "cn"),
+        _Key("allowAll", "allow_all", _boolean, True),
+        _Key("groups", "groups", _groups, []),
+        _Key("timeout", "timeout_s", _duration, 5.0),
+    ],
 }
 _LIMITS = [
     _Key("maxInstances", "max_instances", _count, 0),
@@ -153,10 +227,31 @@ def config_load(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
             config[section]["resource_limits"] = {
                 key.name: _value(path, lines, limits, key, nested, environ) for key in _LIMITS
             }
+    _together(path, config)
     if not config["libvirt"]["enabled"] and "defaultBackend" not in (given.get("compute") or {}):
         if "LIBGO_COMPUTE_DEFAULT_BACKEND" not in environ:
             config["compute"]["default_backend"] = "docker"
     return config
+
+
+def _together(path: Path, config: Mapping[str, Any]) -> None:
+    """What makes sense only together, of the outside directories."""
+    oidc, ldap = config["oidc"], config["ldap"]
+    if oidc["issuer"]:
+        if not oidc["client_id"]:
+            raise ConfigError(f"{path}: oidc.clientId: is needed with an issuer; accepted: text.")
+        if not re.match(r"https://|http://(localhost|127\.0\.0\.1)[:/]", oidc["issuer"]):
+            raise ConfigError(f"{path}: oidc.issuer: cannot be trusted; accepted: an https:// address.")
+        if "openid" not in oidc["scopes"]:
+            raise ConfigError(f"{path}: oidc.scopes: lack openid; accepted: openid and others.")
+    if ldap["uri"]:
+        if not re.match(r"ldaps?://[^/]+$", ldap["uri"]):
+            raise ConfigError(f"{path}: ldap.uri: cannot be used; accepted: ldaps://host or ldap://host.")
+        if not ldap["base_dn"]:
+            raise ConfigError(f"{path}: ldap.baseDn: is needed with a uri; accepted: text.")
+        for key, word in (("user_filter", "{username}"), ("group_filter", "{")):
+            if word not in ldap[key]:
+                raise ConfigError(f"{path}: ldap.{key}: names nobody; accepted: a filter with {word}.")
 
 
 def _value(

@@ -13,7 +13,8 @@ from compute.api import serializers as s
 from compute.api.base import PAGING, ApiView
 from compute.api.schema import api
 from compute.selectors.page import Page, page_bounds, time_text
-from compute.services import accounts, projects
+from compute.services import accounts, projects, sign_in
+from compute.services.sign_ins import Visitor
 
 
 def _listing(view: ApiView, rows: list[dict[str, Any]]) -> HttpResponseBase:
@@ -24,7 +25,7 @@ def _listing(view: ApiView, rows: list[dict[str, Any]]) -> HttpResponseBase:
     return view.answer_page(Page(rows[start:end], len(rows), page, size))
 
 
-def _pair(pair: accounts.TokenPair) -> Response:
+def pair_answer(pair: accounts.TokenPair) -> Response:
     body = {
         "access": pair.access,
         "refresh": pair.refresh,
@@ -34,6 +35,10 @@ def _pair(pair: accounts.TokenPair) -> Response:
     return Response(body, headers={"Cache-Control": "no-store"})
 
 
+def visitor_of(request: Request) -> Visitor:
+    return Visitor(request.META.get("REMOTE_ADDR") or "", request.headers.get("User-Agent", ""))
+
+
 class Login(ApiView):
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -41,8 +46,8 @@ class Login(ApiView):
     @api("auth", "Log in", request=s.LoginRequest, response=s.TokenPairShape, errors=(429,), public=True)
     def post(self, request: Request) -> HttpResponseBase:
         given = self.body(s.LoginRequest)
-        address = request.META.get("REMOTE_ADDR") or ""
-        return _pair(accounts.login(given["username"], given["password"], address))
+        code = given.get("code", "")
+        return pair_answer(sign_in.login(given["username"], given["password"], code, visitor_of(request)))
 
 
 class Refresh(ApiView):
@@ -51,7 +56,7 @@ class Refresh(ApiView):
 
     @api("auth", "Spend a refresh token", request=s.RefreshRequest, response=s.TokenPairShape, public=True)
     def post(self, request: Request) -> HttpResponseBase:
-        return _pair(accounts.refresh(self.body(s.RefreshRequest)["refresh"]))
+        return pair_answer(accounts.refresh(self.body(s.RefreshRequest)["refresh"]))
 
 
 class Logout(ApiView):

@@ -7,27 +7,45 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.authentication import SessionAuthentication as RestSessionAuthentication
 from rest_framework.request import Request
 
-from compute.actor import Actor
+from compute.actor import Actor, Credential
 from compute.models import User
 from compute.selectors.access import actor_for
-from compute.services.accounts import user_from_access_token
+from compute.services.accounts import access_token_open
+from compute.services.tokens import token_open
 
 
 class JwtAuthentication(BaseAuthentication):
     """``Authorization: Bearer <access token>``."""
 
-    def authenticate(self, request: Request) -> tuple[User, str] | None:
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return None
-        return user_from_access_token(token.strip()), token
+    def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        token = _word(request, "bearer")
+        return None if token is None else access_token_open(token)
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="libgo"'
 
 
+class TokenAuthentication(BaseAuthentication):
+    """``Authorization: Token <personal token>``."""
+
+    def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        token = _word(request, "token")
+        return None if token is None else token_open(token, request.META.get("REMOTE_ADDR") or "")
+
+
 class SessionAuthentication(RestSessionAuthentication):
     """The cookie of the pages; unsafe methods need the CSRF token."""
+
+    def authenticate(self, request: Request) -> tuple[User, Credential] | None:
+        found = super().authenticate(request)
+        if found is None:
+            return None
+        return found[0], Credential(session_key=request._request.session.session_key or "")
+
+
+def _word(request: Request, wanted: str) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == wanted else None
 
 
 class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -36,6 +54,15 @@ class JwtScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:
         return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}
+
+
+class TokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    target_class = TokenAuthentication
+    name = "token"
+
+    def get_security_definition(self, auto_schema: object) -> dict[str, str]:
+        told = "A personal token of one's profile: Token libgo_…"
+        return {"type": "apiKey", "in": "header", "name": "Authorization", "description": told}
 
 
 class SessionScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
@@ -54,4 +81,5 @@ def request_actor(request: Request) -> Actor:
         user,
         remote_address=request.META.get("REMOTE_ADDR") or "",
         request_id=getattr(request, "request_id", "") or "",
+        credential=request.auth if isinstance(request.auth, Credential) else None,
     )

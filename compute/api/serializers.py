@@ -354,6 +354,7 @@ class NodePage(Paged):
 class LoginRequest(Base[Any]):
     username = s.CharField(max_length=150)
     password = s.CharField(max_length=1000, trim_whitespace=False)
+    code = s.CharField(required=False, max_length=64, help_text="Of the second factor, if it is at hand.")
 
 
 class RefreshRequest(Base[Any]):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from compute.backends.registry import backends_retain
 from compute.backends.runtime import runtime_sweep
-from compute.models import AuditEvent, Event, IdempotencyKey, Node, Operation, RefreshToken
+from compute.models import AuditEvent, Event, IdempotencyKey, Node, Operation, RefreshToken, SignIn
 from compute.selectors.nodes import node_runtime_dir
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
@@ -20,6 +21,7 @@ _BATCH = 200
 _KEEP_EVENTS = timedelta(days=30)
 _KEEP_OPERATIONS = timedelta(days=90)
 _KEEP_AUDIT = timedelta(days=365)
+_KEEP_SIGN_INS = timedelta(days=7)
 _KEEP_IDEMPOTENCY = timedelta(days=2)
 
 
@@ -59,6 +61,10 @@ def retention_apply() -> None:
     AuditEvent.objects.filter(timestamp__lt=now - _KEEP_AUDIT).delete()
     IdempotencyKey.objects.filter(created_at__lt=now - _KEEP_IDEMPOTENCY).delete()
     RefreshToken.objects.filter(expires_at__lt=now).delete()
+    Session.objects.filter(expire_date__lt=now).delete()
+    SignIn.objects.filter(
+        Q(ended_at__lt=now - _KEEP_SIGN_INS) | Q(expires_at__lt=now - _KEEP_SIGN_INS)
+    ).delete()
     Operation.objects.filter(finished_at__lt=now - _KEEP_OPERATIONS, undo_pending=False).exclude(
         state__in=sorted(ACTIVE_OPERATION_STATES)
     ).delete()

@@ -7,9 +7,20 @@ from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
 from compute.models.project import Membership, Project
 from compute.models.resource import Resource, ResourceLook
+from compute.models.signin import (
+    ApiToken,
+    DirectoryGrant,
+    DirectoryIdentity,
+    RecoveryCode,
+    SecondFactor,
+    SignIn,
+)
 
 __all__ = [
+    "ApiToken",
     "AuditEvent",
+    "DirectoryGrant",
+    "DirectoryIdentity",
     "Event",
     "IdempotencyKey",
     "Instance",
@@ -18,8 +29,11 @@ __all__ = [
     "Operation",
     "OperationLog",
     "Project",
+    "RecoveryCode",
     "RefreshToken",
     "Resource",
     "ResourceLook",
+    "SecondFactor",
+    "SignIn",
     "User",
 ]

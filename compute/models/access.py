@@ -15,6 +15,8 @@ class User(AbstractUser):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     # Raised to turn away every access token given out before (password change, deactivation).
     token_version = models.PositiveIntegerField(default=0, editable=False)
+    # "totp": a code is asked for at each sign-in; "provider": the OpenID provider sees to it.
+    second_factor = models.CharField(max_length=16, blank=True, editable=False)
 
 
 class RefreshToken(models.Model):

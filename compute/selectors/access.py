@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db.models import Model, Q, QuerySet
 
-from compute.actor import Actor
+from compute.actor import Actor, Credential
 from compute.errors import PermissionDenied
-from compute.models import Membership, User
+from compute.models import Membership, Project, User
 from compute.states import ROLE_PERMISSIONS, Permission, Role
 
 M = TypeVar("M", bound=Model)
 
 
-def actor_for(user: User, *, remote_address: str = "", request_id: str = "") -> Actor:
-    """The actor behind a request of ``user``."""
+def actor_for(
+    user: User, *, remote_address: str = "", request_id: str = "", credential: Credential | None = None
+) -> Actor:
+    """The actor behind a request of ``user``; a token's scope narrows what an administrator is."""
+    scope = credential.scope if credential else None
+    is_admin = user.is_superuser and user.is_active and not second_factor_missing(user)
     return Actor(
         user_id=user.pk,
         username=user.get_username(),
-        is_admin=user.is_superuser and user.is_active,
+        is_admin=is_admin and (scope is None or scope.is_whole),
         remote_address=remote_address,
         request_id=request_id,
+        is_admin_account=is_admin,
+        credential=credential or Credential(),
     )
+
+
+def second_factor_missing(user: User) -> bool:
+    """Whether the site asks administrators for a second factor and this one has none: until it is set
+    up, such an account has only its memberships."""
+    return user.is_superuser and not user.second_factor and second_factor_required()
+
+
+def second_factor_required() -> bool:
+    return bool(settings.LIBGO["access"]["second_factor"] == "admins")
 
 
 def visible(actor: Actor, rows: QuerySet[M], column: str = "project") -> QuerySet[M]:
@@ -43,10 +60,9 @@ def permissions_in(actor: Actor, project_id: uuid.UUID | None) -> frozenset[Perm
     """What the actor may do to things of this project."""
     if actor.is_admin:
         return frozenset(Permission)
-    membership = Membership.objects.filter(
-        user_id=actor.user_id, user__is_active=True, project_id=project_id
-    ).first()
-    return ROLE_PERMISSIONS[Role(membership.role)] if membership else frozenset()
+    if project_id is None:
+        return frozenset()
+    return permissions_by_project(actor, [str(project_id)])[str(project_id)]
 
 
 def permissions_by_project(actor: Actor, project_ids: Iterable[str]) -> dict[str, frozenset[Permission]]:
@@ -54,9 +70,12 @@ def permissions_by_project(actor: Actor, project_ids: Iterable[str]) -> dict[str
     wanted = set(project_ids)
     if actor.is_admin:
         return dict.fromkeys(wanted, frozenset(Permission))
-    rows = Membership.objects.filter(user_id=actor.user_id, user__is_active=True, project_id__in=wanted)
-    found = {str(row.project_id): ROLE_PERMISSIONS[Role(row.role)] for row in rows}
-    return {project_id: found.get(project_id, frozenset()) for project_id in wanted}
+    if actor.is_admin_account:
+        found = dict.fromkeys(wanted, frozenset(Permission))
+    else:
+        rows = Membership.objects.filter(user_id=actor.user_id, user__is_active=True, project_id__in=wanted)
+        found = {str(row.project_id): ROLE_PERMISSIONS[Role(row.role)] for row in rows}
+    return {each: _narrowed(actor, each, found.get(each, frozenset())) for each in wanted}
 
 
 def permission_require(actor: Actor, permission: Permission, project_id: uuid.UUID | None) -> None:
@@ -71,7 +90,20 @@ def permission_require(actor: Actor, permission: Permission, project_id: uuid.UU
 def admin_require(actor: Actor) -> None:
     """Raises ``PermissionDenied`` unless the actor is a site administrator."""
     if not actor.is_admin:
+        if actor.is_admin_account:
+            raise PermissionDenied(
+                "This token does not reach as far as its administrator. Use one with the scope “admin” for "
+                "all projects.",
+                permission=str(Permission.ADMIN),
+            )
         raise PermissionDenied("Only an administrator may do this.", permission=str(Permission.ADMIN))
+
+
+def person_require(actor: Actor) -> None:
+    """Raises ``PermissionDenied`` for a token: with one that was stolen nobody shall make more of them,
+    or shut the person out."""
+    if actor.credential.token_id is not None:
+        raise PermissionDenied("A personal token may not do this. Log in with your password.", rule="token")
 
 
 def roles_of(user: User) -> list[str]:
@@ -81,6 +113,24 @@ def roles_of(user: User) -> list[str]:
     return sorted(set(Membership.objects.filter(user=user).values_list("role", flat=True)))
 
 
-def _projects(actor: Actor) -> QuerySet[Membership, uuid.UUID]:
+def _narrowed(actor: Actor, project_id: str, own: frozenset[Permission]) -> frozenset[Permission]:
+    scope = actor.credential.scope
+    if scope is None:
+        return own
+    if scope.project_ids is not None and project_id not in {str(each) for each in scope.project_ids}:
+        return frozenset()
+    return own & scope.permissions
+
+
+def _projects(actor: Actor) -> QuerySet[Any, uuid.UUID]:
+    """An administrator's narrowed token reaches the projects, and what belongs to the site in none of
+    its ways."""
+    scope = actor.credential.scope
+    chosen = None if scope is None else scope.project_ids
+    if actor.is_admin_account:
+        projects = Project.objects.all() if chosen is None else Project.objects.filter(pk__in=chosen)
+        return projects.order_by().values_list("pk", flat=True)
     rows = Membership.objects.filter(user_id=actor.user_id, user__is_active=True)
+    if chosen is not None:
+        rows = rows.filter(project_id__in=chosen)
     return rows.values_list("project_id", flat=True)

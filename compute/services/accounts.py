@@ -16,7 +16,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth import authenticate
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -26,16 +25,16 @@ from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
-from compute.actor import Actor
+from compute.actor import Actor, Credential
 from compute.audit import audit
-from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, RateLimited, Unauthenticated
-from compute.live import TICKET_TTL_S, rate_limit_clear, rate_limit_hit, ticket_issue
-from compute.models import Membership, Project, RefreshToken, User
-from compute.selectors.access import actor_for, admin_require, roles_of
+from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
+from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
+from compute.models import Membership, Project, RefreshToken, SignIn, User
+from compute.selectors.access import actor_for, admin_require, person_require, roles_of
 from compute.selectors.page import time_text
+from compute.services.sign_ins import account_lock_out, actor_again, family_ended, sessions_end
 from compute.states import Role
 
-LOGIN_TRIES, LOGIN_WINDOW_S = 10, 300
 _USERNAME_MAX = 150
 
 
@@ -45,29 +44,6 @@ class TokenPair:
     refresh: str
     expires_at: datetime
     user: User
-
-
-def credentials_check(username: str, password: str, remote_address: str) -> User:
-    """The account, or ``Unauthenticated``; ``RateLimited`` after too many wrong tries, counted per
-    account and per address."""
-    for key in (f"login:user:{username.lower()[:150]}", f"login:address:{remote_address}"):
-        wait_s = rate_limit_hit(key, LOGIN_TRIES if "user" in key else 5 * LOGIN_TRIES, LOGIN_WINDOW_S)
-        if wait_s:
-            raise RateLimited("Too many tries to log in. Wait a little.", retry_after=wait_s)
-    user = authenticate(username=username, password=password)
-    if not isinstance(user, User):
-        audit(Actor(None, username[:150], remote_address=remote_address), "auth.login", result="refused")
-        raise Unauthenticated("The user name or the password is wrong.")
-    rate_limit_clear(f"login:user:{username.lower()[:150]}")
-    audit(actor_for(user, remote_address=remote_address), "auth.login")
-    return user
-
-
-def login(username: str, password: str, remote_address: str) -> TokenPair:
-    """Begin a new token family."""
-    user = credentials_check(username, password, remote_address)
-    User.objects.filter(pk=user.pk).update(last_login=timezone.now())
-    return _pair(user, uuid.uuid4())
 
 
 def refresh(token: str) -> TokenPair:
@@ -80,42 +56,73 @@ def refresh(token: str) -> TokenPair:
     spent = RefreshToken.objects.filter(pk=row.pk, spent_at=None, revoked_at=None).update(spent_at=now)
     if not spent:
         RefreshToken.objects.filter(family=row.family, revoked_at=None).update(revoked_at=now)
+        family_ended(row.family)
         audit(actor_for(row.user), "auth.refresh_reused", result="refused")
         raise Unauthenticated("The refresh token was used before. Log in again.")
-    return _pair(row.user, row.family)
+    pair = pair_make(row.user, row.family)
+    lasts = now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]  # type: ignore[operator]
+    SignIn.objects.filter(pk=row.family).update(last_used_at=now, expires_at=lasts)
+    return pair
 
 
 def logout(actor: Actor, token: str | None) -> None:
     """End the session that ``token`` belongs to, or every session of the account without one; its
     access tokens stop working at once."""
-    rows = RefreshToken.objects.filter(user_id=actor.user_id)
+    person_require(actor)
     if token:
-        row = rows.filter(pk=_token_id(token)).first()
-        rows = rows.filter(family=row.family) if row else rows.none()
+        row = RefreshToken.objects.filter(user_id=actor.user_id, pk=_token_id(token)).first()
+        if row is not None:
+            rows = RefreshToken.objects.filter(family=row.family, revoked_at=None)
+            rows.update(revoked_at=timezone.now())
+            family_ended(row.family)
     else:
         User.objects.filter(pk=actor.user_id).update(token_version=F("token_version") + 1)
-    rows.filter(revoked_at=None).update(revoked_at=timezone.now())
+        sessions_end(actor.user_id)
     audit(actor, "auth.logout")
 
 
-def user_from_access_token(token: str) -> User:
-    """Who holds this access token now. Raises ``Unauthenticated``."""
+def access_token_open(token: str) -> tuple[User, Credential]:
+    """Who holds this access token now, and of which session it is. Raises ``Unauthenticated``."""
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
-        ended = RefreshToken.objects.filter(family=uuid.UUID(str(claims["fam"])), revoked_at__isnull=False)
+        family = uuid.UUID(str(claims["fam"]))
+        ended = RefreshToken.objects.filter(family=family, revoked_at__isnull=False)
         rows = User.objects.filter(pk=uuid.UUID(str(claims["user_id"])), is_active=True)
         user = rows.exclude(Exists(ended)).first()
     except (TokenError, KeyError, ValueError) as error:
         raise Unauthenticated("The access token is not valid or has expired.") from error
     if user is None or claims.get("ver") != user.token_version:
         raise Unauthenticated("The access token is no longer valid. Log in again.")
-    return user
+    return user, Credential(family=family)
 
 
 def ws_ticket(actor: Actor) -> dict[str, Any]:
-    """A word that opens one socket, once, within seconds."""
-    ticket = ticket_issue({"user": str(actor.user_id)})
+    """A word that opens one socket, once, within seconds, with no more rights than its maker has."""
+    held = actor.credential
+    ticket = ticket_issue(
+        {
+            "user": str(actor.user_id),
+            "token": str(held.token_id or ""),
+            "family": str(held.family or ""),
+            "session": held.session_key,
+        }
+    )
     return {"ticket": ticket, "expires_at": time_text(timezone.now() + timedelta(seconds=TICKET_TTL_S))}
+
+
+def ticket_open(ticket: str, remote_address: str) -> Actor:
+    """Who made the ticket. Raises ``Unauthenticated``."""
+    data = ticket_spend(ticket)
+    if data is None:
+        raise Unauthenticated("The ticket is unknown, used, or too old.")
+    token, family = data.get("token"), data.get("family")
+    credential = Credential(
+        token_id=uuid.UUID(token) if token else None,
+        family=uuid.UUID(family) if family else None,
+        session_key=data.get("session", ""),
+    )
+    user_id = uuid.UUID(data["user"])
+    return actor_again(Actor(user_id, "", remote_address=remote_address, credential=credential))
 
 
 def user_dict(user: User) -> dict[str, Any]:
@@ -171,8 +178,11 @@ def user_create(actor: Actor, given: Mapping[str, Any]) -> User:
 
 
 def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]) -> User:
-    """Merge ``email, role, is_active, password``. Admins only."""
+    """Merge ``email, role, is_active, password``. Admins only. A new password and switching it off end
+    the account's sessions and tokens."""
     admin_require(actor)
+    if "password" in given:
+        person_require(actor)
     with transaction.atomic():
         user = user_get(actor, user_id)
         if "email" in given:
@@ -184,6 +194,8 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
             user.set_password(given["password"])
         user.token_version += 1
         user.save()
+        if "password" in given or not user.is_active:
+            account_lock_out(user)
         if "role" in given:
             _role_set(user, _role(given["role"]))
         _admin_left_check()
@@ -205,6 +217,7 @@ def user_delete(actor: Actor, user_id: uuid.UUID | str) -> None:
 
 def profile_update(actor: Actor, given: Mapping[str, Any]) -> User:
     """Merge one's own ``email``."""
+    person_require(actor)
     user = user_get(actor, actor.user_id)
     if "email" in given:
         user.email = _email(given["email"])
@@ -214,8 +227,11 @@ def profile_update(actor: Actor, given: Mapping[str, Any]) -> User:
 
 
 def password_change(actor: Actor, old: str, new: str) -> None:
-    """Change one's own password; every other session ends."""
+    """Change one's own password; every other session ends, and so do all personal tokens."""
+    person_require(actor)
     user = user_get(actor, actor.user_id)
+    if not user.has_usable_password():
+        raise InvalidState("Your password is kept elsewhere; change it there.", state="external")
     if not user.check_password(old):
         raise InvalidInput.field("old_password", "is wrong.")
     _password_check(new, user, "new_password")
@@ -223,11 +239,12 @@ def password_change(actor: Actor, old: str, new: str) -> None:
         user.set_password(new)
         user.token_version += 1
         user.save()
-        RefreshToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
+        account_lock_out(user, keep=actor.credential)
         audit(actor, "profile.password", user.get_username(), target_uid=user.pk)
 
 
-def _pair(user: User, family: uuid.UUID) -> TokenPair:
+def pair_make(user: User, family: uuid.UUID) -> TokenPair:
+    """The next tokens of a session."""
     lifetimes: dict[str, Any] = settings.SIMPLE_JWT
     now = timezone.now()
     access = AccessToken()

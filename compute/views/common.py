@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
-from compute.actor import Actor
+from compute.actor import Actor, Credential
 from compute.api.exception_handler import HTTP_STATUS
 from compute.errors import ComputeError, NotFound
 from compute.models import User
@@ -28,6 +28,7 @@ def actor_of(request: HttpRequest) -> Actor:
         request.user,
         remote_address=request.META.get("REMOTE_ADDR") or "",
         request_id=getattr(request, "request_id", ""),
+        credential=Credential(session_key=request.session.session_key or ""),
     )
 
 

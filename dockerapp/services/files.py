@@ -32,11 +32,11 @@ from compute.errors import (
     OperationNotSupported,
     PolicyDenied,
     PreconditionFailed,
-    Unauthenticated,
 )
-from compute.models import Node, Resource, User
-from compute.selectors.access import actor_for, admin_require, permission_require
+from compute.models import Node, Resource
+from compute.selectors.access import admin_require, permission_require
 from compute.services.nodes import node_require
+from compute.services.sign_ins import actor_again
 from compute.states import Permission
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.files import entry_dict, entry_tag
@@ -367,10 +367,7 @@ def _root_refuse(path: str, field: str) -> None:
 
 
 def _allowed_now(place: Place) -> None:
-    user = User.objects.filter(pk=place.actor.user_id, is_active=True).first()
-    if user is None:
-        raise Unauthenticated("The account is gone or was switched off.")
-    actor = actor_for(user)
+    actor = actor_again(place.actor)
     if place.volume:
         _volume_permit(actor, volume_row(actor, str(place.uid)))
         return

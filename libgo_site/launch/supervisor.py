@@ -69,6 +69,9 @@ def children() -> list[Child]:
         "off",
     ]
     web += ["--ws-max-size", "1048576", "--timeout-graceful-shutdown", "3", "--no-server-header"]
+    # Who asks is read from X-Forwarded-For only where a proxy is known to set it.
+    proxies = os.environ.get("LIBGO_TRUSTED_PROXIES", "")
+    web += ["--forwarded-allow-ips", proxies] if proxies else ["--no-proxy-headers"]
     # It costs a third of what a message does, and memory for each of a thousand sockets.
     web += ["--ws-per-message-deflate", "false"]
     celery = [python, "-m", "celery", "-A", "libgo_site.celery:app", "--quiet"]

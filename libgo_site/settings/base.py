@@ -161,7 +161,7 @@ LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "login"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_AGE = int(LIBGO["access"]["session_lifetime_s"])
 CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "compute.api.errors.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
@@ -192,6 +192,7 @@ if os.environ.get("LIBGO_BEHIND_TLS") == "1":
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "compute.api.authentication.JwtAuthentication",
+        "compute.api.authentication.TokenAuthentication",
         "compute.api.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -202,8 +203,8 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": None,
 }
 SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=15),
-    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ACCESS_TOKEN_LIFETIME": timedelta(seconds=LIBGO["access"]["access_token_lifetime_s"]),
+    "REFRESH_TOKEN_LIFETIME": timedelta(seconds=LIBGO["access"]["refresh_token_lifetime_s"]),
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
     "USER_ID_CLAIM": "user_id",

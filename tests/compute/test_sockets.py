@@ -17,7 +17,7 @@ from compute.events import Fact, event_publish
 from compute.live import ticket_issue, usage_write
 from compute.models import Instance, Membership, User
 from compute.routing import websocket_urlpatterns
-from compute.services.accounts import _pair
+from compute.services.accounts import pair_make
 
 pytestmark = pytest.mark.django_db(transaction=True)
 APPLICATION = URLRouter(websocket_urlpatterns)
@@ -96,7 +96,7 @@ async def test_a_ticket_opens_one_socket_once(connect: Any, admin: Actor) -> Non
 
 async def test_a_token_comes_as_a_sub_protocol(connect: Any, admin: Actor) -> None:
     user = await User.objects.aget(pk=admin.user_id)
-    pair = await sync_to_async(_pair)(user, uuid.uuid4())
+    pair = await sync_to_async(pair_make)(user, uuid.uuid4())
     good = await connect(None, "/ws/v1/events", subprotocols=["libgo.v1", f"bearer.{pair.access}"])
     assert await good.is_quiet()
     bad = await connect(None, "/ws/v1/events", subprotocols=["libgo.v1", "bearer.garbage"])

@@ -10,12 +10,12 @@ from rest_framework.test import APIClient
 
 from compute.actor import Actor
 from compute.models import User
-from compute.services.accounts import _pair
+from compute.services.accounts import pair_make
 
 
 def client_for(actor: Actor) -> APIClient:
     client = APIClient()
-    access = _pair(User.objects.get(pk=actor.user_id), uuid.uuid4()).access
+    access = pair_make(User.objects.get(pk=actor.user_id), uuid.uuid4()).access
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {access}")
     return client
 

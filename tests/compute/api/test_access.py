@@ -27,7 +27,7 @@ _OWN = ("auth/", "profile")
 
 @pytest.fixture(autouse=True)
 def _no_old_counts() -> None:
-    for key in ("user:ada", "user:vera", "address:127.0.0.1"):
+    for key in ("pair:127.0.0.1:ada", "pair:127.0.0.1:vera", "address:127.0.0.1", "account:ada"):
         rate_limit_clear(f"login:{key}")
 
 

@@ -1,0 +1,102 @@
+"""Wrong passwords: how many, from where, and who is not shut out by others' tries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from compute import live
+from compute.actor import Actor
+from compute.models import AuditEvent, SignIn, User
+from tests.compute.signin.conftest import PASSWORD, refused
+
+pytestmark = pytest.mark.django_db
+
+
+def test_after_ten_wrong_ones_the_address_waits_and_the_owner_comes_in_elsewhere(
+    admin: Actor, log_in: Callable[..., Any]
+) -> None:
+    for _ in range(10):
+        refused(log_in(password="wrong"), 401, "UNAUTHENTICATED")
+    answer = log_in(password=PASSWORD)
+    error = refused(answer, 429, "RATE_LIMITED")
+    assert 0 < int(answer["Retry-After"]) <= 300 and str(error["details"]["retry_after"]) in error["message"]
+    assert log_in(address="10.0.0.9").status_code == 200
+    assert AuditEvent.objects.filter(action="auth.login", result="refused").count() == 10
+
+
+def test_one_address_cannot_try_a_password_on_everyone(admin: Actor, log_in: Callable[..., Any]) -> None:
+    answers = [log_in(f"user-{number}", "wrong").status_code for number in range(60)]
+    assert answers == [401] * 50 + [429] * 10
+    assert log_in(address="10.0.0.9").status_code == 200
+
+
+def test_many_addresses_cannot_try_one_account_for_ever(admin: Actor, log_in: Callable[..., Any]) -> None:
+    answers = [log_in(password="wrong", address=f"10.0.{n % 7}.{n}").status_code for n in range(101)]
+    assert answers == [401] * 100 + [429]
+
+
+def test_right_passwords_are_not_counted(admin: Actor, log_in: Callable[..., Any]) -> None:
+    assert {log_in().status_code for _ in range(60)} == {200}
+
+
+def test_without_a_broker_the_process_counts_itself(
+    admin: Actor, log_in: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = redis.Redis.from_url("unix:///nowhere/broker.sock")
+    monkeypatch.setattr(live, "_redis", lambda: gone)
+    monkeypatch.setattr(live, "_own_counts", live._OwnCounts())
+    assert [log_in(password="wrong").status_code for _ in range(11)] == [401] * 10 + [429]
+
+
+def test_the_page_says_how_long_to_wait(admin: Actor, client: Any) -> None:
+    for _ in range(10):
+        client.post("/login", {"username": "ada", "password": "wrong"})
+    answer = client.post("/login", {"username": "ada", "password": "wrong"})
+    assert answer.status_code == 429 and int(answer["Retry-After"]) > 0
+    assert b"Too many tries to log in. Wait" in answer.content
+
+
+def test_unknown_wrong_and_switched_off_look_the_same(
+    admin: Actor, viewer: Actor, log_in: Callable[..., Any]
+) -> None:
+    User.objects.filter(username="vera").update(is_active=False)
+    answers = [log_in("nobody"), log_in("ada", "wrong"), log_in("vera")]
+    assert len({answer.content for answer in answers}) == 1
+    assert {answer.status_code for answer in answers} == {401}
+
+
+def test_a_forged_header_is_not_an_address(admin: Actor, client: Any) -> None:
+    body = {"username": "ada", "password": "wrong"}
+    answers = [
+        client.post("/login", body, headers={"x-forwarded-for": f"10.9.9.{n}"}).status_code for n in range(11)
+    ]
+    assert answers[-1] == 429
+
+
+def test_a_sign_in_is_recorded_with_where_and_by_what(admin: Actor, client: Any) -> None:
+    client.post("/login", {"username": "ada", "password": PASSWORD}, headers={"user-agent": "Browser/1"})
+    row = SignIn.objects.get()
+    assert (row.kind, row.method, row.remote_address, row.user_agent) == (
+        "page",
+        "password",
+        "127.0.0.1",
+        "Browser/1",
+    )
+    assert row.session_key == client.session.session_key
+    client.post("/logout")
+    assert SignIn.objects.get().ended_at is not None
+
+
+def test_passwords_may_be_kept_to_administrators(
+    admin: Actor, viewer: Actor, log_in: Callable[..., Any], settings: Any
+) -> None:
+    settings.LIBGO["access"]["password_login"] = "admins"
+    try:
+        assert refused(log_in("vera"), 403, "POLICY_DENIED")["details"]["rule"] == "password_login"
+        assert log_in("ada").status_code == 200
+    finally:
+        settings.LIBGO["access"]["password_login"] = "everyone"
