@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig
 
 from compute.backends.registry import backend_register_entry_points
 
@@ -14,3 +15,7 @@ class ComputeConfig(AppConfig):
 
     def ready(self) -> None:
         backend_register_entry_points()
+
+
+class LibGoAdminConfig(AdminConfig):
+    default_site = "compute.admin_site.LibGoAdminSite"

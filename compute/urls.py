@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, migrate, nodes, session, site, topology
+from compute.views import instances, migrate, nodes, profile_urls, session, site, topology
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
     path("login", session.log_in, name="login"),
     path("logout", session.log_out, name="logout"),
+    *profile_urls.urlpatterns,
     path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),

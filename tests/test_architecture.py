@@ -45,6 +45,7 @@ LEVELS = {
     "compute.consumers": 6,
     "compute.routing": 6,
     "compute.admin": 6,
+    "compute.admin_site": 6,
     "compute.urls": 6,
     "compute.templatetags": 6,
     "compute.management": 6,

@@ -54,6 +54,7 @@ def factor_begin(actor: Actor, password: str) -> dict[str, str]:
     secret = pyotp.random_base32()
     sealed = {"secret": seal(secret), "confirmed_at": None, "last_step": 0}
     SecondFactor.objects.update_or_create(user=user, defaults=sealed)
+    rate_limit_clear(_tries_key(user))
     return {"secret": secret, "uri": _uri(user, secret)}
 
 
@@ -92,6 +93,7 @@ def factor_confirm(actor: Actor, code: str) -> list[str]:
         User.objects.filter(pk=user.pk).update(second_factor=_TOTP)
         codes = _recovery_make(user)
         audit(actor, "profile.second_factor_on", user.get_username(), target_uid=user.pk)
+    rate_limit_clear(_tries_key(user))
     return codes
 
 
@@ -145,6 +147,7 @@ def _own_with_code(actor: Actor, code: str) -> User:
     _tries_count(user)
     if not _spend(user, code):
         raise InvalidInput.field("code", "is wrong or was used before.")
+    rate_limit_clear(_tries_key(user))
     return user
 
 

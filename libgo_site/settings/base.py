@@ -53,7 +53,7 @@ if _HOST not in ("", "0.0.0.0", "::"):
 CSRF_TRUSTED_ORIGINS = [f"https://{name}" for name in _extra_hosts if name != "*"]
 
 INSTALLED_APPS = [
-    "django.contrib.admin",
+    "compute.apps.LibGoAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

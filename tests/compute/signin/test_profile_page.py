@@ -1,0 +1,101 @@
+"""The page of one's own account: each of its forms, and what it never shows again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pyotp
+import pytest
+from django.test import Client
+
+from compute.actor import Actor
+from compute.models import ApiToken, SecondFactor, SignIn, User
+from compute.sealing import unseal
+from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused, token_client
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def own(operator: Actor) -> Client:
+    client = Client()
+    assert client.post("/login", {"username": "oscar", "password": PASSWORD}).status_code == 302
+    return client
+
+
+def test_a_token_is_made_shown_once_and_revoked(own: Client) -> None:
+    answer = own.post("/profile/tokens/new", {"name": "ci", "scopes": "read", "days": "30"})
+    text = answer.context["made"]["token"]
+    assert text in answer.content.decode() and answer["Cache-Control"] == "no-store"
+    assert token_client(text).get(f"{BASE}/profile").status_code == 200
+    assert text not in own.get("/profile").content.decode()
+    own.post(f"/profile/tokens/{ApiToken.objects.get().pk}/revoke")
+    refused(token_client(text).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+
+
+def test_what_is_wrong_with_a_token_is_said_and_what_was_typed_stays(own: Client) -> None:
+    answer = own.post("/profile/tokens/new", {"name": "ci", "scopes": "nonsense"})
+    assert answer.status_code == 400 and b"scopes: must be one or more of" in answer.content
+    assert b'value="ci"' in answer.content
+
+
+def test_sessions_are_listed_and_ended(own: Client, log_in: Callable[..., Any]) -> None:
+    pair = log_in("oscar").json()
+    other = Client()
+    other.post("/login", {"username": "oscar", "password": PASSWORD})
+    rows = own.get("/profile").context["sessions"]
+    assert [row["kind"] for row in rows].count("page") == 2 and sum(row["is_current"] for row in rows) == 1
+    for row in rows:
+        if not row["is_current"]:
+            own.post(f"/profile/sessions/{row['id']}/end")
+    refused(bearer(pair["access"]).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+    assert other.get("/profile").status_code == 302
+    assert own.get("/profile").status_code == 200
+
+
+def test_others_sessions_are_404(own: Client, admin: Actor, log_in: Callable[..., Any]) -> None:
+    log_in("ada")
+    row = SignIn.objects.get(user__username="ada")
+    assert own.post(f"/profile/sessions/{row.pk}/end").status_code == 404
+    assert SignIn.objects.get(pk=row.pk).ended_at is None
+
+
+def test_the_password_is_changed_and_this_session_stays(own: Client) -> None:
+    body = {
+        "old_password": PASSWORD,
+        "new_password": "another long sentence",
+        "again": "another long sentence",
+    }
+    wrong = own.post("/profile/password", {**body, "again": "something else"})
+    assert wrong.status_code == 400 and User.objects.get(username="oscar").check_password(PASSWORD)
+    assert own.post("/profile/password", body).status_code == 302
+    rows = own.get("/profile").context["sessions"]
+    assert [row["is_current"] for row in rows] == [True]
+    assert User.objects.get(username="oscar").check_password("another long sentence")
+
+
+def test_the_second_factor_is_set_up_with_its_picture(own: Client) -> None:
+    own.post("/profile/second-factor/begin", {"password": PASSWORD})
+    shown = own.get("/profile").content.decode()
+    secret = unseal(SecondFactor.objects.get().secret)
+    assert secret in shown and own.get("/profile/second-factor/picture.svg").status_code == 200
+    wrong = own.post("/profile/second-factor/confirm", {"code": "1"})
+    assert wrong.status_code == 400
+    done = own.post("/profile/second-factor/confirm", {"code": pyotp.TOTP(secret).now()})
+    codes = done.context["codes"]
+    assert len(codes) == 10 and codes[0] in done.content.decode()
+    later = own.get("/profile").content.decode()
+    assert secret not in later and codes[0] not in later
+    own.post("/profile/second-factor/off", {"code": codes[0]})
+    assert User.objects.get(username="oscar").second_factor == ""
+
+
+def test_refused_sign_ins_are_among_the_recent(own: Client) -> None:
+    Client().post("/login", {"username": "oscar", "password": "wrong"})
+    assert [row["result"] for row in own.get("/profile").context["recent"]] == ["refused", "ok"]
+
+
+def test_names_of_others_are_text(own: Client) -> None:
+    own.post("/profile/tokens/new", {"name": "<script>x</script>", "scopes": "read"})
+    assert b"<script>x" not in own.get("/profile").content
