@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, migrate, nodes, profile_urls, session, site, topology
+from compute.views import instances, migrate, nodes, palette, profile_urls, session, site, topology
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
+    path("palette", palette.palette, name="palette"),
     path("login", session.log_in, name="login"),
     path("logout", session.log_out, name="logout"),
     *profile_urls.urlpatterns,

@@ -195,3 +195,24 @@ def test_times_are_in_the_readers_zone_and_go_on_counting(chromium: Browser, liv
     page.clock.fast_forward("03:10")
     expect(seen).to_have_text("3 minutes ago")
     context_close(context)
+
+
+def test_the_palette_goes_anywhere_and_does_things_by_the_keyboard(
+    page: Page, live: LiveConsole, name: str
+) -> None:
+    live.create(name, "docker")
+    keys = page.keyboard
+    keys.press("Control+k")
+    expect(page.locator(".palette input")).to_be_focused()
+    keys.type("opera")
+    expect(page.locator(".palette-choice[aria-selected=true]")).to_contain_text("Operations")
+    keys.press("Enter")
+    page.wait_for_url(f"{live.url}/operations")
+    keys.press("Control+k")
+    keys.type(f"stop {name}")
+    expect(page.locator(".palette-choice[aria-selected=true]")).to_contain_text(name)
+    keys.press("Enter")
+    until(lambda: live.get(f"/compute/instances/{name}")["state"] == "stopped", "it was stopped", 20)
+    keys.press("Control+k")
+    keys.press("Escape")
+    expect(page.locator(".palette")).to_be_hidden()
