@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, migrate, nodes, palette, profile_urls, session, site, topology
+from compute.views import instances, migrate, nodes, palette, profile_urls, session, site, tasks, topology
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
@@ -24,6 +24,8 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/picture.png", instances.instance_picture, name="instance_picture"),
     path("instances/<uuid:instance_id>/<str:tab>", instances.instance_detail, name="instance_tab"),
     path("networks/map", topology.network_map, name="network_map"),
+    path("tasks", tasks.task_list, name="tasks"),
+    path("tasks/line", tasks.task_line, name="task_line"),
     path("operations", site.operation_list, name="operations"),
     path("operations/<uuid:operation_id>", site.operation_detail, name="operation"),
     path("operations/<uuid:operation_id>/cancel", site.operation_stop, name="operation_cancel"),

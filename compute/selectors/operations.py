@@ -49,6 +49,11 @@ def operations_page(actor: Actor, wanted: OperationFilter) -> Page:
     return Page(items, rows.count(), wanted.page, wanted.page_size)
 
 
+def operations_active_count(actor: Actor) -> int:
+    """How many of those the actor sees have not ended."""
+    return _visible(actor).filter(state__in=sorted(ACTIVE_OPERATION_STATES)).count()
+
+
 def operation_get(actor: Actor, operation_id: str | uuid.UUID) -> Operation:
     """Raises ``OperationNotFound``."""
     try:

@@ -216,3 +216,21 @@ def test_the_palette_goes_anywhere_and_does_things_by_the_keyboard(
     keys.press("Control+k")
     keys.press("Escape")
     expect(page.locator(".palette")).to_be_hidden()
+
+
+def test_the_drawer_of_tasks_moves_by_itself_and_stays_open_from_page_to_page(
+    page: Page, live: LiveConsole, name: str
+) -> None:
+    page.goto(f"{live.url}/nodes")
+    page.click("#drawer-toggle")
+    live.create(name, "docker")
+    expect(page.locator("#drawer-line")).to_contain_text(f"create {name}: succeeded")
+    task = page.locator(".drawer-list button", has_text=f"create {name}")
+    expect(task).to_contain_text("succeeded")
+    task.click()
+    expect(page.locator(".drawer-log")).to_contain_text(f"Create {name}")
+    expect(page.locator(".drawer-lines")).not_to_contain_text("No lines yet")
+    page.goto(f"{live.url}/instances")
+    expect(page.locator(".drawer-log")).to_be_visible()
+    page.click("#drawer-toggle")
+    expect(page.locator("#drawer-body")).to_be_hidden()

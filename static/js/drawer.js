@@ -1,0 +1,26 @@
+// The drawer of tasks at the foot of every page. Open or closed is remembered; what it shows comes from the server
+// and moves by itself (live.js).
+(() => {
+  "use strict";
+  const KEY = "drawer";
+
+  function set(open) {
+    const toggle = document.getElementById("drawer-toggle"), body = document.getElementById("drawer-body");
+    toggle.setAttribute("aria-expanded", String(open));
+    document.body.classList.toggle("drawer-open", open);
+    body.hidden = !open;
+    if (open) htmx.ajax("GET", body.dataset.url, { target: body, swap: "innerHTML" });
+    // A closed drawer costs nothing: its live region is gone with what it showed.
+    else body.replaceChildren();
+  }
+
+  document.addEventListener("DOMContentLoaded", () => {
+    const toggle = document.getElementById("drawer-toggle");
+    toggle.addEventListener("click", () => {
+      const open = toggle.getAttribute("aria-expanded") !== "true";
+      localStorage.setItem(KEY, open ? "open" : "");
+      set(open);
+    });
+    if (localStorage.getItem(KEY)) set(true);
+  });
+})();
