@@ -27,6 +27,7 @@ LEVELS = {
     "compute.events": 2,
     "compute.live": 2,
     "compute.audit": 2,
+    "compute.directories": 2,
     "compute.execution": 3,
     "compute.tasks": 4,
     "compute.services": 5,

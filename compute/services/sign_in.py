@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import authenticate
 from django.core import signing
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 
 from compute.actor import Actor
 from compute.audit import audit
-from compute.errors import PolicyDenied, RateLimited, Unauthenticated
+from compute.directories.oidc import oidc_begin, oidc_finish
+from compute.errors import NotFound, PolicyDenied, RateLimited, Unauthenticated
 from compute.live import rate_limit_back, rate_limit_clear, rate_limit_hit
 from compute.models import User
 from compute.selectors.page import time_text
 from compute.services.accounts import TokenPair, pair_make
+from compute.services.directory import ldap_login, person_admit
 from compute.services.second_factor import factor_check
 from compute.services.sign_ins import Began, Visitor, sign_in_begin
 
 CHALLENGE_S = 300
+OIDC_STARTS, OIDC_WINDOW_S = 60, 60
 _SALT = "libgo second factor"
 
 
@@ -30,6 +36,11 @@ def password_check(username: str, password: str, visitor: Visitor) -> tuple[User
     Raises ``Unauthenticated``, ``PolicyDenied``, and ``RateLimited`` after too many wrong tries."""
     counted = _tries_count(username, visitor.remote_address)
     user = authenticate(username=username, password=password)
+    if user is None:
+        user = ldap_login(username, password, visitor.remote_address)
+        if user is not None:
+            _tries_return(counted)
+            return user, "ldap"
     if not isinstance(user, User):
         refused = Actor(None, username[:150], remote_address=visitor.remote_address)
         audit(refused, "auth.login", result="refused", details={"method": "password"})
@@ -41,6 +52,35 @@ def password_check(username: str, password: str, visitor: Visitor) -> tuple[User
             rule="password_login",
         )
     return user, "password"
+
+
+def oidc_start(request: HttpRequest, redirect_uri: str, visitor: Visitor) -> HttpResponseBase:
+    """Off to the sign-in provider. Raises ``NotFound`` without one, ``BackendUnavailable``."""
+    config = _oidc()
+    wait_s = rate_limit_hit(f"oidc:{visitor.remote_address}", OIDC_STARTS, OIDC_WINDOW_S)
+    if wait_s:
+        raise RateLimited("Too many sign-ins were begun from here. Wait a little.", retry_after=wait_s)
+    return oidc_begin(config, request, redirect_uri)
+
+
+def oidc_end(request: HttpRequest, back_to: str, visitor: Visitor) -> tuple[User, str]:
+    """Back from the provider: the account, and where the provider's own session can be ended. Raises
+    ``Unauthenticated``, ``PolicyDenied``, ``BackendUnavailable``."""
+    config = _oidc()
+    try:
+        found = oidc_finish(config, request, back_to)
+    except Unauthenticated:
+        refused = Actor(None, "", remote_address=visitor.remote_address)
+        audit(refused, "auth.login", result="refused", details={"method": "oidc"})
+        raise
+    return person_admit(found.person, config, visitor.remote_address), found.logout_url
+
+
+def _oidc() -> Mapping[str, Any]:
+    config: Mapping[str, Any] = settings.LIBGO["oidc"]
+    if not config["issuer"]:
+        raise NotFound("This site has no sign-in provider.")
+    return config
 
 
 def challenge_make(user: User, method: str) -> dict[str, Any]:

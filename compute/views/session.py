@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth import login, logout
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from compute.api.exception_handler import HTTP_STATUS
 from compute.errors import ComputeError, RateLimited
 from compute.models import User
-from compute.services.sign_in import challenge_make, challenge_pass, page_begin, password_check
+from compute.services.sign_in import (
+    challenge_make,
+    challenge_pass,
+    oidc_end,
+    oidc_start,
+    page_begin,
+    password_check,
+)
 from compute.services.sign_ins import Visitor, session_ended
 
+_NEXT, _ELSEWHERE = "login_next", "logout_elsewhere"
 _MODEL_BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
@@ -22,7 +34,7 @@ def log_in(request: HttpRequest) -> HttpResponse:
     target = _target(request)
     if request.user.is_authenticated:
         return redirect(target or "dashboard")
-    context = {"next": target, "username": request.POST.get("username", "")}
+    context = _context(request, target)
     if request.method != "POST":
         return render(request, "login.html", context)
     challenge = request.POST.get("challenge", "")
@@ -41,11 +53,56 @@ def log_in(request: HttpRequest) -> HttpResponse:
     return redirect(target or "dashboard")
 
 
+@require_GET
+def oidc_log_in(request: HttpRequest) -> HttpResponseBase:
+    """Off to the sign-in provider. A link, because a form may not lead to another site (CSP)."""
+    try:
+        request.session[_NEXT] = _target(request)
+        return oidc_start(
+            request, request.build_absolute_uri(reverse("login_oidc_back")), visitor_of(request)
+        )
+    except ComputeError as error:
+        return _again(request, _context(request, ""), error)
+
+
+@require_GET
+def oidc_back(request: HttpRequest) -> HttpResponse:
+    """Back from the sign-in provider."""
+    target = request.session.pop(_NEXT, "")
+    try:
+        back_to = request.build_absolute_uri(reverse("logged_out"))
+        user, logout_url = oidc_end(request, back_to, visitor_of(request))
+    except ComputeError as error:
+        return _again(request, _context(request, target), error)
+    session_begin(request, user, "oidc")
+    request.session[_ELSEWHERE] = logout_url
+    return redirect(target or "dashboard")
+
+
 @require_POST
 def log_out(request: HttpRequest) -> HttpResponse:
+    """Ends LibGo's session; the provider's goes on until one ends it there."""
+    elsewhere = request.session.get(_ELSEWHERE, "")
     session_ended(request.session.session_key or "")
     logout(request)
-    return redirect("login")
+    if not elsewhere:
+        return redirect("login")
+    request.session[_ELSEWHERE] = elsewhere
+    return redirect("logged_out")
+
+
+@require_GET
+def logged_out(request: HttpRequest) -> HttpResponse:
+    if request.user.is_authenticated:
+        return redirect("dashboard")
+    context = {"elsewhere": request.session.get(_ELSEWHERE, ""), "provider": settings.LIBGO["oidc"]["name"]}
+    return render(request, "logged_out.html", context)
+
+
+def _context(request: HttpRequest, target: str) -> dict[str, str]:
+    oidc = settings.LIBGO["oidc"]
+    provider = oidc["name"] if oidc["issuer"] else ""
+    return {"next": target, "username": request.POST.get("username", ""), "provider": provider}
 
 
 def session_begin(request: HttpRequest, user: User, method: str) -> None:
@@ -62,12 +119,15 @@ def visitor_of(request: HttpRequest) -> Visitor:
 
 def _again(request: HttpRequest, context: dict[str, str], error: ComputeError) -> HttpResponse:
     """The form once more, with what was wrong; from the start when the challenge is over."""
-    if context["challenge"] and not error.details.get("second_factor") and not isinstance(error, RateLimited):
+    if (
+        context.get("challenge")
+        and not error.details.get("second_factor")
+        and not isinstance(error, RateLimited)
+    ):
         context["challenge"] = ""
     context["message"] = error.message
-    response = render(request, "login.html", context, status=401)
+    response = render(request, "login.html", context, status=HTTP_STATUS[error.code])
     if isinstance(error, RateLimited):
-        response.status_code = 429
         response["Retry-After"] = str(error.details["retry_after"])
     return response
 

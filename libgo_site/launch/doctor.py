@@ -36,6 +36,8 @@ def report(*, docker: bool, kvm: bool) -> bool:
         if ready:
             findings.append(_binding())
         findings.append(_acceleration())
+    if ready:
+        findings += _directories()
     free = shutil.disk_usage(state.ROOT).free // 1024**2
     findings.append((free > 1000, f"{free} MB free on the disk"))
     running = supervisor.running_pid()
@@ -68,6 +70,15 @@ def _compose() -> tuple[bool, str]:
         "no Docker Compose from 2.29 on, so no stacks: install the engine's plug-in docker-compose-plugin"
     )
     return done.returncode == 0, f"Docker Compose {done.stdout.strip()}" if done.returncode == 0 else advice
+
+
+def _directories() -> list[tuple[bool, str]]:
+    """What is configured of single sign-on and LDAP, asked as the site would."""
+    asked = [state.python(), str(state.ROOT / "manage.py"), "directory_check"]
+    done = subprocess.run(asked, capture_output=True, text=True, cwd=state.ROOT, check=False)
+    if done.returncode not in (0, 1):
+        return [(False, f"sign-in settings cannot be checked: {done.stderr.strip()[-300:]}")]
+    return [(line.startswith("ok "), line.partition(" ")[2]) for line in done.stdout.splitlines()]
 
 
 def _binding() -> tuple[bool, str]:

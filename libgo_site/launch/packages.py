@@ -103,6 +103,7 @@ TESTS = (
     Need("tests that ask an engine over its socket", ("curl",), _has("curl")),
     Need("tests of nodes behind ssh", ("openssh-server",), _has("sshd")),
     Need("tests of Podman as a node", ("podman",), _has("podman")),
+    Need("tests of signing in by LDAP", ("slapd",), _has("slapd")),
 )
 
 

@@ -96,3 +96,41 @@ def test_the_example_is_valid_and_documents_every_key(tmp_path: Path) -> None:
         key
     ) in "enabled host apiVersion tlsVerify tlsCertPath tlsKeyPath tlsCaPath requestTimeout virtType".split():
         assert f"{key}:" in text
+
+
+def test_lifetimes_take_days_and_groups_take_roles(tmp_path: Path) -> None:
+    config = _load(
+        tmp_path,
+        "access:\n  refreshTokenLifetime: 30d\n  secondFactor: admins\n"
+        "ldap:\n  uri: ldaps://ldap.example.org\n  baseDn: dc=example,dc=org\n"
+        "  groups:\n    admins: admin\n    web team: operator in web\n",
+        LIBGO_LDAP_BIND_PASSWORD="secret",
+        LIBGO_OIDC_GROUPS='{"auditors": "viewer"}',
+    )
+    assert config["access"]["refresh_token_lifetime_s"] == 30 * 86400
+    assert config["ldap"]["bind_password"] == "secret"
+    assert config["ldap"]["groups"] == [
+        {"group": "admins", "role": "admin", "project": ""},
+        {"group": "web team", "role": "operator", "project": "web"},
+    ]
+    assert config["oidc"]["groups"] == [{"group": "auditors", "role": "viewer", "project": ""}]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("access:\n  sessionLifetime: 2y\n", "30s to 400d"),
+        ("access:\n  secondFactor: sometimes\n", "optional | admins"),
+        ("ldap:\n  groups:\n    x: owner\n", "operator in web"),
+        ("ldap:\n  uri: ldaps://host\n", "ldap.baseDn"),
+        ("ldap:\n  uri: http://host\n  baseDn: dc=x\n", "ldaps://host"),
+        ("ldap:\n  uri: ldaps://host\n  baseDn: dc=x\n  userFilter: (uid=x)\n", "{username}"),
+        ("oidc:\n  issuer: https://id.example.org\n", "oidc.clientId"),
+        ("oidc:\n  issuer: http://id.example.org\n  clientId: x\n", "https://"),
+        ("oidc:\n  issuer: https://id.example.org\n  clientId: x\n  scopes: [email]\n", "openid"),
+    ],
+)
+def test_sign_in_settings_that_cannot_be_are_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        _load(tmp_path, text)
+    assert says in str(refused.value)
