@@ -25,6 +25,8 @@ from compute.selectors.page import time_text
 _PREFIX = "libgo:"
 _OWN_COUNTS_MAX = 10_000
 USAGE_SAMPLES_KEPT = 180
+# How long a sample stands for what is used now.
+USAGE_FRESH_S = 15
 _USAGE_TTL_S = 600
 TICKET_TTL_S = 30
 
@@ -91,6 +93,25 @@ def usage_recent(instance_id: str, count: int = USAGE_SAMPLES_KEPT) -> list[dict
     except redis.RedisError:
         return []
     return [orjson.loads(item) for item in reversed(raw)]
+
+
+def usage_recent_many(subjects: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+    """``usage_recent`` of many in one round trip; those without samples are left out."""
+    ids = list(subjects)
+    if not ids:
+        return {}
+    try:
+        pipe = _redis().pipeline(transaction=False)
+        for subject in ids:
+            pipe.lrange(f"{_PREFIX}usage:{subject}", 0, USAGE_SAMPLES_KEPT - 1)
+        found = pipe.execute()
+    except redis.RedisError:
+        return {}
+    return {
+        key: [orjson.loads(item) for item in reversed(raw)]
+        for key, raw in zip(ids, found, strict=True)
+        if raw
+    }
 
 
 def usage_latest(instance_ids: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from celery import shared_task
 
 from compute.execution import runner, sweep
+from compute.execution.turns import turn
+from compute.execution.usage import usage_prune, usage_roll
 
 _RING_LATER_S = 1
 
@@ -44,3 +46,12 @@ def operations_sweep() -> None:
 def retention_apply() -> None:
     """Drop old records."""
     sweep.retention_apply()
+
+
+@shared_task(ignore_result=True)
+def usage_keep() -> None:
+    """Roll the past of usage up, and let go of what is older than it is kept."""
+    with turn("usage", 300) as is_ours:
+        if is_ours:
+            usage_roll()
+            usage_prune()

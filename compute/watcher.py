@@ -26,11 +26,10 @@ from compute.errors import BackendTimeout, BackendUnavailable, ComputeError, Ins
 from compute.execution.lease import lease_end
 from compute.execution.mirror import instances_gone, instances_observe, instances_observe_complete
 from compute.execution.resources import resources_look
-from compute.live import usage_dict, usage_write
+from compute.execution.sampler import STORE_EVERY_S, Sampler
 from compute.models import Instance, Node
 from compute.selectors.nodes import node_config
 from compute.services.nodes import node_lost, node_seen
-from compute.states import InstanceState
 
 log = structlog.get_logger(__name__)
 
@@ -187,17 +186,17 @@ class NodeWatcher(threading.Thread):
         """The one sampler of this node, however many look at its charts."""
         if str(Capability.STATS) not in node.capabilities:
             return
-        running = Instance.objects.filter(node=node, state=InstanceState.RUNNING.value)
+        sampler = Sampler(node, backend)
+        store = _Timer(STORE_EVERY_S)
         while not ended.wait(_SAMPLE_EVERY_S):
             try:
                 close_old_connections()
-                ids = {engine_id: str(pk) for engine_id, pk in running.values_list("engine_id", "pk")}
-                if not ids:
-                    continue
-                usage = backend.usage_all()
-                usage_write({ids[key]: usage_dict(value) for key, value in usage.items() if key in ids})
+                sampler.look()
+                if store.due():
+                    sampler.store()
             except (ComputeError, DatabaseError) as error:
                 log.info("sample_failed", node=node.name, reason=str(error))
+        sampler.store_rest()
 
     def _lease_take(self) -> bool:
         mine_or_free = Q(watcher=_PROCESS) | Q(watcher_until=None) | Q(watcher_until__lt=Now())

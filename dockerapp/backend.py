@@ -11,6 +11,7 @@ from asgiref.sync import sync_to_async
 
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
+from compute.backends.host import HostReader
 from compute.backends.types import (
     ByteStream,
     EngineEvent,
@@ -103,6 +104,7 @@ class DockerBackend(Backend):
         self.files = Files(self._client)
         self.helpers = Helpers(self._client)
         self._usage = stats.UsageReader(self._client)
+        self._host = HostReader()
         self.containers = Containers(self._client, self._usage)
         self.images = Images(self._client)
         self.networks = Networks(self._client)
@@ -205,6 +207,9 @@ class DockerBackend(Backend):
     def usage_all(self) -> dict[str, Usage]:
         running = (InstanceState.RUNNING, InstanceState.PAUSED)
         return self._usage.all(info.engine_id for info in self.instance_list() if info.state in running)
+
+    def host_usage(self) -> Usage | None:
+        return self._host.read() if self._client.is_local else None
 
     def undo(self, step: UndoStep) -> None:
         if step.kind == UNDO_STACK:

@@ -284,6 +284,9 @@ class KvmBackend(Backend):
     def usage_all(self) -> dict[str, Usage]:
         return self._usage.all()
 
+    def host_usage(self) -> Usage | None:
+        return self._usage.host()
+
     def undo(self, step: UndoStep) -> None:
         undo.step_undo(self._connection, step)
 

@@ -21,6 +21,7 @@ LEVELS = {
     "compute.request_id": 0,
     "compute.sealing": 0,
     "compute.certificates": 0,
+    "compute.usage": 0,
     "compute.models": 1,
     "compute.migrations": 1,
     "compute.selectors": 2,

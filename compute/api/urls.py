@@ -12,7 +12,7 @@ from compute.api import instance_views as i
 from compute.api import log_views as logs
 from compute.api import migrate_views as mig
 from compute.api import operation_views as o
-from compute.api import profile_urls
+from compute.api import profile_urls, usage_urls
 from compute.api import snapshot_views as snap
 from compute.api.base import ApiView
 from compute.errors import NotFound
@@ -96,5 +96,6 @@ urlpatterns = [
     path("nodes/<str:node_id>/drain", o.NodeDrain.as_view()),
     path("nodes/<str:node_id>/resume", o.NodeResume.as_view()),
     *profile_urls.urlpatterns,
+    *usage_urls.urlpatterns,
     re_path(r"^.*$", Nowhere.as_view()),
 ]

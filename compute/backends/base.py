@@ -387,6 +387,11 @@ class Backend(ABC):
         """A sample of every running instance by engine id, as cheaply as the engine allows."""
         raise self._unsupported(Capability.STATS)
 
+    def host_usage(self) -> Usage | None:
+        """A sample of the host itself; None where the engine does not tell. The CPU's share is of one
+        core, as for instances, and counters are the host's."""
+        return None
+
     def events(self, stop: threading.Event, ready: Callable[[], None]) -> Iterator[EngineEvent]:
         """The engine's changes until ``stop`` is set; checks it at least once a second.
 

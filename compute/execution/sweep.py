@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from compute.backends.registry import backends_retain
 from compute.backends.runtime import runtime_sweep
+from compute.execution.usage import usage_prune_gone
 from compute.models import AuditEvent, Event, IdempotencyKey, Node, Operation, RefreshToken, SignIn
 from compute.selectors.nodes import node_runtime_dir
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
@@ -56,6 +57,7 @@ def backends_retire() -> None:
 
 def retention_apply() -> None:
     """Drop what is older than it is kept for."""
+    usage_prune_gone()
     now = timezone.now()
     Event.objects.filter(timestamp__lt=now - _KEEP_EVENTS).delete()
     AuditEvent.objects.filter(timestamp__lt=now - _KEEP_AUDIT).delete()

@@ -15,6 +15,7 @@ from compute.models.signin import (
     SecondFactor,
     SignIn,
 )
+from compute.models.usage import Turn, UsageBlock
 
 __all__ = [
     "ApiToken",
@@ -35,5 +36,7 @@ __all__ = [
     "ResourceLook",
     "SecondFactor",
     "SignIn",
+    "Turn",
+    "UsageBlock",
     "User",
 ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import libvirt
 
+from compute.backends.host import HostReader
 from compute.backends.types import Usage
 from kvm.engine.connection import Connection
 from kvm.engine.domains import active_require, lookup
@@ -30,6 +31,34 @@ class UsageReader:
         self._connection = connection
         self._last: dict[str, tuple[float, int]] = {}
         self._lock = threading.Lock()
+        self._host = HostReader()
+        self._last_host: tuple[float, int] | None = None
+
+    def host(self) -> Usage | None:
+        """Of this machine all that the kernel tells, of others what libvirt does; None of a test driver."""
+        if self._connection.is_test_driver:
+            return None
+        if self._connection.is_local:
+            return self._host.read()
+
+        def method(conn: libvirt.virConnect) -> tuple[dict[str, int], dict[str, int]]:
+            cpu = conn.getCPUStats(libvirt.VIR_NODE_CPU_STATS_ALL_CPUS, 0)
+            return cpu, conn.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS, 0)
+
+        cpu, memory = self._connection.call(method)
+        now, busy_ns = time.monotonic(), int(cpu.get("kernel", 0)) + int(cpu.get("user", 0))
+        with self._lock:
+            before, self._last_host = self._last_host, (now, busy_ns)
+        percent = None
+        if before is not None and now - before[0] >= _APART_S / 2:
+            percent = round(max(0.0, (busy_ns - before[1]) / 1e7 / (now - before[0])), 2)
+        free = sum(int(memory.get(name, 0)) for name in ("free", "buffers", "cached"))
+        return Usage(
+            timestamp=datetime.now(timezone.utc),
+            cpu_percent=percent,
+            memory_bytes=max(0, int(memory["total"]) - free) * 1024,
+            memory_limit_bytes=int(memory["total"]) * 1024,
+        )
 
     def one(self, engine_id: str) -> Usage:
         """A fresh sample. Raises ``InvalidState`` when it does not run."""

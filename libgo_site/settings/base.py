@@ -138,6 +138,7 @@ CELERY_BEAT_SCHEDULE = {
     "operations": {"task": "compute.tasks.operations_sweep", "schedule": 5.0, "options": {"expires": 5}},
     "docker-helpers": {"task": "dockerapp.tasks.helpers_sweep", "schedule": 60.0, "options": {"expires": 60}},
     "kvm-exports": {"task": "kvm.tasks.exports_sweep", "schedule": 600.0, "options": {"expires": 300}},
+    "usage": {"task": "compute.tasks.usage_keep", "schedule": 60.0, "options": {"expires": 60}},
     "retention": {"task": "compute.tasks.retention_apply", "schedule": 3600.0, "options": {"expires": 600}},
 }
 

@@ -1,0 +1,188 @@
+"""The past of usage, as series for charts and programs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from time import time
+from typing import Any
+
+from compute.actor import Actor
+from compute.errors import InvalidInput
+from compute.live import usage_recent_many
+from compute.models import Node, UsageBlock
+from compute.selectors.instances import instance_get
+from compute.selectors.nodes import node_get
+from compute.selectors.page import time_text
+from compute.usage.codec import FINE, RESOLUTIONS, Block, Resolution
+from compute.usage.points import COLUMNS, STEP_S, Collector, Point, points_merge
+
+POINTS_MAX = 1500
+_POINTS_WANTED = 750
+# The finer the points that are read, the longer it takes.
+_READ_AT_MOST = 3000
+_AT_MOST_S = 400 * 86400
+# Steps that people read easily; what is chosen when none is asked for.
+_NICE_S = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
+
+Series = dict[int, Point]
+
+
+@dataclass(frozen=True)
+class Span:
+    """From ``start_s`` to ``end_s``, both multiples of ``interval_s``, read from ``resolution``."""
+
+    start_s: int
+    end_s: int
+    interval_s: int
+    resolution: Resolution
+
+    @property
+    def times(self) -> range:
+        return range(self.start_s, self.end_s, self.interval_s)
+
+
+def instance_history(actor: Actor, instance_id: str, span: Span) -> dict[str, Any]:
+    """Raises ``InstanceNotFound``."""
+    row = instance_get(actor, instance_id)
+    return _answer(span, series_of(row.pk, span))
+
+
+def node_history(actor: Actor, node_id: str, span: Span) -> dict[str, Any]:
+    """Raises ``NodeNotFound``."""
+    return _answer(span, series_of(node_get(actor, node_id).pk, span))
+
+
+def cluster_history(actor: Actor, span: Span) -> dict[str, Any]:
+    """All nodes together."""
+    nodes = list(Node.objects.values_list("pk", flat=True))
+    many = _series(nodes, span)
+    total: Series = {}
+    for series in many.values():
+        for at, point in series.items():
+            total[at] = _added(total[at], point) if at in total else point
+    return _answer(span, total)
+
+
+def span_for(
+    start: datetime | None, end: datetime | None, interval_s: int | None, *, now_s: float | None = None
+) -> Span:
+    """What is asked for, with what was left out: the last hour, and an interval that gives a chart its
+    points. The interval becomes a multiple of what is still kept of the time at ``start``. Raises
+    ``InvalidInput`` for times in no order and for more than ``POINTS_MAX`` points."""
+    now_s = time() if now_s is None else now_s
+    end_s = now_s if end is None else min(end.timestamp(), now_s)
+    start_s = end_s - 3600 if start is None else start.timestamp()
+    if start_s >= end_s:
+        raise InvalidInput.field("start", "must be before end, and in the past.")
+    if end_s - start_s > _AT_MOST_S:
+        raise InvalidInput.field("start", f"may be {_AT_MOST_S // 86400} days before end at most.")
+    kept = [each for each in RESOLUTIONS if start_s >= now_s - each.keep_s] or [RESOLUTIONS[-1]]
+    finest = kept[0]
+    if interval_s is None:
+        interval_s = next(
+            (
+                step
+                for step in _NICE_S
+                if step >= finest.step_s and (end_s - start_s) / step <= _POINTS_WANTED
+            ),
+            _NICE_S[-1],
+        )
+    if not STEP_S <= interval_s <= _AT_MOST_S:
+        raise InvalidInput.field("interval", f"must be {STEP_S} s or more.")
+    fitting = [each for each in kept if interval_s % each.step_s == 0] or [finest]
+    light = [each for each in fitting if (end_s - start_s) / each.step_s <= _READ_AT_MOST]
+    resolution = light[0] if light else fitting[-1]
+    interval_s = -(-interval_s // resolution.step_s) * resolution.step_s
+    first_s = int(start_s) // interval_s * interval_s
+    last_s = -(-int(end_s) // interval_s) * interval_s
+    if (last_s - first_s) // interval_s > POINTS_MAX:
+        least = -(-int(end_s - start_s) // POINTS_MAX)
+        raise InvalidInput.field(
+            "interval", f"would give more than {POINTS_MAX} points; ask for {least} s or more, or less time."
+        )
+    return Span(first_s, last_s, interval_s, resolution)
+
+
+def series_of(subject: uuid.UUID, span: Span) -> Series:
+    """The points of one thing by their time; where nothing was measured there is none."""
+    return _series([subject], span)[subject]
+
+
+def _series(subjects: list[uuid.UUID], span: Span) -> dict[uuid.UUID, Series]:
+    found: dict[uuid.UUID, dict[int, list[Point]]] = {subject: {} for subject in subjects}
+    rows = UsageBlock.objects.filter(
+        subject__in=subjects,
+        step_s=span.resolution.step_s,
+        starts_s__gt=span.start_s - span.resolution.block_s,
+        starts_s__lt=span.end_s,
+    )
+    newest = dict.fromkeys(subjects, 0)
+    for row in rows:
+        last_s = _sorted_in(found[row.subject], span, row, span.resolution)
+        if span.resolution is FINE:
+            newest[row.subject] = max(newest[row.subject], last_s)
+    if span.resolution is not FINE:
+        waiting = UsageBlock.objects.filter(
+            subject__in=subjects, step_s=FINE.step_s, is_rolled=False, starts_s__lt=span.end_s
+        )
+        for row in waiting:
+            newest[row.subject] = max(newest[row.subject], _sorted_in(found[row.subject], span, row, FINE))
+    for subject, points in _not_stored_yet(subjects, span).items():
+        for at, point in points:
+            if at > newest[subject] and span.start_s <= at < span.end_s:
+                found[subject].setdefault(at // span.interval_s * span.interval_s, []).append(point)
+    return {
+        subject: {at: points_merge(many) for at, many in places.items()} for subject, places in found.items()
+    }
+
+
+def _sorted_in(places: dict[int, list[Point]], span: Span, row: UsageBlock, resolution: Resolution) -> int:
+    """Put a block's points where they belong; the time of the last."""
+    last_s = 0
+    for place, point in Block.unpack(bytes(row.data), resolution.points).filled():
+        last_s = row.starts_s + place * resolution.step_s
+        if span.start_s <= last_s < span.end_s:
+            places.setdefault(last_s // span.interval_s * span.interval_s, []).append(point)
+    return last_s
+
+
+def _not_stored_yet(subjects: Iterable[uuid.UUID], span: Span) -> dict[uuid.UUID, list[tuple[int, Point]]]:
+    """The newest samples, as points of 10 s."""
+    if span.end_s < time() - 600:
+        return {}
+    collector = Collector()
+    for subject, samples in usage_recent_many(str(each) for each in subjects).items():
+        collector.feed(subject, samples)
+    ready = collector.ready(float("inf"))
+    return {uuid.UUID(subject): sorted(points.items()) for subject, points in ready.items()}
+
+
+def _added(one: Point, other: Point) -> Point:
+    pairs = zip(one, other, strict=True)
+    return tuple(b if a is None else a if b is None else a + b for a, b in pairs)
+
+
+def _answer(span: Span, series: Series) -> dict[str, Any]:
+    """Columns, because that is a third of the bytes of rows; ``null`` where nothing was measured."""
+    empty: Point = (None,) * len(COLUMNS)
+    rows = [series.get(at, empty) for at in span.times]
+    columns: dict[str, dict[str, list[float | None]]] = {}
+    for place, (metric, stat) in enumerate(COLUMNS):
+        values = [row[place] for row in rows]
+        if any(value is not None for value in values) or metric != "storage_used_bytes":
+            columns.setdefault(metric, {})[stat] = values
+    return {
+        "start": _time(span.start_s),
+        "end": _time(span.end_s),
+        "interval_s": span.interval_s,
+        "resolution_s": span.resolution.step_s,
+        "timestamps": [_time(at) for at in span.times],
+        "series": columns,
+    }
+
+
+def _time(at_s: int) -> str:
+    return str(time_text(datetime.fromtimestamp(at_s, timezone.utc)))
