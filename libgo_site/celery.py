@@ -17,3 +17,6 @@ app.autodiscover_tasks()
 @setup_logging.connect
 def _logging_is_ours(**kwargs: object) -> None:
     """Celery would replace the logging of the settings; being connected stops it."""
+
+
+app.autodiscover_tasks(["compute"], related_name="sign_in_tasks")

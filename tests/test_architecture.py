@@ -44,6 +44,7 @@ LEVELS = {
     "compute.sessions": 6,
     "compute.statshub": 6,
     "compute.sockets": 6,
+    "compute.sign_in_tasks": 6,
     "compute.consumers": 6,
     "compute.routing": 6,
     "compute.admin": 6,

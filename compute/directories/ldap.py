@@ -26,6 +26,10 @@ _DAY_S = 86400
 # By which servers say that an account is switched off: Active Directory, 389, eDirectory, OpenLDAP, POSIX.
 _STATE = ("userAccountControl", "nsAccountLock", "loginDisabled", "pwdAccountLockedTime", "shadowExpire")
 _AD_DISABLED = 2
+# Other times are those of wrong tries, which pass.
+_LOCKED_FOR_GOOD = "000001010000Z"
+# Ids of Active Directory, which are bytes and no text.
+_BINARY = ("objectguid", "objectsid")
 
 
 @dataclass(frozen=True)
@@ -47,9 +51,28 @@ def ldap_person(config: Mapping[str, Any], username: str, password: str) -> Pers
         entry = _find(service, config, username)
         if entry is None or _is_disabled(entry) or not _proves(config, entry.dn, password):
             return None
-        name = entry.first(config["username_attribute"]) or username
-        subject = entry.first(config["id_attribute"]) or entry.dn
+        name, subject = entry.first(config["username_attribute"]), entry.first(config["id_attribute"])
+        if not name or not subject:
+            raise _unavailable("people show LibGo no ldap.usernameAttribute or no ldap.idAttribute")
         return Person(PROVIDER, subject, name, entry.first("mail"), _groups(service, config, entry, name))
+
+
+def ldap_again(config: Mapping[str, Any], subjects: list[str]) -> dict[str, Person | None]:
+    """The same people as they are now; None for who is gone or switched off. Raises
+    ``BackendUnavailable`` also when the answer may not be whole."""
+    found: dict[str, Person | None] = {}
+    with _service(config) as service:
+        for subject in subjects:
+            entry = _by_subject(service, config, subject)
+            if service.result["result"] != 0:
+                raise _unavailable(f"a search ended with {service.result['description']}")
+            if entry is None or _is_disabled(entry):
+                found[subject] = None
+                continue
+            name = entry.first(config["username_attribute"])
+            groups = _groups(service, config, entry, name)
+            found[subject] = Person(PROVIDER, subject, name, entry.first("mail"), groups)
+    return found
 
 
 def ldap_look(config: Mapping[str, Any]) -> str:
@@ -116,7 +139,18 @@ def _unavailable(reason: str) -> BackendUnavailable:
 
 
 def _find(service: Connection, config: Mapping[str, Any], username: str) -> _Entry | None:
-    wanted = config["user_filter"].replace("{username}", escape_filter_chars(username))
+    return _one(service, config, config["user_filter"].replace("{username}", escape_filter_chars(username)))
+
+
+def _by_subject(service: Connection, config: Mapping[str, Any], subject: str) -> _Entry | None:
+    attribute = config["id_attribute"]
+    text = escape_filter_chars(subject)
+    if attribute.lower() in _BINARY:
+        text = "".join(f"\\{subject[at : at + 2]}" for at in range(0, len(subject), 2))
+    return _one(service, config, f"({attribute}={text})")
+
+
+def _one(service: Connection, config: Mapping[str, Any], wanted: str) -> _Entry | None:
     names = [config["username_attribute"], config["id_attribute"], "mail", "memberOf", *_STATE]
     found = _search(service, config["base_dn"], wanted, names, 2)
     if len(found) > 1:
@@ -152,15 +186,11 @@ def _search(service: Connection, base: str, wanted: str, names: list[str], most:
 
 
 def _texts(raw: Mapping[str, list[bytes]]) -> dict[str, list[str]]:
-    return {name.lower(): [_text(value) for value in values] for name, values in raw.items()}
+    return {name.lower(): [_text(name, value) for value in values] for name, values in raw.items()}
 
 
-def _text(value: bytes) -> str:
-    """Ids of Active Directory are bytes and no text."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return value.hex()
+def _text(name: str, value: bytes) -> str:
+    return value.hex() if name.lower() in _BINARY else value.decode("utf-8", "replace")
 
 
 def _is_disabled(entry: _Entry) -> bool:
@@ -169,6 +199,6 @@ def _is_disabled(entry: _Entry) -> bool:
     return (
         (control.isdigit() and bool(int(control) & _AD_DISABLED))
         or "true" in words
-        or bool(entry.first("pwdAccountLockedTime"))
+        or entry.first("pwdAccountLockedTime") == _LOCKED_FOR_GOOD
         or (expires.isdigit() and int(expires) * _DAY_S <= time.time())
     )

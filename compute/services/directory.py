@@ -11,20 +11,25 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from compute.actor import Actor
+from compute.actor import SYSTEM, Actor
 from compute.audit import audit
 from compute.directories.ldap import PROVIDER as LDAP
-from compute.directories.ldap import ldap_person
+from compute.directories.ldap import ldap_again, ldap_person
 from compute.directories.person import Person
 from compute.errors import PolicyDenied, Unauthenticated
-from compute.models import DirectoryGrant, DirectoryIdentity, Membership, Project, User
+from compute.models import ApiToken, DirectoryGrant, DirectoryIdentity, Membership, Project, SignIn, User
 from compute.selectors.access import actor_for
+from compute.services.sign_ins import account_lock_out
 from compute.states import Role
 
+log = structlog.get_logger(__name__)
+_MANY = 3
 _STRENGTH = {Role.VIEWER.value: 0, Role.OPERATOR.value: 1, Role.ADMIN.value: 2}
 _USERNAME_MAX = 150
 _PROVIDER_FACTOR = "provider"
@@ -58,6 +63,41 @@ def person_admit(person: Person, config: Mapping[str, Any], remote_address: str)
     return user
 
 
+def ldap_refresh() -> None:
+    """Look again at the people of the LDAP directory who have anything open here: the roles follow their
+    groups, and who is gone or switched off there loses sessions and tokens. Raises ``BackendUnavailable``."""
+    config = settings.LIBGO["ldap"]
+    if not config["uri"]:
+        return
+    identities = DirectoryIdentity.objects.filter(_is_open(), provider=LDAP, user__is_active=True)
+    users = {row.subject: row.user for row in identities.select_related("user")}
+    found = ldap_again(config, sorted(users))
+    if len(found) >= _MANY and not any(found.values()):
+        # Rather a filter that fits nobody than a directory that let everybody go.
+        log.warning("ldap_all_gone", count=len(found))
+        return
+    for subject, person in found.items():
+        with transaction.atomic():
+            if person is None:
+                _gone(users[subject])
+            else:
+                _bring_up_to_date(users[subject], person, config, "")
+
+
+def _is_open() -> Q:
+    """Whether the account has a session or a token; a sub-query."""
+    user, now = OuterRef("user_id"), timezone.now()
+    tokens = ApiToken.objects.filter(user=user)
+    sessions = SignIn.objects.filter(user=user, ended_at=None, expires_at__gt=now)
+    return Q(Exists(tokens) | Exists(sessions))
+
+
+def _gone(user: User) -> None:
+    account_lock_out(user)
+    User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
+    audit(SYSTEM, "directory.gone", user.get_username(), target_uid=user.pk)
+
+
 def grants_problems() -> list[str]:
     """For doctor: groups that are mapped to projects which do not exist."""
     mapped = [grant for section in ("oidc", "ldap") for grant in settings.LIBGO[section]["groups"]]
@@ -73,21 +113,24 @@ def grants_problems() -> list[str]:
 
 
 def _admit(person: Person, config: Mapping[str, Any], remote_address: str) -> User:
-    wanted = _wanted(person, config)
-    if not wanted and not config["allow_all"]:
+    if not config["allow_all"] and not _wanted(person, config):
         raise PolicyDenied("None of your groups may use this site. Ask an administrator.", rule="groups")
     known = DirectoryIdentity.objects.select_for_update().select_related("user")
     identity = known.filter(provider=person.provider, subject=person.subject).first()
     user = identity.user if identity else _account_make(person, remote_address)
     if not user.is_active:
         raise Unauthenticated("Your account is switched off. Ask an administrator.")
+    _bring_up_to_date(user, person, config, remote_address)
+    return user
+
+
+def _bring_up_to_date(user: User, person: Person, config: Mapping[str, Any], remote_address: str) -> None:
     _refresh(user, person)
     before = _held(user)
-    if _grants_apply(user, wanted):
+    if _grants_apply(user, _wanted(person, config)):
         details = {"before": before, "after": _held(user)}
         own = actor_for(user, remote_address=remote_address)
         audit(own, "directory.roles", user.get_username(), target_uid=user.pk, details=details)
-    return user
 
 
 def _method(person: Person) -> str:

@@ -139,6 +139,11 @@ CELERY_BEAT_SCHEDULE = {
     "docker-helpers": {"task": "dockerapp.tasks.helpers_sweep", "schedule": 60.0, "options": {"expires": 60}},
     "kvm-exports": {"task": "kvm.tasks.exports_sweep", "schedule": 600.0, "options": {"expires": 300}},
     "usage": {"task": "compute.tasks.usage_keep", "schedule": 60.0, "options": {"expires": 60}},
+    "directory": {
+        "task": "compute.sign_in_tasks.directory_refresh",
+        "schedule": 300.0,
+        "options": {"expires": 240},
+    },
     "retention": {"task": "compute.tasks.retention_apply", "schedule": 3600.0, "options": {"expires": 600}},
 }
 

@@ -13,9 +13,10 @@ import pytest
 from compute.actor import Actor
 from compute.directories.ldap import ldap_look
 from compute.models import AuditEvent, DirectoryGrant, DirectoryIdentity, Membership, Project, User
+from compute.sign_in_tasks import directory_refresh
 from tests.authority import Authority
 from tests.compute.signin.conftest import BASE as API
-from tests.compute.signin.conftest import bearer, refused
+from tests.compute.signin.conftest import bearer, refused, token_client
 from tests.ldap_server import BASE, PASSWORD, LdapServer
 
 pytestmark = pytest.mark.django_db
@@ -168,6 +169,40 @@ def test_a_reused_name_is_another_person(
     assert refused(enter("temp"), 403, "POLICY_DENIED")["details"]["rule"] == "account_taken"
     assert str(User.objects.get(username="temp").pk) == first
     server.remove(dn)
+
+
+def test_who_leaves_the_directory_loses_what_is_open_here(
+    ldap: Callable[..., None], enter: Callable[..., Any], server: LdapServer, admin: Actor
+) -> None:
+    dn, stays = server.person("leaver"), enter("alice").json()["access"]
+    access = enter("leaver").json()["access"]
+    body = {"name": "ci", "scopes": ["read"]}
+    token = bearer(access).post(f"{API}/profile/tokens", body, format="json").json()["token"]
+    server.group("libgo-admins", dn)
+    directory_refresh()
+    assert bearer(access).get(f"{API}/users").status_code == 200, "groups are followed meanwhile, too"
+    server.group("libgo-admins")
+    server.remove(dn)
+    directory_refresh()
+    refused(bearer(access).get(f"{API}/profile"), 401, "UNAUTHENTICATED")
+    refused(token_client(token).get(f"{API}/profile"), 401, "UNAUTHENTICATED")
+    assert bearer(stays).get(f"{API}/profile").status_code == 200
+    assert AuditEvent.objects.filter(action="directory.gone").count() == 1
+    directory_refresh()
+    assert AuditEvent.objects.filter(action="directory.gone").count() == 1
+
+
+def test_a_directory_that_is_away_or_knows_nobody_any_more_ends_nothing(
+    ldap: Callable[..., None], enter: Callable[..., Any], server: LdapServer
+) -> None:
+    for name in ("anna", "bert", "carl"):
+        server.person(name)
+    accesses = [enter(name).json()["access"] for name in ("anna", "bert", "carl")]
+    for change in ({"uri": "ldaps://127.0.0.1:1"}, {"base_dn": f"ou=nowhere,{BASE}"}, {"id_attribute": "cn"}):
+        ldap(**change)
+        directory_refresh()
+        ldap(uri=f"ldaps://127.0.0.1:{server.tls_port}", base_dn=BASE, id_attribute="entryUUID")
+    assert {bearer(access).get(f"{API}/profile").status_code for access in accesses} == {200}
 
 
 def test_start_tls_is_verified_like_ldaps(
