@@ -205,25 +205,3 @@ TOKEN_SCOPES: dict[str, frozenset[Permission]] = {
     "operate": _OPERATOR_PERMISSIONS,
     Permission.ADMIN.value: frozenset(Permission),
 }
-
-# The permission that each action on an instance needs.
-ACTION_PERMISSIONS: dict[Action, Permission] = {
-    Action.CREATE: Permission.CREATE,
-    Action.UPDATE: Permission.UPDATE,
-    Action.DELETE: Permission.DELETE,
-    Action.START: Permission.START,
-    Action.STOP: Permission.STOP,
-    Action.RESTART: Permission.START,
-    Action.PAUSE: Permission.STOP,
-    Action.UNPAUSE: Permission.START,
-    Action.KILL: Permission.STOP,
-    Action.RESET: Permission.STOP,
-    Action.SAVE: Permission.STOP,
-    Action.RECREATE: Permission.UPDATE,
-    Action.COMMIT: Permission.EXPORT,
-    Action.RESTORE: Permission.UPDATE,
-    Action.MIGRATE: Permission.UPDATE,
-    Action.SNAPSHOT: Permission.UPDATE,
-    Action.SNAPSHOT_DELETE: Permission.DELETE,
-    Action.EXPORT: Permission.EXPORT,
-}

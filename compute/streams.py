@@ -21,13 +21,13 @@ from compute.backends.types import ByteStream, ExecResult, ExecSpec, LogQuery, S
 from compute.errors import ComputeError, InvalidState, OperationNotSupported, RateLimited
 from compute.loghub import Batch, Piece, Shown, Wanted
 from compute.models import Instance
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.services.execs import exec_ended
 from compute.services.guards import content_guarded
 from compute.services.nodes import node_require
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 
 # A shell that most images have; bash where it is there.
 SHELL = ("/bin/sh", "-c", "command -v bash >/dev/null 2>&1 && exec bash; exec sh")
@@ -36,6 +36,13 @@ _FIRST_WITHIN_S = 1.0
 
 # What lets a person act inside an instance, not only read what it says.
 _INSIDE = (Capability.TERMINAL, Capability.ATTACH, Capability.CONSOLE, Capability.GRAPHICS)
+_ACTIONS = {
+    Capability.LOGS: "instance.logs",
+    Capability.TERMINAL: "instance.exec",
+    Capability.ATTACH: "instance.console",
+    Capability.CONSOLE: "instance.console",
+    Capability.GRAPHICS: "instance.screen",
+}
 _EXECS_AT_ONCE = 64
 _running: set[object] = set()
 
@@ -140,23 +147,23 @@ async def graphics_open(actor: Actor, instance_id: str) -> tuple[Instance, ByteS
     return instance, await backend.graphics_open(instance.engine_id)
 
 
-async def content_allowed(actor: Actor, instance_id: str) -> None:
-    """Raises ``ComputeError`` unless the actor may (still) read the content of this instance."""
-    await sync_to_async(_checked, thread_sensitive=False)(actor, instance_id)
+async def content_allowed(actor: Actor, instance_id: str, action: str) -> None:
+    """Raises ``ComputeError`` unless the actor may (still) do this with the content of this instance."""
+    await sync_to_async(_checked, thread_sensitive=False)(actor, instance_id, action)
 
 
 async def _target(actor: Actor, instance_id: str, capability: Capability) -> tuple[Instance, Backend]:
     return await sync_to_async(_resolved, thread_sensitive=False)(actor, instance_id, capability)
 
 
-def _checked(actor: Actor, instance_id: str) -> Instance:
+def _checked(actor: Actor, instance_id: str, action: str) -> Instance:
     instance = instance_get(actor, instance_id)
-    permission_require(actor, Permission.CONSOLE, instance.project_id)
+    action_require(actor, action, instance.project_id)
     return instance
 
 
 def _resolved(actor: Actor, instance_id: str, capability: Capability) -> tuple[Instance, Backend]:
-    instance = _checked(actor, instance_id)
+    instance = _checked(actor, instance_id, _ACTIONS[capability])
     if str(capability) not in instance.node.capabilities:
         raise OperationNotSupported(
             f"The node {instance.node.name} cannot do this ({capability}).", capability=str(capability)

@@ -16,6 +16,7 @@ APPS = ("compute", "dockerapp", "kvm")
 LEVELS = {
     "compute.errors": 0,
     "compute.states": 0,
+    "compute.permissions": 0,
     "compute.backends": 0,
     "compute.actor": 0,
     "compute.request_id": 0,

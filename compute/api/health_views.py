@@ -16,7 +16,7 @@ from compute.api.base import ApiView
 from compute.live import broker_answers
 from compute.models import Instance, Node, Operation
 from compute.selectors import cluster
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 
 
 class _Open(ApiView):
@@ -55,7 +55,7 @@ class Metrics(ApiView):
     schema = None
 
     def get(self, request: Request) -> HttpResponse:
-        admin_require(self.actor)
+        action_require(self.actor, "site.metrics")
         return HttpResponse(_exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -58,7 +58,7 @@ class LogView(ApiView):
         actor, identifier = self.actor, str(instance.pk)
 
         async def still_allowed() -> None:
-            await streams.content_allowed(actor, identifier)
+            await streams.content_allowed(actor, identifier, "instance.logs")
 
         as_text = wanted != "json"
         if follow:

@@ -13,7 +13,7 @@ from compute.api.schema import api
 from compute.api.waiting import WAIT_HEADER
 from compute.errors import InvalidInput
 from compute.selectors import nodes as nodes_read
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.selectors.events import events_page
 from compute.selectors.instances import instance_get
 from compute.selectors.operations import (
@@ -101,7 +101,7 @@ class NodeDraftTest(ApiView):
     @api("nodes", "Ask an engine without storing it", request=s.NodeDraftRequest, response=s.NodeTest,
          errors=(503,))  # fmt: skip
     def post(self, request: Request) -> HttpResponseBase:
-        admin_require(self.actor)
+        action_require(self.actor, "node.test")
         self.query({})
         return Response(nodes.node_try(self.actor, self.body(s.NodeDraftRequest)))
 

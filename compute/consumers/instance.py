@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from compute import streams
 from compute.api.base import Parse
@@ -14,7 +14,9 @@ _VALUE_MAX = 4000
 
 
 class InstanceSocket(Socket):
-    """Base of sockets about one instance."""
+    """Base of sockets about one instance. ``action`` is what the matrix is asked for."""
+
+    action: ClassVar[str] = "instance.console"
 
     @property
     def instance_id(self) -> str:
@@ -22,8 +24,8 @@ class InstanceSocket(Socket):
 
     async def content_allowed(self) -> None:
         """Whether the content may (still) be read; raises ``ComputeError``."""
-        key = ("content", self.actor.user_id, self.instance_id)
-        await ask_once(key, lambda: streams.content_allowed(self.actor, self.instance_id))
+        key = ("content", self.action, self.actor.user_id, self.actor.credential, self.instance_id)
+        await ask_once(key, lambda: streams.content_allowed(self.actor, self.instance_id, self.action))
 
     def complain(self, error: ComputeError) -> None:
         """Say what was wrong and go on."""

@@ -26,11 +26,13 @@ _LINES_PER_S = 4000
 class Logs(InstanceSocket):
     """Lines in small batches, ``{"type": "logs"}``, and between them ``{"type": "mark"}``."""
 
+    action = "instance.logs"
+
     async def start(self) -> None:
         asked = self.asked(_QUERY)
         self._wanted = Wanted(tail=asked.pop("tail", 200), since=asked.pop("since", None))
         self._shown = Shown(**asked)
-        await streams.content_allowed(self.actor, self.instance_id)
+        await streams.content_allowed(self.actor, self.instance_id, self.action)
         self.run(self._follow())
 
     async def still_allowed(self) -> None:

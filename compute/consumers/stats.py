@@ -26,7 +26,7 @@ class Stats(InstanceSocket):
 
     async def still_allowed(self) -> None:
         get = sync_to_async(instance_get, thread_sensitive=False)
-        key = ("instance", self.actor.user_id, self.instance_id)
+        key = ("instance", self.actor.user_id, self.actor.credential, self.instance_id)
         await ask_once(key, lambda: get(self.actor, self.instance_id))
 
     async def _follow(self) -> None:

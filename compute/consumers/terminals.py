@@ -98,6 +98,7 @@ class Terminal(InstanceSocket):
 class Exec(Terminal):
     """A session of its own: a shell, or ``command`` (repeated, or one JSON list)."""
 
+    action = "instance.exec"
     _stream: ByteStream | None = None
 
     async def start(self) -> None:
@@ -222,6 +223,7 @@ class Console(Attach):
 class Graphics(Terminal):
     """The screen of a VM: what a VNC client and its server say to each other, passed on unread."""
 
+    action = "instance.screen"
     _stream: ByteStream | None = None
 
     async def start(self) -> None:

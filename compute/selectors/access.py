@@ -10,8 +10,9 @@ from django.conf import settings
 from django.db.models import Model, Q, QuerySet
 
 from compute.actor import Actor, Credential
-from compute.errors import PermissionDenied
+from compute.errors import NotFound, PermissionDenied
 from compute.models import Membership, Project, User
+from compute.permissions import Reach, rule_of
 from compute.states import ROLE_PERMISSIONS, Permission, Role
 
 M = TypeVar("M", bound=Model)
@@ -97,6 +98,37 @@ def admin_require(actor: Actor) -> None:
                 permission=str(Permission.ADMIN),
             )
         raise PermissionDenied("Only an administrator may do this.", permission=str(Permission.ADMIN))
+
+
+def action_allowed(actor: Actor, action: str, project_id: uuid.UUID | None = None) -> bool:
+    """What the matrix says to this actor: in the project ``project_id``, or to a thing of the host."""
+    rule = rule_of(action)
+    if actor.is_admin or rule.reach is Reach.PUBLIC:
+        return True
+    if rule.reach is Reach.SITE:
+        return False
+    if rule.reach in (Reach.OWN, Reach.SHARED):
+        return actor.user_id is not None
+    if project_id is None:
+        return rule.permission is Permission.READ
+    return rule.permission in permissions_in(actor, project_id)
+
+
+def action_require(actor: Actor, action: str, project_id: uuid.UUID | None = None) -> None:
+    """The one question all doors ask. Raises ``NotFound`` for a foreign project, ``PermissionDenied``
+    naming the action and the right that is missing."""
+    if action_allowed(actor, action, project_id):
+        return
+    rule = rule_of(action)
+    if rule.reach is Reach.SITE or project_id is None:
+        admin_require(actor)
+    if not permissions_in(actor, project_id):
+        raise NotFound("There is no such thing in your projects.")
+    raise PermissionDenied(
+        f"Your role does not have the permission “{rule.permission}” here. Ask an administrator.",
+        permission=str(rule.permission),
+        action=action,
+    )
 
 
 def person_require(actor: Actor) -> None:

@@ -30,7 +30,7 @@ from compute.audit import audit
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
 from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
 from compute.models import Membership, Project, RefreshToken, SignIn, User
-from compute.selectors.access import actor_for, admin_require, person_require, roles_of
+from compute.selectors.access import action_require, actor_for, person_require, roles_of
 from compute.selectors.page import time_text
 from compute.services.sign_ins import account_lock_out, actor_again, family_ended, sessions_end
 from compute.states import Role
@@ -144,7 +144,7 @@ def user_dict(user: User) -> dict[str, Any]:
 def user_get(actor: Actor, user_id: uuid.UUID | str | None) -> User:
     """Oneself, or anyone for an admin. Raises ``NotFound``."""
     if str(user_id) != str(actor.user_id):
-        admin_require(actor)
+        action_require(actor, "user.read")
     try:
         found = User.objects.filter(pk=uuid.UUID(str(user_id))).first()
     except ValueError:
@@ -155,13 +155,13 @@ def user_get(actor: Actor, user_id: uuid.UUID | str | None) -> User:
 
 
 def users_list(actor: Actor) -> list[dict[str, Any]]:
-    admin_require(actor)
+    action_require(actor, "user.read")
     return [user_dict(user) for user in User.objects.order_by("username")]
 
 
 def user_create(actor: Actor, given: Mapping[str, Any]) -> User:
     """``username, password, email?, role?`` (admin, operator, viewer in the default project)."""
-    admin_require(actor)
+    action_require(actor, "user.create")
     username = _username(given.get("username"))
     user = User(username=username, email=_email(given.get("email")))
     _password_check(given.get("password"), user, "password")
@@ -180,7 +180,7 @@ def user_create(actor: Actor, given: Mapping[str, Any]) -> User:
 def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]) -> User:
     """Merge ``email, role, is_active, password``. Admins only. A new password and switching it off end
     the account's sessions and tokens."""
-    admin_require(actor)
+    action_require(actor, "user.update")
     if "password" in given:
         person_require(actor)
     with transaction.atomic():
@@ -207,7 +207,7 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
 
 def user_delete(actor: Actor, user_id: uuid.UUID | str) -> None:
     """Remove an account; the last administrator cannot be removed."""
-    admin_require(actor)
+    action_require(actor, "user.delete")
     with transaction.atomic():
         user = user_get(actor, user_id)
         audit(actor, "user.delete", user.get_username(), target_uid=user.pk)

@@ -15,13 +15,12 @@ from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_class
 from compute.errors import InvalidInput, InvalidState, NotFound, OperationNotSupported
 from compute.models import Instance, Operation
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.services.guards import config_guarded
 from compute.services.instances import capability_require, storage_limits
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
-from compute.states import Permission
 
 _NETWORK = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 _ALIAS = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9_.-]{0,61}[a-zA-Z0-9])?")
@@ -98,7 +97,7 @@ def storage_detach(
 
 def _storage_changeable(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     instance = instance_get(actor, id_or_name)
-    permission_require(actor, Permission.UPDATE, instance.project_id)
+    action_require(actor, "instance.storage", instance.project_id)
     if Capability.VOLUME not in backend_class(instance.backend).capabilities:
         raise OperationNotSupported(
             f"The storage of {instance.name} is set when it is made and cannot be changed afterwards. Make "
@@ -110,7 +109,7 @@ def _storage_changeable(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
 
 def _changeable(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     instance = instance_get(actor, id_or_name)
-    permission_require(actor, Permission.UPDATE, instance.project_id)
+    action_require(actor, "instance.network", instance.project_id)
     return _ready(instance, Capability.NETWORK_ATTACH)
 
 

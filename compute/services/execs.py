@@ -11,11 +11,11 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import ExecResult, ExecSpec
 from compute.errors import ComputeError, InvalidInput, InvalidState
 from compute.models import Instance
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.services.guards import content_guarded
 from compute.services.instances import capability_require
 from compute.services.nodes import node_require
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 
 _TIMEOUT_S = 30.0
 _TIMEOUT_MIN_S, _TIMEOUT_MAX_S = 0.1, 300.0
@@ -24,7 +24,7 @@ _ENV_MAX, _VALUE_MAX = 256, 32768
 
 def exec_permission(actor: Actor, instance: Instance) -> None:
     """Raises ``PermissionDenied`` without ``console``."""
-    permission_require(actor, Permission.CONSOLE, instance.project_id)
+    action_require(actor, "instance.exec", instance.project_id)
 
 
 def exec_prepare(actor: Actor, instance: Instance, body: Mapping[str, Any]) -> ExecSpec:

@@ -30,7 +30,7 @@ from compute.events import Fact, event_publish
 from compute.execution.mirror import instance_reread
 from compute.live import usage_dict, usage_recent
 from compute.models import Instance, Node, Operation
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.services.guards import config_guarded, content_guarded
@@ -41,13 +41,11 @@ from compute.services.nodes import node_pick, node_require
 from compute.services.operations import Intent, operation_submit
 from compute.services.projects import project_for
 from compute.states import (
-    ACTION_PERMISSIONS,
     ACTIVE_OPERATION_STATES,
     ALLOWED_FROM,
     Action,
     InstanceState,
     InstanceType,
-    Permission,
 )
 
 __all__ = ["InstanceCreate", "instance_act", "instance_create", "instance_delete", "instance_update"]
@@ -80,7 +78,7 @@ def instance_create(
     if earlier is not None:
         return earlier
     project = project_for(actor, body.project)
-    permission_require(actor, Permission.CREATE, project.pk)
+    action_require(actor, "instance.create", project.pk)
     name = name_check(body.name)
     resources = resources_check(body.resources)
     labels = labels_check("labels", body.labels)
@@ -139,7 +137,7 @@ def instance_act(
     params = _options_check(action, options)
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, ACTION_PERMISSIONS[action], instance.project_id)
+        action_require(actor, f"instance.{action}", instance.project_id)
         capability_require(instance, ACTION_CAPABILITIES.get(action))
         node_require(instance.node)
         state = InstanceState(instance.state)
@@ -163,7 +161,7 @@ def instance_update(
     with transaction.atomic():
         limits_lock()
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, Permission.UPDATE, instance.project_id)
+        action_require(actor, "instance.update", instance.project_id)
         _labels_apply(actor, instance, changes)
         params = _changes_checked(actor, instance, changes)
         if not params:
@@ -205,7 +203,7 @@ def instance_delete(
     """Ask for removal. A running instance is removed only with ``force``."""
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, Permission.DELETE, instance.project_id)
+        action_require(actor, "instance.delete", instance.project_id)
         node_require(instance.node)
         live = instance.state in (InstanceState.RUNNING, InstanceState.PAUSED)
         if live and not force and not _is_busy(instance):

@@ -8,16 +8,15 @@ from compute.backends.registry import backend_for
 from compute.backends.types import LogLine, LogQuery
 from compute.errors import OperationNotSupported
 from compute.models import Instance
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.nodes import node_config
 from compute.services.nodes import node_require
-from compute.states import Permission
 
 
 def logs_check(actor: Actor, instance: Instance) -> None:
     """Raises ``ComputeError`` unless the actor may read this log now: its content needs the permission
     ``console``."""
-    permission_require(actor, Permission.CONSOLE, instance.project_id)
+    action_require(actor, "instance.logs", instance.project_id)
     if str(Capability.LOGS) not in instance.node.capabilities:
         raise OperationNotSupported(f"The node {instance.node.name} keeps no logs.", capability="logs")
     node_require(instance.node)

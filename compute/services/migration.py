@@ -14,14 +14,14 @@ from compute.backends.registry import backend_for
 from compute.backends.types import MigrateSpec
 from compute.errors import InvalidInput, InvalidState, NameConflict, OperationNotSupported
 from compute.models import Instance, Node, Operation
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config, node_get
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instances import capability_require
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
-from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
+from compute.states import ALLOWED_FROM, Action, InstanceState
 
 _RUNS = (InstanceState.RUNNING, InstanceState.PAUSED)
 
@@ -78,7 +78,7 @@ def migrate_require(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     """What the actor may move. Raises ``InstanceNotFound``, ``PermissionDenied``,
     ``OperationNotSupported``."""
     instance = instance_get(actor, id_or_name)
-    permission_require(actor, Permission.UPDATE, instance.project_id)
+    action_require(actor, "instance.migrate", instance.project_id)
     capability_require(instance, Capability.MIGRATE)
     return instance
 

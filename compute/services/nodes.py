@@ -25,7 +25,7 @@ from compute.errors import (
 from compute.events import Fact, event_publish
 from compute.models import Node
 from compute.sealing import seal
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.selectors.nodes import config_for, node_config, node_get, node_secrets
 from compute.services.node_access import ACCESS_FIELDS, access_merged
 
@@ -39,7 +39,7 @@ def node_create(actor: Actor, given: Mapping[str, Any], *, force: bool = False) 
     """Admins only. ``given``: ``name``, ``backend``, ``url``, and ``tls``, ``ssh``, ``insecure`` as in
     ``services/node_access.py``. The engine is asked first, and what does not answer is not stored,
     unless ``force``. The watcher takes it up within seconds."""
-    admin_require(actor)
+    action_require(actor, "node.create")
     name = _name_free(given["name"])
     access = _access_checked(given["backend"], NodeAccess(""), given)
     info = None if force else _probe(given["backend"], name, access)
@@ -67,7 +67,7 @@ def node_update(
 ) -> Node:
     """Merge ``name``, ``is_enabled`` and what ``node_create`` takes. Admins only. A new address or new
     credentials are tried first, as on creating."""
-    admin_require(actor)
+    action_require(actor, "node.update")
     unknown = set(changes) - _EDITABLE
     if unknown:
         raise InvalidInput.field(sorted(unknown)[0], f"is not one of {', '.join(sorted(_EDITABLE))}.")
@@ -113,7 +113,7 @@ def _secrets_of(node: Node) -> dict[str, str]:
 
 def node_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
     """Forget a node and the mirror of its instances; nothing happens on the engine itself."""
-    admin_require(actor)
+    action_require(actor, "node.delete")
     with transaction.atomic():
         node = node_get(actor, id_or_name)
         if node.is_local:
@@ -128,7 +128,7 @@ def node_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
 
 def node_drain(actor: Actor, id_or_name: str | uuid.UUID, *, draining: bool) -> Node:
     """A draining node takes no new instances; what runs on it goes on."""
-    admin_require(actor)
+    action_require(actor, "node.drain")
     with transaction.atomic():
         node = node_get(actor, id_or_name)
         node.is_draining = draining
@@ -139,7 +139,7 @@ def node_drain(actor: Actor, id_or_name: str | uuid.UUID, *, draining: bool) -> 
 
 def node_test(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     """Ask the engine of a node now; a refusal is an answer, not an error."""
-    admin_require(actor)
+    action_require(actor, "node.test")
     node = node_get(actor, id_or_name)
     try:
         return _found(backend_for(node_config(node)).probe())
@@ -152,7 +152,7 @@ def node_try(
 ) -> dict[str, Any]:
     """The same for a node that is not stored: ``backend`` and ``url`` with their credentials, merged
     into those of the node that they would replace. Raises ``InvalidInput`` for what cannot be tried."""
-    admin_require(actor)
+    action_require(actor, "node.test")
     if instead_of is None:
         backend, before, name = given["backend"], NodeAccess(""), given.get("name") or "the new node"
     else:

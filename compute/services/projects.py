@@ -1,4 +1,4 @@
-"""Projects and who is in them. Admins only, but for reading one's own."""
+"""Projects and who is in them. A project's own admins see to its members."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from compute.actor import Actor
 from compute.audit import audit
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound
 from compute.models import Membership, Project, User
-from compute.selectors.access import admin_require, visible
+from compute.selectors.access import action_require, visible
 from compute.selectors.identity import by_id_or_name
 from compute.services.instance_body import name_check
 from compute.states import Role
@@ -60,7 +60,7 @@ def project_for(actor: Actor, wanted: str | None) -> Project:
 
 
 def project_create(actor: Actor, given: Mapping[str, Any]) -> Project:
-    admin_require(actor)
+    action_require(actor, "project.create")
     name = name_check(given.get("name"))
     try:
         with transaction.atomic():
@@ -73,10 +73,12 @@ def project_create(actor: Actor, given: Mapping[str, Any]) -> Project:
 
 def project_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str, Any]) -> Project:
     """Merge ``name``, ``description`` and limits (null: no limit)."""
-    admin_require(actor)
     try:
         with transaction.atomic():
             project = project_get(actor, id_or_name)
+            action_require(actor, "project.update", project.pk)
+            if set(given) & set(_LIMITS):
+                action_require(actor, "project.limits")
             if "name" in given:
                 project.name = name_check(given["name"])
             for column in ("description", *_LIMITS):
@@ -91,9 +93,9 @@ def project_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str
 
 def project_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
     """Only an empty project that is not the default one."""
-    admin_require(actor)
     with transaction.atomic():
         project = project_get(actor, id_or_name)
+        action_require(actor, "project.delete")
         if project.is_default:
             raise InvalidState("The default project stays.", state="default")
         if project.instances.exists():
@@ -115,8 +117,9 @@ def members_list(actor: Actor, id_or_name: str | uuid.UUID) -> list[dict[str, An
 
 def member_set(actor: Actor, id_or_name: str | uuid.UUID, user: str, role: str) -> dict[str, Any]:
     """Add a member or change the role. ``user`` is an id or a user name."""
-    admin_require(actor)
-    project, account = project_get(actor, id_or_name), _user(user)
+    project = project_get(actor, id_or_name)
+    action_require(actor, "project.member", project.pk)
+    account = _user(user)
     if role not in {word.value for word in Role}:
         raise InvalidInput.field("role", f"must be one of {', '.join(word.value for word in Role)}.")
     with transaction.atomic():
@@ -126,8 +129,9 @@ def member_set(actor: Actor, id_or_name: str | uuid.UUID, user: str, role: str) 
 
 
 def member_remove(actor: Actor, id_or_name: str | uuid.UUID, user: str) -> None:
-    admin_require(actor)
-    project, account = project_get(actor, id_or_name), _user(user)
+    project = project_get(actor, id_or_name)
+    action_require(actor, "project.member", project.pk)
+    account = _user(user)
     with transaction.atomic():
         removed, _ = Membership.objects.filter(project=project, user=account).delete()
         if not removed:

@@ -13,13 +13,13 @@ from django.db.models import Q
 from compute.actor import Actor
 from compute.errors import NameConflict
 from compute.models import Node, Operation, Project, Resource
-from compute.selectors.access import admin_require, permission_require
+from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.services.projects import project_for
-from compute.states import ACTIVE_OPERATION_STATES, Permission
+from compute.states import ACTIVE_OPERATION_STATES
 
 
 @dataclass(frozen=True)
@@ -30,13 +30,11 @@ class Where:
     project: Project
 
 
-def where(
-    actor: Actor, permission: Permission, *, backend: str, node: str = "", project: str | None = None
-) -> Where:
-    """Raises ``NodeNotFound``, ``NotFound``, ``PermissionDenied`` without ``permission`` in the
-    project, and ``BackendUnavailable`` when the node does not answer."""
+def where(actor: Actor, action: str, *, backend: str, node: str = "", project: str | None = None) -> Where:
+    """Raises ``NodeNotFound``, ``NotFound``, ``PermissionDenied`` when the role does not allow ``action``
+    in the project, and ``BackendUnavailable`` when the node does not answer."""
     found, whose = backend_node(actor, backend, node), project_for(actor, project)
-    permission_require(actor, permission, whose.pk)
+    action_require(actor, action, whose.pk)
     node_require(found)
     return Where(found, whose)
 
@@ -80,13 +78,10 @@ class Pruning:
     operation: Operation | None = None
 
 
-def change_require(actor: Actor, row: Resource, permission: Permission) -> Where:
+def change_require(actor: Actor, row: Resource, action: str) -> Where:
     """The node and the project to which a change of ``row`` belongs. Raises ``PermissionDenied``: the
     host's own things are changed by administrators; ``BackendUnavailable``."""
-    if row.project is None:
-        admin_require(actor)
-    else:
-        permission_require(actor, permission, row.project_id)
+    action_require(actor, action, row.project_id)
     node_require(row.node)
     return Where(row.node, row.project or project_for(actor, None))
 
@@ -103,7 +98,9 @@ def name_free(node: Node, kind: str, name: str) -> None:
         )
 
 
-def prune_where(actor: Actor, *, backend: str, node: str, project: str | None) -> tuple[Where, Q]:
+def prune_where(
+    actor: Actor, action: str, *, backend: str, node: str, project: str | None
+) -> tuple[Where, Q]:
     """Where to prune, and which rows: an administrator who names no project means the whole node."""
-    at = where(actor, Permission.DELETE, backend=backend, node=node, project=project)
+    at = where(actor, action, backend=backend, node=node, project=project)
     return at, Q() if actor.is_admin and project is None else Q(project=at.project)

@@ -15,13 +15,13 @@ from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
 from compute.errors import BackendError, InvalidInput, InvalidState, RateLimited
 from compute.models import Instance
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.services.guards import content_guarded
 from compute.services.instances import capability_require
 from compute.services.nodes import node_require
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 
 WIDTHS = (160, 320, 640)
 # A thumbnail may be older than what someone looks at.
@@ -42,7 +42,7 @@ def screenshot_png(actor: Actor, id_or_name: str | uuid.UUID, width: int = 0) ->
     if width not in (0, *WIDTHS):
         raise InvalidInput.field("width", f"must be one of {', '.join(map(str, WIDTHS))}; or leave it out.")
     instance = instance_get(actor, id_or_name)
-    permission_require(actor, Permission.CONSOLE, instance.project_id)
+    action_require(actor, "instance.screen", instance.project_id)
     capability_require(instance, Capability.SCREENSHOT)
     node_require(instance.node)
     if instance.state not in (InstanceState.RUNNING, InstanceState.PAUSED):

@@ -16,7 +16,7 @@ from compute.backends.registry import backend_for
 from compute.backends.types import SnapshotInfo
 from compute.errors import InvalidInput, InvalidState, OperationNotSupported, SnapshotNotFound
 from compute.models import Instance, Operation
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.selectors.page import time_text
@@ -26,7 +26,7 @@ from compute.services.instance_body import InstanceCreate
 from compute.services.instances import capability_require, instance_create
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
-from compute.states import InstanceType, Permission
+from compute.states import InstanceType
 
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}")
 
@@ -59,7 +59,7 @@ def snapshot_create(
         raise InvalidInput.field("name", "must be 1 to 63 letters, digits, dots, dashes or underscores.")
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, Permission.UPDATE, instance.project_id)
+        action_require(actor, "instance.snapshot", instance.project_id)
         backend = _backend(instance)
         content_guarded(actor, instance)
         words = {"name": name, "description": str(body.get("description") or "")}
@@ -73,7 +73,7 @@ def snapshot_delete(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Ope
     """Raises ``SnapshotNotFound``."""
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, Permission.DELETE, instance.project_id)
+        action_require(actor, "instance.snapshot_delete", instance.project_id)
         _found(instance, name)
         intent = Intent("instance.snapshot_delete", instance.node, instance, {"name": name})
         return operation_submit(actor, intent)
@@ -83,7 +83,7 @@ def snapshot_restore(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Op
     """What was written since is lost. Raises ``SnapshotNotFound``."""
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, Permission.UPDATE, instance.project_id)
+        action_require(actor, "instance.restore", instance.project_id)
         found = _found(instance, name)
         content_guarded(actor, instance)
         if found.no_restore:
@@ -103,7 +103,7 @@ def instance_clone(
     of its own. ``body``: ``name``, ``project``, ``auto_start``, ``linked``. Raises
     ``OperationNotSupported`` for ``linked`` where storage cannot be shared."""
     instance = instance_get(actor, id_or_name)
-    permission_require(actor, Permission.EXPORT, instance.project_id)
+    action_require(actor, "instance.clone", instance.project_id)
     backend = _backend(instance, Capability.CLONE)
     content_guarded(actor, instance)
     linked = bool(body.get("linked", False))

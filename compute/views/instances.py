@@ -16,6 +16,7 @@ from compute.errors import ComputeError, InvalidInput
 from compute.forms import LimitsForm, form_class
 from compute.live import usage_latest
 from compute.models import Instance, Node
+from compute.permissions import holds
 from compute.selectors.access import permissions_by_project, permissions_in
 from compute.selectors.events import events_page
 from compute.selectors.instances import (
@@ -31,7 +32,7 @@ from compute.services import catalogue
 from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
 from compute.services.migration import migrate_targets
 from compute.services.screenshots import FRESH_S, screenshot_png
-from compute.states import ACTION_PERMISSIONS, ALLOWED_FROM, Action, InstanceState, Permission
+from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
 
@@ -94,16 +95,16 @@ def row_for_page(
         str(action)
         for action in _BUTTONS
         if free
-        and ACTION_PERMISSIONS[action] in allowed
+        and holds(allowed, f"instance.{action}")
         and state in ALLOWED_FROM[action]
         and state not in _POINTLESS.get(action, set())
         and str(ACTION_CAPABILITIES.get(action, "")) in ("", *capabilities)
     ]
-    row["delete_allowed"] = Permission.DELETE in allowed
+    row["delete_allowed"] = holds(allowed, "instance.delete")
     row["may_delete"] = free and row["delete_allowed"]
-    row["may_console"] = Permission.CONSOLE in allowed
-    row["may_update"] = Permission.UPDATE in allowed
-    row["may_export"] = Permission.EXPORT in allowed
+    row["may_console"] = holds(allowed, "instance.console")
+    row["may_update"] = holds(allowed, "instance.update")
+    row["may_export"] = holds(allowed, "instance.export")
     row["capabilities"] = capabilities
     row["bulk_can"] = " ".join(row["actions"] + (["delete"] if row["may_delete"] else []))
     row["has_picture"] = (

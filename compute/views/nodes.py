@@ -14,7 +14,7 @@ from compute.actor import Actor
 from compute.backends.registry import backend_class, backend_names, backend_node_panel, backend_problem
 from compute.errors import BackendError, BackendTimeout, BackendUnavailable, ComputeError, InvalidInput
 from compute.node_forms import WAYS, node_body, node_values, ways_of
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.selectors.nodes import address_kind, node_credentials, node_get, nodes_list
 from compute.services import nodes
 from compute.states import NodeStatus
@@ -56,7 +56,7 @@ def node_detail(request: HttpRequest, node_id: str) -> HttpResponse:
 @_node_page
 def node_new(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
-    admin_require(actor)
+    action_require(actor, "node.create")
     given = request.POST if request.method == "POST" else request.GET
     backend = given.get("backend") or _first_backend()
     kinds = backend_class(backend).address_kinds
@@ -82,7 +82,7 @@ def node_new(request: HttpRequest) -> HttpResponse:
 @_node_page
 def node_edit(request: HttpRequest, node_id: str) -> HttpResponse:
     actor = actor_of(request)
-    admin_require(actor)
+    action_require(actor, "node.update")
     node = node_get(actor, node_id)
     kinds = backend_class(node.backend).address_kinds
     own = address_kind(node.url, node.options).replace("tcp", "tls")
@@ -110,7 +110,7 @@ def node_edit(request: HttpRequest, node_id: str) -> HttpResponse:
 def node_remove(request: HttpRequest, node_id: str) -> HttpResponse:
     """Ask, then forget it."""
     actor = actor_of(request)
-    admin_require(actor)
+    action_require(actor, "node.delete")
     node = node_get(actor, node_id)
     if request.method == "GET":
         context = {"node": node, "instances": node.instances.count(), "things": node.resources.count()}

@@ -11,11 +11,11 @@ from django.shortcuts import render
 from compute.actor import Actor
 from compute.errors import ComputeError
 from compute.models import Operation
+from compute.permissions import holds
 from compute.selectors.access import permissions_by_project
 from compute.selectors.nodes import backend_node_names
 from compute.selectors.used import UsedFilter
 from compute.services.projects import projects_list
-from compute.states import Permission
 from compute.thing_forms import ThingForm
 from compute.views.common import actor_of, number, toast
 
@@ -56,7 +56,7 @@ def listing(request: HttpRequest, actor: Actor, wanted: UsedFilter, backend: str
         "nodes": backend_node_names(backend),
         "projects": [row["name"] for row in projects_list(actor)],
         "filtered": bool(wanted.q or wanted.node or wanted.project or wanted.in_use is not None),
-        "may_create": bool(projects_with(actor, Permission.CREATE)),
+        "may_create": bool(projects_with(actor, "network.create")),
         "is_fragment": bool(request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")),
     }
 
@@ -83,19 +83,19 @@ def rows_for_page(
     allowed = permissions_by_project(actor, (row["project"]["id"] for row in rows if row["project"]))
     for row in rows:
         permissions = allowed[row["project"]["id"]] if row["project"] else frozenset()
-        row["may_delete"] = actor.is_admin or Permission.DELETE in permissions
-        row["may_export"] = actor.is_admin or Permission.EXPORT in permissions
-        row["may_update"] = actor.is_admin or Permission.UPDATE in permissions
+        row["may_delete"] = actor.is_admin or holds(permissions, "volume.delete")
+        row["may_export"] = actor.is_admin or holds(permissions, "volume.content")
+        row["may_update"] = actor.is_admin or holds(permissions, "volume.update")
         row["users"] = row[users]
         row["hidden_users"] = row["in_use"] and not row["users"]
     return rows
 
 
-def projects_with(actor: Actor, permission: Permission) -> list[str]:
-    """Names of the projects in which the actor has it, the default one first."""
+def projects_with(actor: Actor, action: str) -> list[str]:
+    """Names of the projects in which the actor may do it, the default one first."""
     rows = sorted(projects_list(actor), key=lambda row: (not row["is_default"], row["name"]))
     allowed = permissions_by_project(actor, (row["id"] for row in rows))
-    return [row["name"] for row in rows if permission in allowed[row["id"]]]
+    return [row["name"] for row in rows if holds(allowed[row["id"]], action)]
 
 
 def thing_new(
@@ -108,7 +108,7 @@ def thing_new(
     """The dialog that makes one; shown again with what is wrong."""
     actor, message = actor_of(request), ""
     data = request.POST if request.method == "POST" else None
-    form = form_class(projects_with(actor, Permission.CREATE), backend_node_names(backend), data)
+    form = form_class(projects_with(actor, "network.create"), backend_node_names(backend), data)
     if data is not None and form.is_valid():
         at = {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}
         try:

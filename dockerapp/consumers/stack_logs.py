@@ -18,9 +18,8 @@ from compute.backends.types import LogLine
 from compute.consumers.instance import InstanceSocket
 from compute.errors import ComputeError
 from compute.loghub import Batch, Mark, Wanted
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.page import time_text
-from compute.states import Permission
 from dockerapp.selectors.stacks import Found, stack_get
 
 _QUERY: dict[str, Parse] = {"tail": tail_of, "service": text}
@@ -57,7 +56,7 @@ class StackLogs(InstanceSocket):
         """Raises ``NotFound``, ``PermissionDenied``: a log's content needs the permission ``console``."""
         words = self.scope["url_route"]["kwargs"]
         found = stack_get(self.actor, str(words["name"]), str(words["node"]))
-        permission_require(self.actor, Permission.CONSOLE, found.project.pk)
+        action_require(self.actor, "stack.logs", found.project.pk)
         return found
 
     async def _join(self) -> None:

@@ -15,11 +15,11 @@ from compute.backends.types import InstanceInfo
 from compute.errors import InvalidInput, NotFound
 from compute.models import Instance, Node, Project
 from compute.sealing import unseal
-from compute.selectors.access import permissions_in, visible
+from compute.selectors.access import action_allowed, visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.masking import mapping_masked
 from compute.selectors.page import Page, page_bounds, time_text
-from compute.states import ACTIVE_OPERATION_STATES, InstanceState, InstanceType, Permission
+from compute.states import ACTIVE_OPERATION_STATES, InstanceState, InstanceType
 from dockerapp.labels import LABEL_COMPOSE, LABEL_NUMBER, LABEL_SERVICE, LABEL_STACK
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
@@ -168,7 +168,7 @@ def stack_detail(actor: Actor, found: Found) -> dict[str, Any]:
     variables are masked for everyone."""
     shown = stack_dict(found)
     shown.pop("search")
-    may_read = Permission.UPDATE in permissions_in(actor, found.project.pk)
+    may_read = action_allowed(actor, "stack.update", found.project.pk)
     row = found.row if may_read else None
     shown["compose"] = row.compose if row else None
     shown["env"] = mapping_masked(stack_env(row)) if row else None

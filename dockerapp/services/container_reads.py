@@ -10,11 +10,11 @@ from compute.actor import Actor
 from compute.errors import InvalidInput, InvalidState
 from compute.live import usage_dict
 from compute.models import Instance
-from compute.selectors.access import permission_require, permissions_in
+from compute.selectors.access import action_allowed, action_require
 from compute.selectors.instances import instance_dict, labels_shown
 from compute.selectors.masking import MASK, config_masked
 from compute.services.nodes import node_require
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.services.policy import container_content_policy
@@ -36,7 +36,7 @@ def container_detail(actor: Actor, wanted: str, node: str = "", *, size: bool = 
     seen = docker_of(row.node).containers.detail(engine_id_of(row), size=size)
     labels = labels_shown(seen.pop("labels"), row.labels)
     health = seen["health_check"]
-    if health and Permission.CONSOLE not in permissions_in(actor, row.project_id):
+    if health and not action_allowed(actor, "instance.logs", row.project_id):
         health["log"] = [{**item, "output": MASK if item["output"] else ""} for item in health["log"]]
     return {**shown, **seen, "config": config_masked(seen["config"]), "labels": labels}
 
@@ -52,7 +52,7 @@ def engine_id_of(row: Instance) -> str:
 def container_top(actor: Actor, wanted: str, node: str = "", *, arguments: str = "") -> dict[str, Any]:
     """``{"titles", "processes", "truncated"}``. Needs ``console``: arguments of processes are content."""
     row = container_get(actor, wanted, node)
-    permission_require(actor, Permission.CONSOLE, row.project_id)
+    action_require(actor, "instance.processes", row.project_id)
     engine_id = engine_id_of(row)
     _running_require(row)
     return docker_of(row.node).containers.top(engine_id, _top_arguments(arguments))
@@ -61,7 +61,7 @@ def container_top(actor: Actor, wanted: str, node: str = "", *, arguments: str =
 def container_changes(actor: Actor, wanted: str, node: str = "") -> dict[str, Any]:
     """``{"items": [{"path", "kind"}], "total", "truncated"}``. Needs ``export``, as files do."""
     row = container_get(actor, wanted, node)
-    permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "instance.changes", row.project_id)
     engine_id = engine_id_of(row)
     container_content_policy(actor, row)
     return docker_of(row.node).containers.changes(engine_id)

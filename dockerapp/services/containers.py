@@ -14,7 +14,7 @@ from compute.audit import audit
 from compute.backends.types import Resources
 from compute.errors import InvalidInput, InvalidState
 from compute.models import Instance, Operation
-from compute.selectors.access import permission_require, visible
+from compute.selectors.access import action_require, visible
 from compute.services.guards import config_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, resources_check
@@ -22,7 +22,7 @@ from compute.services.instances import instance_create, limits_of_change
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.services.projects import project_for
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from dockerapp.references import reference_parse
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.nodes import BACKEND, docker_node, docker_of
@@ -55,7 +55,7 @@ def container_recreate(actor: Actor, wanted: str, node: str, body: Mapping[str, 
     a new one would be. Raises ``PolicyDenied``, ``InvalidInput``, ``InstanceBusy``."""
     with transaction.atomic():
         row = container_get(actor, wanted, node)
-        permission_require(actor, Permission.UPDATE, row.project_id)
+        action_require(actor, "instance.recreate", row.project_id)
         engine_id_of(row)
         container_content_policy(actor, row)
         params = recreate_params(actor, row, body)
@@ -99,7 +99,7 @@ def container_commit(
         return earlier
     with transaction.atomic():
         row = container_get(actor, wanted, node)
-        permission_require(actor, Permission.EXPORT, row.project_id)
+        action_require(actor, "instance.commit", row.project_id)
         params = _commit_params(actor, row, body)
         engine_id_of(row)
         container_content_policy(actor, row)
@@ -135,7 +135,7 @@ def _commit_params(actor: Actor, row: Instance, body: Mapping[str, Any]) -> dict
 def container_resize(actor: Actor, wanted: str, node: str, *, height: int, width: int) -> None:
     """The size of the terminal of its first process."""
     row = container_get(actor, wanted, node)
-    permission_require(actor, Permission.CONSOLE, row.project_id)
+    action_require(actor, "instance.exec", row.project_id)
     for name, value in (("height", height), ("width", width)):
         if not 1 <= value <= _SIDE_MAX:
             raise InvalidInput.field(name, f"must be from 1 to {_SIDE_MAX}.")
@@ -155,7 +155,7 @@ def containers_prune(actor: Actor, node: str, project: str | None, *, dry_run: b
     node_require(where)
     whose = None if actor.is_admin and project is None else project_for(actor, project)
     if whose is not None:
-        permission_require(actor, Permission.DELETE, whose.pk)
+        action_require(actor, "instance.prune", whose.pk)
     rows = visible(actor, Instance.objects.filter(node=where, state__in=[word.value for word in _ENDED]))
     if whose is not None:
         rows = rows.filter(project=whose)

@@ -34,10 +34,9 @@ from compute.errors import (
     PreconditionFailed,
 )
 from compute.models import Node, Resource
-from compute.selectors.access import admin_require, permission_require
+from compute.selectors.access import action_require
 from compute.services.nodes import node_require
 from compute.services.sign_ins import actor_again
-from compute.states import Permission
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.files import entry_dict, entry_tag
 from dockerapp.selectors.nodes import docker_of
@@ -101,7 +100,7 @@ def container_place(actor: Actor, wanted: str, node: str = "") -> Place:
     """Raises ``ContainerNotFound``, ``PermissionDenied``, ``PolicyDenied``, ``OperationNotSupported``,
     ``BackendUnavailable``."""
     row = container_get(actor, wanted, node)
-    permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "instance.files", row.project_id)
     if str(Capability.FILES) not in row.node.capabilities:
         raise OperationNotSupported(
             f"The node {row.node.name} cannot do this (files).", capability=str(Capability.FILES)
@@ -326,10 +325,7 @@ def _unrooted(value: Any, root: str) -> Any:
 
 
 def _volume_permit(actor: Actor, row: Resource) -> None:
-    if row.project_id is None:
-        admin_require(actor)
-    else:
-        permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "volume.content", row.project_id)
 
 
 def _spool() -> Path:
@@ -372,4 +368,4 @@ def _allowed_now(place: Place) -> None:
         _volume_permit(actor, volume_row(actor, str(place.uid)))
         return
     container_get(actor, str(place.uid))
-    permission_require(actor, Permission.EXPORT, place.project_id)
+    action_require(actor, "instance.files", place.project_id)

@@ -15,13 +15,12 @@ from compute.actor import Actor
 from compute.errors import InvalidInput, RateLimited
 from compute.models import Operation, Resource
 from compute.sealing import seal
-from compute.selectors.access import admin_require, permission_require
+from compute.selectors.access import action_require
 from compute.selectors.masking import mapping_masked
 from compute.services.idempotency import Idempotency
 from compute.services.nodes import node_require
 from compute.services.projects import project_for
 from compute.services.resource_work import Where, Work, work_submit
-from compute.states import Permission
 from dockerapp.references import Reference, reference_parse
 from dockerapp.selectors.images import image_get
 from dockerapp.selectors.nodes import docker_node, docker_of
@@ -75,7 +74,7 @@ def image_pull(
 ) -> Operation:
     """Raises ``InvalidInput``, ``PolicyDenied`` for a registry that is not allowed, ``NotFound`` for one
     that is not there."""
-    at = where(actor, Permission.CREATE, node=place.node, project=place.project)
+    at = where(actor, "image.pull", node=place.node, project=place.project)
     name, registry_id = _on_registry(actor, at, image, tag, registry)
     registry_allowed_check(actor, name)
     params = {"image": name, "registry": registry_id, "platform": platform_check(platform)}
@@ -87,7 +86,7 @@ def image_pull(
 def image_push(actor: Actor, place: Place, *, image: str, tag: str = "", registry: str = "") -> Operation:
     """To the registry that the image's name begins with. Operators push only what is in the name space
     of their project."""
-    at = where(actor, Permission.EXPORT, node=place.node, project=place.project)
+    at = where(actor, "image.push", node=place.node, project=place.project)
     name, registry_id = _on_registry(actor, at, image, tag, registry)
     if reference_parse(name).digest:
         raise InvalidInput.field("image", "is pushed by a tag, not by a digest.")
@@ -103,7 +102,7 @@ def image_push(actor: Actor, place: Place, *, image: str, tag: str = "", registr
 def image_build(actor: Actor, place: Place, wish: BuildWish, *, size: int | None = None) -> Operation:
     """Raises ``PolicyDenied`` naming the rule. A build with neither text nor address is carried out by
     the process that has its context."""
-    at = where(actor, Permission.CREATE, node=place.node, project=place.project)
+    at = where(actor, "image.build", node=place.node, project=place.project)
     name = _named(wish.tag, "", "tag")
     image_name_space_check(actor, at.project, name.name, field="tag")
     build_network_check(actor, wish.network)
@@ -137,7 +136,7 @@ def image_build(actor: Actor, place: Place, wish: BuildWish, *, size: int | None
 
 def image_tag(actor: Actor, place: Place, image: str, *, repository: str, tag: str = "") -> Operation:
     """Another name for an image: of operators, one in the name space of their project."""
-    at = where(actor, Permission.CREATE, node=place.node, project=place.project)
+    at = where(actor, "image.tag", node=place.node, project=place.project)
     row = image_get(actor, image, str(at.node.pk) if place.node else "")
     name = _named(repository, tag, "repository")
     image_name_space_check(actor, at.project, name.name, field="repository")
@@ -150,7 +149,7 @@ def image_delete(
     actor: Actor, place: Place, image: str, *, force: bool = False, prune: bool = True
 ) -> Operation:
     """By a name: that name, and the image with its last one. By an id: the image."""
-    admin_require(actor)
+    action_require(actor, "image.delete")
     row = image_get(actor, image, place.node)
     node_require(row.node)
     at = Where(row.node, project_for(actor, place.project))
@@ -164,16 +163,16 @@ def image_delete(
 
 def image_prune(actor: Actor, place: Place, *, unused: bool = False, dry_run: bool = False) -> Operation:
     """Images without a name that nothing uses; ``unused``: all that no container uses."""
-    admin_require(actor)
-    at = where(actor, Permission.ADMIN, node=place.node, project=place.project)
+    action_require(actor, "image.prune")
+    at = where(actor, "image.prune", node=place.node, project=place.project)
     action = "image.prune_preview" if dry_run else "image.prune"
     return work_submit(actor, at, Work(action, at.node.name, {"unused": unused}, may_cancel=dry_run))
 
 
 def image_load(actor: Actor, place: Place, *, size: int | None = None) -> Operation:
     """Takes the tar from the body of the request."""
-    admin_require(actor)
-    at = where(actor, Permission.ADMIN, node=place.node, project=place.project)
+    action_require(actor, "image.load")
+    at = where(actor, "image.load", node=place.node, project=place.project)
     return work_submit(
         actor, at, Work("image.load", at.node.name, {"size": size}, may_cancel=True, here=True)
     )
@@ -190,8 +189,8 @@ def image_import(
     size: int | None = None,
 ) -> Operation:
     """A root file system from the body of the request becomes an image of one layer."""
-    admin_require(actor)
-    at = where(actor, Permission.ADMIN, node=place.node, project=place.project)
+    action_require(actor, "image.import")
+    at = where(actor, "image.import", node=place.node, project=place.project)
     name = _named(image, tag, "image").name
     params = {"image": name, "message": message[:500], "changes": changes_check(changes), "size": size}
     return work_submit(actor, at, Work("image.import", name, params, may_cancel=True, here=True))
@@ -213,7 +212,7 @@ def images_to_save(actor: Actor, place: Place, names: Sequence[str]) -> tuple[Re
 
 def save_allowed(actor: Actor, place: Place) -> None:
     """Asked again while the tar streams. Raises ``PermissionDenied``."""
-    permission_require(actor, Permission.EXPORT, project_for(actor, place.project).pk)
+    action_require(actor, "image.save", project_for(actor, place.project).pk)
 
 
 def image_search(actor: Actor, place: Place, term: str, limit: int) -> list[dict[str, Any]]:

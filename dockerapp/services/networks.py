@@ -19,7 +19,6 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Pruning, Where, Work, change_require, name_free, work_submit
-from compute.states import Permission
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.networks import KIND, network_dicts, network_row
 from dockerapp.services.common import prune_where, where
@@ -54,7 +53,7 @@ def network_create(
     idempotency: Idempotency | None = None,
 ) -> Operation:
     """Ask for a new network of a project. Raises ``InvalidInput``, ``PolicyDenied``, ``NameConflict``."""
-    at = where(actor, Permission.CREATE, node=node, project=project)
+    at = where(actor, "network.create", node=node, project=project)
     wanted = network_check(body)
     if not actor.is_admin:
         network_policy(wanted)
@@ -72,7 +71,7 @@ def network_delete(actor: Actor, id_or_name: str, *, node: str = "") -> Operatio
     """Ask for removal. Raises ``NetworkInUse`` naming those that the actor sees, ``InvalidState`` for
     the engine's own, ``PermissionDenied``."""
     row = network_row(actor, id_or_name, node)
-    at = change_require(actor, row, Permission.DELETE)
+    at = change_require(actor, row, "network.delete")
     if row.data.get("predefined"):
         raise InvalidState(f"“{row.name}” is the engine's own and stays.", state="predefined")
     place = (row.node_id, row.name)
@@ -108,7 +107,7 @@ def networks_prune(
     actor: Actor, *, node: str = "", project: str | None = None, dry_run: bool = False
 ) -> Pruning:
     """What nobody uses: the project's, for administrators the node's unless they name a project."""
-    at, wanted = prune_where(actor, node=node, project=project)
+    at, wanted = prune_where(actor, "network.prune", node=node, project=project)
     rows = resources_visible(actor, KIND).filter(wanted, node=at.node).exclude(data__predefined=True)
     # The engine itself never prunes what a swarm uses.
     rows = rows.filter(data__scope="local").exclude(used_condition([at.node.pk], KIND))

@@ -14,11 +14,10 @@ from compute.errors import InvalidInput, NameConflict
 from compute.events import Fact, event_publish
 from compute.models import Operation, Project
 from compute.sealing import seal
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.services.instance_body import name_check
 from compute.services.projects import project_get
 from compute.services.resource_work import Work, work_submit
-from compute.states import Permission
 from dockerapp.models import Registry
 from dockerapp.references import host_of_url
 from dockerapp.selectors.registries import registry_get
@@ -29,7 +28,7 @@ TEST = "registry.test"
 
 def registry_create(actor: Actor, given: Mapping[str, Any]) -> Registry:
     """``name, url, username?, password?, project?``. Raises ``NameConflict``, ``InvalidInput``."""
-    admin_require(actor)
+    action_require(actor, "registry.create")
     row = Registry(created_by_id=actor.user_id)
     _apply(actor, row, given)
     return _saved(actor, row, "registry.create")
@@ -38,7 +37,7 @@ def registry_create(actor: Actor, given: Mapping[str, Any]) -> Registry:
 def registry_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str, Any]) -> Registry:
     """Merge what is given. A password goes with its user name and host: changing either without a new
     password drops it, so it is never sent to another place than it was entered for."""
-    admin_require(actor)
+    action_require(actor, "registry.update")
     row = registry_get(actor, id_or_name)
     before = (row.host, row.username)
     _apply(actor, row, given)
@@ -48,7 +47,7 @@ def registry_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[st
 
 
 def registry_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
-    admin_require(actor)
+    action_require(actor, "registry.delete")
     with transaction.atomic():
         row = registry_get(actor, id_or_name)
         audit(actor, "registry.delete", row.name, target_uid=row.pk)
@@ -58,9 +57,9 @@ def registry_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
 
 def registry_test(actor: Actor, id_or_name: str | uuid.UUID, *, node: str = "") -> Operation:
     """Log in by way of the engine, as a pull would: its result is ``{"ok", "message"}``."""
-    admin_require(actor)
+    action_require(actor, "registry.test")
     row = registry_get(actor, id_or_name)
-    at = where(actor, Permission.ADMIN, node=node, project=str(row.project_id) if row.project_id else None)
+    at = where(actor, "registry.test", node=node, project=str(row.project_id) if row.project_id else None)
     return work_submit(actor, at, Work(TEST, row.name, {"registry": str(row.pk)}))
 
 

@@ -20,14 +20,14 @@ from compute.errors import (
 )
 from compute.models import Instance, Operation
 from compute.sealing import seal
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import RESERVES, limits_check, limits_lock
 from compute.services.logs import logs_piece
 from compute.services.nodes import node_require
 from compute.services.resource_work import Where, Work, work_submit
-from compute.states import ACTIVE_OPERATION_STATES, Permission
+from compute.states import ACTIVE_OPERATION_STATES
 from dockerapp.labels import LABEL_COMPOSE, LABEL_DEPENDS
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.stacks import Found, stack_env, stack_get
@@ -36,12 +36,7 @@ from dockerapp.services.policy import registry_allowed_check
 from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check, totals
 
 REPLICAS_MAX = 100
-VERBS = {
-    "start": Permission.START,
-    "stop": Permission.STOP,
-    "restart": Permission.START,
-    "pull": Permission.UPDATE,
-}
+VERBS = ("start", "stop", "restart", "pull")
 _LOG_LINES_MAX = 10_000
 
 
@@ -50,12 +45,12 @@ def stack_validate(actor: Actor, given: Mapping[str, Any], *, name: str = "", no
     for what is not given."""
     if name:
         found = _managed(stack_get(actor, name, node))
-        permission_require(actor, Permission.UPDATE, found.project_id)
+        action_require(actor, "stack.update", found.project_id)
         env = stack_env(found)
         wanted = env_check(given["env"], env) if "env" in given else env
         at = Where(found.node, found.project)
         return stack_check(actor, at, found.name, given.get("compose", found.compose), wanted)
-    at = where(actor, Permission.CREATE, node=node or given.get("node", ""), project=given.get("project"))
+    at = where(actor, "stack.create", node=node or given.get("node", ""), project=given.get("project"))
     wanted = env_check(given.get("env") or {})
     return stack_check(actor, at, name_check(given.get("name") or "stack"), given.get("compose"), wanted)
 
@@ -69,7 +64,7 @@ def stack_create(
     if earlier is not None:
         return earlier
     name = name_check(given.get("name"))
-    at = where(actor, Permission.CREATE, node=node or given.get("node", ""), project=given.get("project"))
+    at = where(actor, "stack.create", node=node or given.get("node", ""), project=given.get("project"))
     env = env_check(given.get("env") or {})
     verdict = stack_check(actor, at, name, given.get("compose"), env)
     verdict.require()
@@ -97,7 +92,7 @@ def stack_update(
     registries for newer images, ``recreate`` makes every container anew."""
     found = stack_get(actor, name, node)
     row = _managed(found)
-    permission_require(actor, Permission.UPDATE, row.project_id)
+    action_require(actor, "stack.update", row.project_id)
     node_require(row.node)
     known = stack_env(row)
     env = env_check(given["env"], known) if "env" in given else known
@@ -121,7 +116,7 @@ def stack_scale(actor: Actor, name: str, service: str, replicas: int, *, node: s
     """More or fewer instances of one service; the others are left alone."""
     found = stack_get(actor, name, node)
     row = _managed(found)
-    permission_require(actor, Permission.UPDATE, row.project_id)
+    action_require(actor, "stack.scale", row.project_id)
     node_require(row.node)
     found.of_service(service)
     if not 0 <= replicas <= REPLICAS_MAX:
@@ -141,7 +136,7 @@ def stack_scale(actor: Actor, name: str, service: str, replicas: int, *, node: s
 def stack_act(actor: Actor, name: str, verb: str, *, service: str = "", node: str = "") -> Operation:
     """start, stop, restart or pull; the whole stack in the order of its dependencies, or one service."""
     found = stack_get(actor, name, node)
-    permission_require(actor, VERBS[verb], found.project.pk)
+    action_require(actor, f"stack.{verb}", found.project.pk)
     node_require(found.node)
     instances = found.of_service(service)
     if found.row is None:
@@ -160,7 +155,7 @@ def stack_act(actor: Actor, name: str, verb: str, *, service: str = "", node: st
 def stack_delete(actor: Actor, name: str, *, volumes: bool = False, node: str = "") -> Operation:
     """Take it down: containers and networks, and its volumes only when asked."""
     found = stack_get(actor, name, node)
-    permission_require(actor, Permission.DELETE, found.project.pk)
+    action_require(actor, "stack.delete", found.project.pk)
     node_require(found.node)
     if found.row is None:
         return _delete_outside(actor, found, volumes=volumes)
@@ -175,7 +170,7 @@ def stack_logs(
 ) -> list[tuple[str, Instance, LogLine]]:
     """The logs of all its instances as one, by time: ``(service, instance, line)``, oldest first."""
     found = stack_get(actor, name, node)
-    permission_require(actor, Permission.CONSOLE, found.project.pk)
+    action_require(actor, "stack.logs", found.project.pk)
     lines: list[tuple[str, Instance, LogLine]] = []
     timed = LogQuery(query.tail, query.since, query.until, timestamps=True, max_bytes=query.max_bytes)
     for instance in found.of_service(service):

@@ -8,9 +8,8 @@ from typing import Any
 from compute.actor import Actor
 from compute.errors import InvalidInput
 from compute.models import Operation
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.services.resource_work import Work, work_submit
-from compute.states import Permission
 from dockerapp.pieces import KINDS, freed_by
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.selectors.system import piece_dict
@@ -22,19 +21,19 @@ _ITEMS_MAX = 500
 def system_prune(actor: Actor, node: str, given: Mapping[str, Any]) -> Operation:
     """Ask for it. ``given`` says for each of ``KINDS`` whether to; ``unused_images`` takes images with a
     name too. Raises ``InvalidInput`` when nothing is named: nobody empties an engine by leaving words out."""
-    admin_require(actor)
+    action_require(actor, "system.prune")
     kinds = _kinds(given)
     if not kinds:
         raise InvalidInput.field(KINDS[0], f"say what may go: set one of {', '.join(KINDS)} to true.")
-    at = where(actor, Permission.ADMIN, node=node)
+    at = where(actor, "system.prune", node=node)
     params = {"kinds": kinds, "every_image": bool(given.get("unused_images"))}
     return work_submit(actor, at, Work("system.prune", at.node.name, params, may_cancel=True))
 
 
 def system_prune_preview(actor: Actor, node: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """What would go, and how much that frees; without a wish all kinds. Changes nothing."""
-    admin_require(actor)
-    at = where(actor, Permission.ADMIN, node=node)
+    action_require(actor, "system.prune")
+    at = where(actor, "system.prune", node=node)
     kinds = _kinds(given) or list(KINDS)
     pieces = docker_of(at.node).system.idle(kinds, every_image=bool(given.get("unused_images")))
     parts = {}

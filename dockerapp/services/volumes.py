@@ -20,7 +20,6 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Pruning, Work, change_require, name_free, work_submit
-from compute.states import Permission
 from dockerapp.selectors.volumes import KIND, volume_dicts, volume_row
 from dockerapp.services.common import prune_where, where
 from dockerapp.services.driver_options import text_options
@@ -43,7 +42,7 @@ def volume_create(
 ) -> Operation:
     """Ask for a new volume of a project; without a name it gets one like the engine's. Raises
     ``InvalidInput``, ``PolicyDenied``, ``NameConflict``."""
-    at = where(actor, Permission.CREATE, node=node, project=project)
+    at = where(actor, "volume.create", node=node, project=project)
     wanted = volume_check(body)
     if not actor.is_admin:
         volume_policy(wanted)
@@ -63,7 +62,7 @@ def volume_delete(actor: Actor, name: str, *, node: str = "", force: bool = Fals
     """Ask for removal, with the content. ``force`` also removes what the volume's driver has lost.
     Raises ``VolumeInUse`` naming those that the actor sees, ``PermissionDenied``."""
     row = volume_row(actor, name, node)
-    at = change_require(actor, row, Permission.DELETE)
+    at = change_require(actor, row, "volume.delete")
     unused_require(actor, row)
     params = {"name": row.name, "mark": mark_of(row), "force": force}
     return work_submit(actor, at, Work("volume.delete", row.name, params))
@@ -74,7 +73,7 @@ def volumes_prune(
 ) -> Pruning:
     """What nobody uses, with its content: what the engine named itself, and with ``every`` also what
     has a name of its own. The project's, for administrators the node's unless they name a project."""
-    at, wanted = prune_where(actor, node=node, project=project)
+    at, wanted = prune_where(actor, "volume.prune", node=node, project=project)
     rows = resources_visible(actor, KIND).filter(wanted, node=at.node)
     rows = rows.exclude(used_condition([at.node.pk], KIND))
     if not every:

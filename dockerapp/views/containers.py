@@ -10,9 +10,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from compute.errors import ComputeError, InvalidInput
 from compute.models import Instance
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.masking import mapping_masked
-from compute.states import Permission
 from compute.views.common import actor_of, page, toast
 from compute.views.instances import instance_context
 from dockerapp.forms import EditForm, initial_of
@@ -66,7 +65,7 @@ def container_edit(request: HttpRequest, instance_id: str) -> HttpResponse:
     """Other settings: first what would change, then, confirmed, a container of them in its place."""
     actor = actor_of(request)
     instance, context = instance_context(actor, instance_id, "configuration")
-    permission_require(actor, Permission.UPDATE, instance.project_id)
+    action_require(actor, "instance.recreate", instance.project_id)
     form = EditForm(
         instance.backend, request.POST if request.method == "POST" else None, initial=_now(instance)
     )

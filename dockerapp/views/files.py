@@ -8,8 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET
 
-from compute.selectors.access import permission_require
-from compute.states import Permission
+from compute.selectors.access import action_require
 from compute.views.common import actor_of, page, page_of
 from compute.views.instances import instance_context
 from dockerapp.selectors.volumes import volume_row
@@ -20,7 +19,7 @@ from dockerapp.selectors.volumes import volume_row
 def container_files(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
     instance, context = instance_context(actor, instance_id, "files")
-    permission_require(actor, Permission.EXPORT, instance.project_id)
+    action_require(actor, "instance.files", instance.project_id)
     return render(
         request, "dockerapp/container_files.html", {**context, **_browser("containers", instance.pk)}
     )
@@ -31,7 +30,7 @@ def container_files(request: HttpRequest, instance_id: str) -> HttpResponse:
 def volume_files(request: HttpRequest, volume_id: str) -> HttpResponse:
     actor = actor_of(request)
     row = volume_row(actor, volume_id)
-    permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "volume.content", row.project_id)
     context = {"row": row, **_browser("volumes", row.pk)}
     return render(request, "dockerapp/volume_files.html", context)
 

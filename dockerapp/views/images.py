@@ -15,7 +15,7 @@ from compute.models import Node, Operation
 from compute.selectors.operations import operation_dict, operation_get, operation_log
 from compute.selectors.resources import ResourceFilter
 from compute.services.projects import projects_list
-from compute.states import OperationState, Permission
+from compute.states import OperationState
 from compute.views.common import actor_of, number, page, toast
 from dockerapp.selectors.images import KIND, image_dict, image_get, images_page
 from dockerapp.selectors.nodes import BACKEND
@@ -75,7 +75,7 @@ def image_list(request: HttpRequest) -> HttpResponse:
         "nodes": _nodes(),
         "filtered": bool(wanted.q or wanted.node or use),
         "is_admin": actor.is_admin,
-        "may_create": may_anywhere(actor, Permission.CREATE),
+        "may_create": may_anywhere(actor, "image.pull"),
         "bulk_actions": BULK,
     }
     is_fragment = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
@@ -234,8 +234,8 @@ def _prune_shown(request: HttpRequest, actor: Actor, operation: Operation) -> Ht
 def _permits(actor: Actor) -> dict[str, Any]:
     return {
         "is_admin": actor.is_admin,
-        "may_create": may_anywhere(actor, Permission.CREATE),
-        "may_export": may_anywhere(actor, Permission.EXPORT),
+        "may_create": may_anywhere(actor, "image.pull"),
+        "may_export": may_anywhere(actor, "image.push"),
     }
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from django.http import HttpRequest
 
 from compute.actor import Actor
+from compute.permissions import holds
 from compute.selectors.access import permissions_by_project
 from compute.services.projects import projects_list
-from compute.states import Permission
 
 
 def sort_of(request: HttpRequest, known: Sequence[str]) -> list[str]:
@@ -18,10 +18,10 @@ def sort_of(request: HttpRequest, known: Sequence[str]) -> list[str]:
     return [word] if word.removeprefix("-") in known else []
 
 
-def may_anywhere(actor: Actor, permission: Permission) -> bool:
-    """Whether the actor has the permission in any project: what a page offers at all. The service
+def may_anywhere(actor: Actor, action: str) -> bool:
+    """Whether the actor may do it in any project: what a page offers at all. The service
     decides."""
     if actor.is_admin:
         return True
     allowed = permissions_by_project(actor, (row["id"] for row in projects_list(actor)))
-    return any(permission in found for found in allowed.values())
+    return any(holds(found, action) for found in allowed.values())

@@ -17,7 +17,7 @@ from compute.selectors.instances import instance_get
 from compute.selectors.nodes import backend_node_names
 from compute.selectors.used import UsedFilter
 from compute.services.attachments import network_attach, network_detach
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from compute.views.common import actor_of, page, page_of, toast
 from compute.views.instances import instance_context
 from compute.views.things import (
@@ -120,7 +120,7 @@ def network_prune(request: HttpRequest) -> HttpResponse:
     """What would go, and then the order to remove it."""
     actor = actor_of(request)
     given = request.POST if request.method == "POST" else request.GET
-    projects, nodes = projects_with(actor, Permission.DELETE), backend_node_names(BACKEND)
+    projects, nodes = projects_with(actor, "network.prune"), backend_node_names(BACKEND)
     node = given.get("node") or (nodes[0] if nodes else "")
     project: str | None = given.get("project") or ("" if actor.is_admin else (projects or [""])[0])
     where: dict[str, Any] = {"node": node, "project": project or None}
@@ -176,7 +176,7 @@ def _not_on(actor: Actor, row: Resource) -> list[dict[str, Any]]:
     """The containers that could join, by name: of the network's project, or for administrators all."""
     rows = visible(actor, row.node.instances.exclude(engine_id=""))
     if not actor.is_admin:
-        rows = rows.filter(project__name__in=projects_with(actor, Permission.UPDATE))
+        rows = rows.filter(project__name__in=projects_with(actor, "instance.network"))
         rows = rows.filter(project=row.project_id) if row.project_id else rows
     found = rows.order_by("name").values("id", "name", "state", "networks")[:_PICK_MAX]
     return [item for item in found if row.name not in [net.get("network") for net in item["networks"]]]
@@ -186,7 +186,7 @@ def _may_join(actor: Actor, row: dict[str, Any]) -> bool:
     """Whether the actor may put some container on this network, and take it off again."""
     if row["name"] in _NOT_JOINED:
         return False
-    is_open = row["name"] in OPEN_NETWORKS and bool(projects_with(actor, Permission.UPDATE))
+    is_open = row["name"] in OPEN_NETWORKS and bool(projects_with(actor, "instance.network"))
     return bool(row["may_update"]) or is_open
 
 

@@ -8,7 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.selectors.operations import operation_dict, operation_get
 from compute.services.projects import projects_list
 from compute.states import OperationState
@@ -42,7 +42,7 @@ def registry_list(request: HttpRequest) -> HttpResponse:
 def registry_edit(request: HttpRequest, registry_id: str | None = None) -> HttpResponse:
     """The dialog that adds one, or changes it. An empty password leaves the stored one."""
     actor = actor_of(request)
-    admin_require(actor)
+    action_require(actor, "registry.update")
     row = registry_get(actor, registry_id) if registry_id else None
     if request.method == "GET":
         projects = [item["name"] for item in projects_list(actor)]
@@ -80,7 +80,7 @@ def registry_test(request: HttpRequest, registry_id: str) -> HttpResponse:
 @page
 def registry_test_look(request: HttpRequest, operation_id: str) -> HttpResponse:
     actor = actor_of(request)
-    admin_require(actor)
+    action_require(actor, "registry.test")
     return _test_shown(request, operation_dict(operation_get(actor, operation_id)))
 
 

@@ -14,11 +14,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from compute.actor import Actor
 from compute.errors import ComputeError, InvalidInput, NotFound
 from compute.models import Node, Operation, Project
-from compute.selectors.access import permissions_in, visible
+from compute.permissions import holds
+from compute.selectors.access import action_allowed, permissions_in, visible
 from compute.selectors.masking import MASK
 from compute.selectors.operations import OperationFilter, operation_get, operations_page
 from compute.selectors.page import PAGE_SIZE_MAX
-from compute.states import InstanceState, OperationState, Permission
+from compute.states import InstanceState, OperationState
 from compute.views.common import actor_of, number, page_of, toast
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
@@ -249,7 +250,7 @@ def _context(actor: Actor, found: Found, tab: str) -> dict[str, Any]:
     row = _coloured(stack_detail(actor, found))
     free = row["active_operation"] is None and found.node.is_reachable
     tabs = [name for name in _TABS if found.is_managed or name in ("services", "logs")]
-    if Permission.CONSOLE not in allowed:
+    if not holds(allowed, "stack.logs"):
         tabs.remove("logs")
     if row["compose"] is None and "file" in tabs:
         tabs.remove("file")
@@ -261,7 +262,7 @@ def _context(actor: Actor, found: Found, tab: str) -> dict[str, Any]:
         "tab": tab if tab in tabs else "services",
         "tabs": tabs,
         "free": free,
-        "may": {str(permission): permission in allowed for permission in Permission},
+        "may": {verb: holds(allowed, f"stack.{verb}") for verb in ("start", "stop", "update", "delete")},
         "env": env_lines(row["env"] or {}),
         "base": _base(found),
         "is_admin": actor.is_admin,
@@ -307,7 +308,7 @@ def _body(given: Mapping[str, Any]) -> dict[str, Any]:
 def _projects(actor: Actor) -> list[Project]:
     """Where this person may deploy."""
     rows = visible(actor, Project.objects.order_by("-is_default", "name"), "pk")[:PAGE_SIZE_MAX]
-    return [row for row in rows if Permission.CREATE in permissions_in(actor, row.pk)]
+    return [row for row in rows if action_allowed(actor, "stack.create", row.pk)]
 
 
 def _earlier(actor: Actor, operation_id: str) -> dict[str, Any]:
@@ -315,7 +316,7 @@ def _earlier(actor: Actor, operation_id: str) -> dict[str, Any]:
     if not operation_id:
         return {}
     operation = operation_get(actor, operation_id)
-    may = Permission.CREATE in permissions_in(actor, operation.project_id)
+    may = action_allowed(actor, "stack.create", operation.project_id)
     if operation.action != "stack.deploy" or not may:
         return {}
     return {"name": operation.target, "compose": operation.params.get("compose", "")}

@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.models import Node
 from compute.selectors.nodes import backend_node_names
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import (
     bulk_actions,
@@ -92,7 +92,7 @@ def volume_prune(request: HttpRequest) -> HttpResponse:
     """What would go, and then the order to remove it."""
     actor = actor_of(request)
     given = request.POST if request.method == "POST" else request.GET
-    projects, nodes = projects_with(actor, Permission.DELETE), backend_node_names(BACKEND)
+    projects, nodes = projects_with(actor, "volume.prune"), backend_node_names(BACKEND)
     node = given.get("node") or (nodes[0] if nodes else "")
     project: str | None = given.get("project") or ("" if actor.is_admin else (projects or [""])[0])
     every = bool(given.get("every"))

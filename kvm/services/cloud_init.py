@@ -15,11 +15,10 @@ from compute.actor import Actor
 from compute.errors import InvalidInput, InvalidState
 from compute.models import Instance, Operation
 from compute.sealing import seal
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.services.guards import content_guarded
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
-from compute.states import Permission
 from kvm.cloud_init import (
     FIELDS,
     META_DATA,
@@ -83,7 +82,7 @@ def cloud_init_change(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[s
     ``InvalidState`` for a machine without a seed."""
     with transaction.atomic():
         seed = _seed(actor, id_or_name)
-        permission_require(actor, Permission.UPDATE, seed.row.project_id)
+        action_require(actor, "instance.cloud_init", seed.row.project_id)
         if not seed.is_there:
             raise InvalidState(
                 f"{seed.row.name} has no cloud-init drive: it was not made by LibGo, or without one.",
@@ -96,7 +95,7 @@ def cloud_init_change(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[s
 
 def _seed(actor: Actor, id_or_name: str | uuid.UUID) -> Seed:
     row = machine_get(actor, id_or_name)
-    permission_require(actor, Permission.CONSOLE, row.project_id)
+    action_require(actor, "instance.seed_read", row.project_id)
     node_require(row.node)
     if not row.engine_id:
         raise InvalidState(f"{row.name} is still being made.", state=row.state)

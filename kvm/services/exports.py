@@ -15,14 +15,14 @@ from compute.audit import audit
 from compute.backends.capabilities import Capability
 from compute.errors import InvalidInput, InvalidState, NotFound
 from compute.models import Operation
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.services.guards import content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instances import capability_require
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_cancel, operation_submit
-from compute.states import ACTIVE_OPERATION_STATES, Permission
+from compute.states import ACTIVE_OPERATION_STATES
 from kvm.models import Export
 from kvm.selectors.exports import export_get, export_path, exports_folder
 
@@ -46,7 +46,7 @@ def instance_export(
     kind, options = _format(body.get("format")), _options(body.get("options"))
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
-        permission_require(actor, Permission.EXPORT, instance.project_id)
+        action_require(actor, "instance.export", instance.project_id)
         capability_require(instance, Capability.EXPORT)
         node_require(instance.node)
         content_guarded(actor, instance)
@@ -81,7 +81,7 @@ def export_delete(actor: Actor, export_id: str | uuid.UUID) -> str:
     """The file and its row, or the work while it is under way; says which. Raises ``NotFound``,
     ``PermissionDenied``."""
     row = export_get(actor, export_id)
-    permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "export.delete", row.project_id)
     operation = row.operation
     if operation is not None and operation.state in ACTIVE_OPERATION_STATES:
         operation_cancel(actor, str(operation.pk))
@@ -110,7 +110,7 @@ def export_download(actor: Actor, export_id: str | uuid.UUID) -> Export:
 
 def download_allowed(actor: Actor, row: Export) -> None:
     """Asked again while the file streams. Raises ``PermissionDenied``."""
-    permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "export.download", row.project_id)
 
 
 def _format(value: Any) -> str:

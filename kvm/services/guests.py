@@ -10,11 +10,11 @@ from compute.audit import audit
 from compute.backends.capabilities import Capability
 from compute.errors import ComputeError, InvalidInput, InvalidState
 from compute.models import Instance
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.services.guards import content_guarded
 from compute.services.instances import capability_require
 from compute.services.nodes import node_require
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from kvm.selectors.machines import machine_get
 from kvm.selectors.nodes import kvm_of
 
@@ -25,14 +25,14 @@ _PATH_MAX = 4096
 def guest_shown(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     """``{agent, hostname, os, timezone, time, interfaces, filesystems, users}``, asked now. Raises
     ``PermissionDenied`` without ``console``, ``InvalidState`` without an agent or when it does not run."""
-    row = _target(actor, id_or_name, Permission.CONSOLE)
+    row = _target(actor, id_or_name, "instance.guest")
     return kvm_of(row.node).guest_info(row.engine_id)
 
 
 def guest_file_target(actor: Actor, id_or_name: str | uuid.UUID, path: str) -> Instance:
     """Everything that can be checked before a file is moved. Raises ``PermissionDenied`` without
     ``export``, ``InvalidInput`` for a path that is not whole."""
-    row = _target(actor, id_or_name, Permission.EXPORT)
+    row = _target(actor, id_or_name, "instance.guest_files")
     if not path.startswith("/") or path.endswith("/") or len(path) > _PATH_MAX:
         raise InvalidInput.field("path", "must be the whole path of a file, from / on.")
     return row
@@ -61,9 +61,9 @@ def guest_file_write(actor: Actor, row: Instance, path: str, data: bytes) -> dic
     return {"path": path, "size": len(data)}
 
 
-def _target(actor: Actor, id_or_name: str | uuid.UUID, permission: Permission) -> Instance:
+def _target(actor: Actor, id_or_name: str | uuid.UUID, action: str) -> Instance:
     row = machine_get(actor, id_or_name)
-    permission_require(actor, permission, row.project_id)
+    action_require(actor, action, row.project_id)
     capability_require(row, Capability.EXEC)
     node_require(row.node)
     if row.state != InstanceState.RUNNING or not row.engine_id:

@@ -15,15 +15,15 @@ from django.db import transaction
 
 from compute.actor import Actor
 from compute.audit import audit
-from compute.errors import ImageInUse, InvalidInput, InvalidState, NotFound, PermissionDenied
+from compute.errors import ImageInUse, InvalidInput, InvalidState, NotFound
 from compute.models import Instance, Operation
-from compute.selectors.access import admin_require, permission_require
+from compute.selectors.access import action_allowed, action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Where, Work, change_require, work_submit
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from kvm.models import ImageUpload
 from kvm.selectors.nodes import kvm_of
 from kvm.selectors.storage import image_row, instances_using, pool_row, volume_row
@@ -76,7 +76,7 @@ def image_delete(actor: Actor, wanted: str, *, node: str = "") -> Operation:
     """Ask for removal. Raises ``ImageInUse`` naming the machines that stand on it, as far as the actor
     sees them; the worker asks the engine again."""
     row = image_row(actor, wanted, node)
-    at = change_require(actor, row, Permission.DELETE)
+    at = change_require(actor, row, "disk_image.delete")
     if row.data.get("in_use"):
         users = [user for user in instances_using(row) if _sees(actor, user)]
         names = ", ".join(user.name for user in users[:10]) or "volumes or machines that you do not see"
@@ -109,7 +109,7 @@ def upload_get(actor: Actor, upload_id: str) -> ImageUpload:
     if found is None:
         raise NotFound("There is no such upload: it is over, or was cancelled.", upload=upload_id[:64])
     if not actor.is_admin and found.project_id:
-        permission_require(actor, Permission.CREATE, found.project_id)
+        action_require(actor, "disk_image.create", found.project_id)
     return found
 
 
@@ -172,7 +172,7 @@ def upload_finish(actor: Actor, row: ImageUpload) -> Operation:
         "project": str(row.project_id or ""),
     }
     whose = str(row.project_id) if row.project_id else None
-    at = where(actor, Permission.CREATE, node=str(row.node_id), project=whose)
+    at = where(actor, "disk_image.create", node=str(row.node_id), project=whose)
     return work_submit(actor, at, Work("image.finish", f"{row.pool}/{row.name}", params, may_cancel=True))
 
 
@@ -180,14 +180,14 @@ def upload_cancel(actor: Actor, upload_id: str) -> Operation:
     """Ask for what has arrived to be thrown away."""
     row = upload_get(actor, upload_id)
     whose = str(row.project_id) if row.project_id else None
-    at = where(actor, Permission.CREATE, node=str(row.node_id), project=whose)
+    at = where(actor, "disk_image.create", node=str(row.node_id), project=whose)
     params = {"upload": str(row.pk), "pool": row.pool}
     return work_submit(actor, at, Work("image.unstage", f"{row.pool}/{row.name}", params))
 
 
 def _new(actor: Actor, place: Place, body: Mapping[str, Any]) -> tuple[Where, dict[str, Any]]:
     """What every way to a new image needs: ``pool, name, format, sha256, project``."""
-    at = where(actor, Permission.CREATE, node=place.node, project=place.project)
+    at = where(actor, "disk_image.create", node=place.node, project=place.project)
     wanted = str(body.get("format") or "")
     if wanted and wanted not in FORMATS:
         raise InvalidInput.field("format", f"must be one of {', '.join(FORMATS)}.")
@@ -206,13 +206,13 @@ def _new(actor: Actor, place: Place, body: Mapping[str, Any]) -> tuple[Where, di
 
 def _source(actor: Actor, at: Where, kind: str, wanted: str) -> dict[str, Any]:
     if kind == "url":
-        admin_require(actor)
+        action_require(actor, "image.download")
         allowed = list(settings.LIBGO["libvirt"]["image_sources"])
         kvm_of(at.node).images.url_require(wanted, allowed)
         return {"url": wanted, "allowed": allowed}
     if kind == "instance":
         row = instance_get(actor, wanted)
-        permission_require(actor, Permission.EXPORT, row.project_id)
+        action_require(actor, "instance.export", row.project_id)
         if row.node_id != at.node.pk:
             raise InvalidInput.field("instance", f"is on {row.node.name}; make the template there.")
         if row.state not in (InstanceState.STOPPED.value, InstanceState.CREATED.value):
@@ -235,11 +235,7 @@ def _submit(actor: Actor, at: Where, work: Work, idempotency: Idempotency | None
 
 
 def _sees(actor: Actor, instance: Instance) -> bool:
-    try:
-        permission_require(actor, Permission.READ, instance.project_id)
-    except PermissionDenied:
-        return False
-    return True
+    return action_allowed(actor, "instance.read", instance.project_id)
 
 
 def _uuids(text: str) -> list[uuid.UUID]:

@@ -16,12 +16,11 @@ from compute.actor import Actor
 from compute.backends.capabilities import Capability
 from compute.errors import InvalidInput, InvalidState, OperationNotSupported
 from compute.models import Operation
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_require
 from compute.services.instance_body import name_check
 from compute.services.instances import InstanceCreate, instance_create
 from compute.services.nodes import node_pick, node_require
 from compute.services.projects import project_for
-from compute.states import Permission
 from kvm.looks import ImportLook
 from kvm.selectors.nodes import BACKEND, kvm_of
 
@@ -62,7 +61,7 @@ def import_require(actor: Actor, wish: ImportWish, size: int | None) -> None:
         name_check(wish.name)
     elif wish.format and wish.format != "ova":
         raise InvalidInput.field("name", "is required: only an OVA says what its machine is called.")
-    permission_require(actor, Permission.CREATE, project_for(actor, wish.project).pk)
+    action_require(actor, "instance.create", project_for(actor, wish.project).pk)
     node = node_pick(actor, BACKEND, wish.node)
     node_require(node)
     if str(Capability.IMPORT) not in node.capabilities:

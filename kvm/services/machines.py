@@ -13,13 +13,13 @@ from compute.audit import audit
 from compute.backends.capabilities import Capability
 from compute.errors import InvalidInput, InvalidState, NotFound, PreconditionFailed
 from compute.models import Instance, Operation
-from compute.selectors.access import admin_require, permission_require
+from compute.selectors.access import action_require
 from compute.services.attachments import storage_attach
 from compute.services.guards import config_guarded
 from compute.services.instances import capability_require, instance_act, instance_update, storage_limits
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
-from compute.states import Action, Permission
+from compute.states import Action
 from kvm.selectors.machines import machine_get
 from kvm.selectors.nodes import kvm_of
 from kvm.services.storage_guard import image_require
@@ -130,7 +130,7 @@ def machine_save(actor: Actor, wanted: str) -> Operation | None:
 def machine_save_discard(actor: Actor, wanted: str) -> Operation | None:
     """The saved memory thrown away: what was not on its disks is lost. None without any."""
     with transaction.atomic():
-        row = _changeable(actor, wanted, Capability.SAVE, Permission.STOP)
+        row = _changeable(actor, wanted, Capability.SAVE, "instance.save_discard")
         if not row.config.get("saved"):
             return None
         return operation_submit(actor, Intent("instance.save_discard", row.node, row, {}))
@@ -139,7 +139,7 @@ def machine_save_discard(actor: Actor, wanted: str) -> Operation | None:
 def machine_xml(actor: Actor, wanted: str, *, live: bool = False) -> str:
     """The definition, or what runs now; without secrets. Needs ``console``; audited."""
     row = machine_get(actor, wanted)
-    permission_require(actor, Permission.CONSOLE, row.project_id)
+    action_require(actor, "instance.definition", row.project_id)
     machines = kvm_of(_ready(row).node).machines
     text = machines.xml_live(row.engine_id) if live else machines.xml_read(row.engine_id)
     audit(actor, "instance.xml_read", row.name, target_uid=row.pk)
@@ -150,7 +150,7 @@ def machine_xml_diff(actor: Actor, wanted: str, xml: str) -> str:
     """What defining this text would change; nothing is changed. Only for administrators. Raises
     ``InvalidInput``."""
     row = machine_get(actor, wanted)
-    admin_require(actor)
+    action_require(actor, "instance.define")
     return str(kvm_of(_ready(row).node).machines.xml_check(row.engine_id, xml).diff)
 
 
@@ -158,7 +158,7 @@ def machine_xml_write(actor: Actor, wanted: str, xml: str, *, before: str = "") 
     """Define the edited text, after a trial; the operation and the diff. ``before`` is the text that was
     edited: raises ``PreconditionFailed`` when the definition is another one by now."""
     row = machine_get(actor, wanted)
-    admin_require(actor)
+    action_require(actor, "instance.define")
     machines = kvm_of(_ready(row).node).machines
     now = machines.xml_read(row.engine_id)
     if before and before != now:
@@ -171,10 +171,10 @@ def machine_xml_write(actor: Actor, wanted: str, xml: str, *, before: str = "") 
 
 
 def _changeable(
-    actor: Actor, wanted: str, capability: Capability | None, permission: Permission = Permission.UPDATE
+    actor: Actor, wanted: str, capability: Capability | None, action: str = "instance.devices"
 ) -> Instance:
     row = machine_get(actor, wanted)
-    permission_require(actor, permission, row.project_id)
+    action_require(actor, action, row.project_id)
     capability_require(row, capability)
     return _ready(row)
 

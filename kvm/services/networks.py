@@ -11,12 +11,12 @@ from django.db import transaction
 from compute.actor import Actor
 from compute.errors import InvalidInput, InvalidState, NetworkInUse
 from compute.models import Node, Operation, Resource
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.selectors.resource_users import users_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Where, Work, change_require, name_free, work_submit
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from kvm.selectors.networks import KIND, network_row
 from kvm.services.common import where
 from kvm.services.network_checks import network_changed, network_new
@@ -34,8 +34,8 @@ def network_create(
 ) -> Operation:
     """Ask for a new network, which then runs. Raises ``PermissionDenied``, ``InvalidInput`` naming who
     has the subnet or the bridge, ``NameConflict``."""
-    admin_require(actor)
-    at = where(actor, Permission.CREATE, node=node, project=project)
+    action_require(actor, "host_network.create")
+    at = where(actor, "host_network.create", node=node, project=project)
     wanted = network_new(body)
     with transaction.atomic():
         limits_lock()
@@ -90,8 +90,8 @@ def network_delete(actor: Actor, id_or_name: str, *, node: str = "", force: bool
 
 def _to_change(actor: Actor, id_or_name: str, node: str) -> tuple[Resource, Where]:
     row = network_row(actor, id_or_name, node)
-    admin_require(actor)
-    return row, change_require(actor, row, Permission.UPDATE)
+    action_require(actor, "host_network.change")
+    return row, change_require(actor, row, "host_network.change")
 
 
 def _users(actor: Actor, row: Resource) -> list[dict[str, Any]]:

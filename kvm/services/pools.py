@@ -14,14 +14,13 @@ from django.db import transaction
 from compute.actor import Actor
 from compute.errors import InvalidInput, OperationNotSupported, VolumeInUse
 from compute.models import Operation, Resource
-from compute.selectors.access import admin_require
+from compute.selectors.access import action_require
 from compute.selectors.nodes import node_config
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import limits_lock
 from compute.services.nodes import node_require
 from compute.services.projects import project_for
 from compute.services.resource_work import Where, Work, name_free, work_submit
-from compute.states import Permission
 from kvm.selectors.nodes import kvm_of
 from kvm.selectors.storage import POOL, pool_row
 from kvm.services.common import where
@@ -79,7 +78,7 @@ def pool_create(
 def pool_act(actor: Actor, name: str, action: str, *, node: str = "", force: bool = False) -> Operation:
     """``start``, ``stop``, ``refresh`` or ``delete``; the content of a pool stays in any case. Raises
     ``VolumeInUse`` for one that machines need, unless ``force``."""
-    admin_require(actor)
+    action_require(actor, "pool.change")
     row = pool_row(actor, name, node)
     node_require(row.node)
     if action == "delete" and row.data.get("in_use") and not force:
@@ -94,7 +93,7 @@ def pool_act(actor: Actor, name: str, action: str, *, node: str = "", force: boo
 
 def pool_types(actor: Actor, *, node: str = "") -> list[dict[str, Any]]:
     """``{type, supported, missing, needs[]}`` on this host, now."""
-    at = where(actor, Permission.READ, node=node)
+    at = where(actor, "pool.read", node=node)
     return [
         {**item, "needs": list(_NEEDS[item["type"]][0])}
         for item in kvm_of(at.node).pools.types()
@@ -185,8 +184,8 @@ def _is_uuid(text: str) -> bool:
 
 
 def _where(actor: Actor, node: str) -> Where:
-    admin_require(actor)
-    return where(actor, Permission.ADMIN, node=node)
+    action_require(actor, "pool.create")
+    return where(actor, "pool.create", node=node)
 
 
 def pool_open_require(row: Resource) -> None:

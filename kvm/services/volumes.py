@@ -11,14 +11,14 @@ from django.db import transaction
 from compute.actor import Actor
 from compute.audit import audit
 from compute.backends.types import Resources
-from compute.errors import InvalidInput, InvalidState, NameConflict, PermissionDenied, VolumeInUse
+from compute.errors import InvalidInput, InvalidState, NameConflict, VolumeInUse
 from compute.models import Instance, Node, Operation, Resource
-from compute.selectors.access import permission_require
+from compute.selectors.access import action_allowed, action_require
 from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import RESERVES, limits_check, limits_lock
 from compute.services.resource_work import Where, Work, change_require, work_submit
-from compute.states import ACTIVE_OPERATION_STATES, Permission
+from compute.states import ACTIVE_OPERATION_STATES
 from kvm.selectors.marks import own_instance_id
 from kvm.selectors.nodes import kvm_of
 from kvm.selectors.storage import VOLUME, instances_using, pool_row, volume_row
@@ -45,7 +45,7 @@ def volume_create(
     """Ask for a new volume of a project, empty or a thin copy of ``backing_store`` (a volume of the same
     pool, or ``pool/name``). Raises ``InvalidInput``, ``NameConflict``, ``ResourceLimitExceeded``."""
     row = pool_row(actor, pool, node)
-    at = where(actor, Permission.CREATE, node=str(row.node_id), project=project)
+    at = where(actor, "volume.create", node=str(row.node_id), project=project)
     pool_open_require(row)
     name, backing = volume_name_check("name", body.get("name")), None
     wanted_format = str(body.get("format") or "qcow2")
@@ -86,7 +86,7 @@ def volume_clone(
     content_require(actor, source)
     target = pool_row(actor, str(body.get("pool") or source.data["pool"]), str(source.node_id))
     whose = project if project is not None else str(source.project_id or "") or None
-    at = where(actor, Permission.CREATE, node=str(source.node_id), project=whose)
+    at = where(actor, "volume.clone", node=str(source.node_id), project=whose)
     pool_open_require(target)
     params = {
         "source": ref_of(source),
@@ -104,7 +104,7 @@ def volume_clone(
 def volume_delete(actor: Actor, pool: str, name: str, *, node: str = "") -> Operation:
     """Ask for removal, with the content. Raises ``VolumeInUse``, ``PermissionDenied``."""
     row = volume_row(actor, pool, name, node)
-    at = change_require(actor, row, Permission.DELETE)
+    at = change_require(actor, row, "volume.delete")
     unused_require(actor, row)
     return work_submit(actor, at, Work("volume.delete", row.engine_id, ref_of(row)))
 
@@ -112,7 +112,7 @@ def volume_delete(actor: Actor, pool: str, name: str, *, node: str = "") -> Oper
 def volume_resize(actor: Actor, pool: str, name: str, capacity_bytes: int, *, node: str = "") -> Operation:
     """Ask for more room; less is refused, because what is behind the new end would be lost."""
     row = volume_row(actor, pool, name, node)
-    at = change_require(actor, row, Permission.UPDATE)
+    at = change_require(actor, row, "volume.update")
     now = int(row.data["capacity"])
     if capacity_bytes < now:
         raise InvalidInput.field(
@@ -130,7 +130,7 @@ def volume_resize(actor: Actor, pool: str, name: str, capacity_bytes: int, *, no
 def volume_wipe(actor: Actor, pool: str, name: str, *, node: str = "") -> Operation:
     """Ask for its content to be overwritten. Raises ``VolumeInUse``."""
     row = volume_row(actor, pool, name, node)
-    at = change_require(actor, row, Permission.DELETE)
+    at = change_require(actor, row, "volume.wipe")
     unused_require(actor, row)
     return work_submit(actor, at, Work("volume.wipe", row.engine_id, ref_of(row)))
 
@@ -140,7 +140,7 @@ def volume_upload(
 ) -> Operation:
     """Ask for its content to be replaced by the body of this request; this process carries it out."""
     row = volume_row(actor, pool, name, node)
-    at = change_require(actor, row, Permission.UPDATE)
+    at = change_require(actor, row, "volume.upload")
     unused_require(actor, row)
     if row.data["format"] not in (*FORMATS, "iso"):
         raise InvalidState(
@@ -169,10 +169,7 @@ def volume_piece(row: Resource, offset: int, length: int) -> bytes:
 
 def content_require(actor: Actor, row: Resource) -> None:
     """What is in a volume leaves it: ``export`` in its project; of the host's, administrators."""
-    if row.project is None and not actor.is_admin:
-        raise PermissionDenied("This volume belongs to the host: only administrators take its content.")
-    if row.project is not None:
-        permission_require(actor, Permission.EXPORT, row.project_id)
+    action_require(actor, "volume.content", row.project_id)
 
 
 def unused_require(actor: Actor, row: Resource) -> None:
@@ -271,8 +268,4 @@ def _backing(actor: Actor, pool: Resource, wanted: str) -> Resource:
 
 
 def _sees(actor: Actor, instance: Instance) -> bool:
-    try:
-        permission_require(actor, Permission.READ, instance.project_id)
-    except PermissionDenied:
-        return False
-    return True
+    return action_allowed(actor, "instance.read", instance.project_id)

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from compute.errors import ComputeError
 from compute.selectors.nodes import backend_node_names
 from compute.services.snapshots import instance_clone
-from compute.states import InstanceState, Permission
+from compute.states import InstanceState
 from compute.views.common import actor_of, page, page_of, toast
 from compute.views.instances import instance_context
 from compute.views.things import projects_with
@@ -42,7 +42,7 @@ def machine_clone(request: HttpRequest, instance_id: str) -> HttpResponse:
         "is_post": request.method == "POST",
         "running": instance.state in (InstanceState.RUNNING, InstanceState.PAUSED),
         "own_project": instance.project.name if instance.project else "",
-        "projects": projects_with(actor, Permission.CREATE),
+        "projects": projects_with(actor, "instance.create"),
     }
     return render(request, "kvm/_machine_clone.html", context)
 
@@ -54,6 +54,6 @@ def machine_import(request: HttpRequest) -> HttpResponse:
     context = {
         "formats": _FORMATS,
         "nodes": backend_node_names(BACKEND),
-        "projects": projects_with(actor_of(request), Permission.CREATE),
+        "projects": projects_with(actor_of(request), "instance.create"),
     }
     return render(request, "kvm/machine_import.html", context)

@@ -8,8 +8,8 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
+from compute.permissions import holds
 from compute.selectors.access import permissions_by_project
-from compute.states import Permission
 from compute.views.common import actor_of, number, page, page_of, toast
 from compute.views.instances import instance_context
 from kvm.selectors.exports import export_dict, export_get, exports_page
@@ -41,7 +41,7 @@ def export_list(request: HttpRequest) -> HttpResponse:
     allowed = permissions_by_project(actor, (row["projectId"] for row in found.items if row["projectId"]))
     for row in found.items:
         own = allowed[row["projectId"]] if row["projectId"] else frozenset()
-        row["may_export"] = actor.is_admin or Permission.EXPORT in own
+        row["may_export"] = actor.is_admin or holds(own, "export.download")
         row["colour"] = _COLOURS[row["status"]]
         row["active"] = row["status"] in ("pending", "running")
         row["started"] = parse_datetime(row["startTime"])

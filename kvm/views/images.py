@@ -8,7 +8,6 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
 from compute.selectors.nodes import backend_node_names
-from compute.states import Permission
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
 from kvm.selectors.nodes import BACKEND
@@ -55,7 +54,7 @@ def image_upload(request: HttpRequest) -> HttpResponse:
     running = pools_page(actor, StorageFilter(state="running", page_size=500)).items
     context = {
         "nodes": nodes,
-        "projects": projects_with(actor, Permission.CREATE),
+        "projects": projects_with(actor, "disk_image.create"),
         "pools": sorted({pool["name"] for pool in running}),
         "is_admin": actor.is_admin,
     }
@@ -67,7 +66,7 @@ def image_upload(request: HttpRequest) -> HttpResponse:
 def image_new(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
     data = request.POST if request.method == "POST" else None
-    form = ImageForm(projects_with(actor, Permission.CREATE), backend_node_names(BACKEND), data)
+    form = ImageForm(projects_with(actor, "disk_image.create"), backend_node_names(BACKEND), data)
     if data is None:
         form.initial["instance"] = request.GET.get("instance", "")[:100]
     elif form.is_valid():

@@ -15,7 +15,6 @@ from compute.actor import Actor
 from compute.errors import ComputeError
 from compute.models import Operation, Resource
 from compute.selectors.nodes import backend_node_names
-from compute.states import Permission
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
 from kvm.selectors.nodes import BACKEND
@@ -57,7 +56,7 @@ def pool_list(request: HttpRequest) -> HttpResponse:
 def pool_new(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
     data = request.POST if request.method == "POST" else None
-    form = PoolForm(projects_with(actor, Permission.CREATE)[:1], backend_node_names(BACKEND), data)
+    form = PoolForm(projects_with(actor, "volume.create")[:1], backend_node_names(BACKEND), data)
     if data is not None and form.is_valid():
         try:
             operation = pools.pool_create(actor, form.body(), node=form.cleaned_data["node"])
@@ -106,7 +105,7 @@ def volume_new(request: HttpRequest, pool_id: str) -> HttpResponse:
     actor, message = actor_of(request), ""
     row = pool_row(actor, pool_id)
     data = request.POST if request.method == "POST" else None
-    form = VolumeForm(projects_with(actor, Permission.CREATE), [row.node.name], data)
+    form = VolumeForm(projects_with(actor, "volume.create"), [row.node.name], data)
     if data is not None and form.is_valid():
         project = form.cleaned_data["project"]
         try:
@@ -127,7 +126,7 @@ def volume_clone(request: HttpRequest, volume_id: str) -> HttpResponse:
     names = sorted(
         (pool["name"] for pool in pools_page(actor, running).items), key=lambda name: name != row.data["pool"]
     )
-    form = CloneForm(projects_with(actor, Permission.CREATE), [row.node.name], names, data)
+    form = CloneForm(projects_with(actor, "volume.clone"), [row.node.name], names, data)
     if data is not None and form.is_valid():
         project = form.cleaned_data["project"]
         try:
