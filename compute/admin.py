@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
-from django.http import HttpRequest
+from django.db.models import F
+from django.http import HttpRequest, HttpResponse
 
+from compute.audit import audit
 from compute.models import (
+    ApiToken,
     AuditEvent,
+    DirectoryIdentity,
     Event,
     IdempotencyKey,
     Instance,
@@ -20,8 +25,11 @@ from compute.models import (
     Project,
     RefreshToken,
     Resource,
+    SignIn,
     User,
 )
+from compute.services.sign_ins import account_lock_out
+from compute.views.common import actor_of
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -47,6 +55,23 @@ class LibGoUserAdmin(UserAdmin):
     list_display = ("username", "email", "is_active", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser")
     inlines = (MembershipInline,)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if change and not obj.is_active:
+            account_lock_out(obj)
+        audit(actor_of(request), "user.update" if change else "user.create", obj.username, target_uid=obj.pk)
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
+        """As everywhere, a new password ends what was begun with the old one."""
+        response = super().user_change_password(request, id, form_url)
+        user = self.get_object(request, unquote(id))
+        if user is not None and request.method == "POST" and response.status_code == 302:
+            actor = actor_of(request)
+            account_lock_out(user, keep=actor.credential if user.pk == actor.user_id else None)
+            User.objects.filter(pk=user.pk).update(token_version=F("token_version") + 1)
+            audit(actor, "user.update", user.username, target_uid=user.pk, details={"fields": ["password"]})
+        return response
 
 
 @admin.register(Project)
@@ -148,6 +173,26 @@ class RefreshTokenAdmin(ReadOnly):
     list_display = ("user", "created_at", "expires_at", "spent_at", "revoked_at")
     list_filter = ("user",)
     exclude = ("id",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnly):
+    list_display = ("name", "user", "scopes", "created_at", "expires_at", "last_used_at", "last_address")
+    search_fields = ("name", "user__username", "prefix")
+
+
+@admin.register(SignIn)
+class SignInAdmin(ReadOnly):
+    list_display = ("user", "kind", "method", "remote_address", "created_at", "last_used_at", "ended_at")
+    list_filter = ("kind", "method")
+    search_fields = ("user__username", "remote_address")
+
+
+@admin.register(DirectoryIdentity)
+class DirectoryIdentityAdmin(ReadOnly):
+    list_display = ("user", "provider", "subject", "created_at", "seen_at")
+    list_filter = ("provider",)
+    search_fields = ("user__username", "subject")
 
 
 @admin.register(IdempotencyKey)

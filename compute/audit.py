@@ -19,7 +19,8 @@ def audit(
     result: str = "ok",
     details: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write one row. ``details`` must hold no secrets."""
+    """Write one row. ``details`` must hold no secrets; a personal token that was used is named by its id."""
+    by_token = {"by_token": str(actor.credential.token_id)} if actor.credential.token_id else {}
     AuditEvent.objects.create(
         user_uid=actor.user_id,
         username=actor.username,
@@ -29,5 +30,5 @@ def audit(
         result=result[:64],
         remote_address=actor.remote_address[:64],
         request_id=actor.request_id[:64],
-        details=dict(details or {}),
+        details={**(details or {}), **by_token},
     )

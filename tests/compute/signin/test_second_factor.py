@@ -236,3 +236,20 @@ def test_the_page_asks_for_the_code(enrolled: Any, client: Any) -> None:
     assert wrong.status_code == 401 and wrong.context["challenge"] == challenge
     right = client.post("/login", {"challenge": challenge, "code": app.code, "next": "/nodes"})
     assert right.status_code == 302 and right["Location"] == "/nodes"
+
+
+def test_a_password_set_in_the_admin_site_ends_what_was_open(
+    admin: Actor, operator: Actor, log_in: Callable[..., Any], client: Any
+) -> None:
+    access = log_in("oscar").json()["access"]
+    client.post("/login", {"username": "ada", "password": PASSWORD})
+    body = {
+        "usable_password": "true",
+        "password1": "another long sentence",
+        "password2": "another long sentence",
+    }
+    answer = client.post(f"/admin/compute/user/{operator.user_id}/password/", body)
+    assert answer.status_code == 302, answer.content
+    refused(bearer(access).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+    assert client.get("/admin/compute/signin/").status_code == 200
+    assert AuditEvent.objects.filter(action="user.update", username="ada", target="oscar").exists()

@@ -241,3 +241,10 @@ def test_the_list_costs_the_same_for_one_and_many(
             assert client.get(TOKENS).status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_what_a_token_did_is_audited_with_it(admin: Actor, token: Callable[..., str]) -> None:
+    client = token_client(token("ada", "admin"))
+    assert client.post(f"{BASE}/projects", {"name": "by-token"}, format="json").status_code == 201
+    event = AuditEvent.objects.get(action="project.create")
+    assert event.username == "ada" and event.details["by_token"] == str(ApiToken.objects.get().pk)
