@@ -152,6 +152,12 @@ class BackendError(ComputeError):
     code = "BACKEND_ERROR"
 
 
+class BackupDamaged(BackendError):
+    """What lies in a backup target is not what was put there."""
+
+    code = "BACKUP_DAMAGED"
+
+
 class BackendUnavailable(ComputeError):
     """The engine cannot be reached; nothing was changed by this call."""
 

@@ -20,6 +20,7 @@ from django.conf import settings
 from compute.errors import BackendUnavailable
 
 _PURPOSE = b"libgo sealed values v1"
+_BACKUPS = b"libgo backups v1"
 
 
 def seal(value: Any) -> str:
@@ -39,6 +40,12 @@ def unseal(text: str) -> Any:
             "A stored credential cannot be opened: it was sealed with another LIBGO_SECRET_KEY. Set that "
             "key again, or enter the credential anew."
         ) from error
+
+
+def backup_keys() -> list[bytes]:
+    """32 bytes each, for what is kept outside the database; the first seals, all of them open."""
+    given = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
+    return [HKDF(SHA256(), 32, salt=None, info=_BACKUPS).derive(str(text).encode()) for text in given]
 
 
 @lru_cache(maxsize=1)

@@ -69,6 +69,7 @@ class Action(Word):
     SNAPSHOT = "snapshot"
     SNAPSHOT_DELETE = "snapshot_delete"
     EXPORT = "export"
+    BACKUP = "backup"
 
     @property
     def progressive(self) -> str:
@@ -95,6 +96,7 @@ _PROGRESSIVE = {
     Action.SNAPSHOT: "taking a snapshot",
     Action.SNAPSHOT_DELETE: "deleting a snapshot",
     Action.EXPORT: "exporting",
+    Action.BACKUP: "being backed up",
 }
 
 # From which observed states an action makes sense. An action whose goal is already reached is a
@@ -120,6 +122,7 @@ ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
     Action.MIGRATE: frozenset({InstanceState.RUNNING, InstanceState.PAUSED, InstanceState.STOPPED}),
     Action.SNAPSHOT: frozenset(InstanceState),
     Action.SNAPSHOT_DELETE: frozenset(InstanceState),
+    Action.BACKUP: frozenset(set(InstanceState) - {InstanceState.UNKNOWN}),
 }
 
 
@@ -147,6 +150,27 @@ _OPERATION_COLOURS = {
     OperationState.FAILED: "red",
     OperationState.CANCELLED: "secondary",
     OperationState.INTERRUPTED: "orange",
+}
+
+
+class BackupState(Word):
+    """``CREATING`` and ``DELETING`` while an operation is at it; ``DAMAGED``: a check found it so."""
+
+    CREATING = "creating"
+    READY = "ready"
+    DAMAGED = "damaged"
+    DELETING = "deleting"
+
+    @property
+    def colour(self) -> str:
+        return _BACKUP_COLOURS[self]
+
+
+_BACKUP_COLOURS = {
+    BackupState.CREATING: "blue",
+    BackupState.READY: "green",
+    BackupState.DAMAGED: "red",
+    BackupState.DELETING: "secondary",
 }
 
 ACTIVE_OPERATION_STATES = frozenset({OperationState.QUEUED, OperationState.RUNNING})

@@ -160,6 +160,9 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("sessionIdleTimeout", "session_idle_s", _duration, 1800.0),
         _Key("sessionsPerUser", "sessions_per_user", _count, 20),
     ],
+    "backups": [
+        _Key("localRoots", "local_roots", _words, []),
+    ],
     "access": [
         _Key("loginTries", "login_tries", _count, 10),
         _Key("loginWindow", "login_window_s", _duration, 300.0),

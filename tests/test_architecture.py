@@ -18,6 +18,7 @@ LEVELS = {
     "compute.states": 0,
     "compute.permissions": 0,
     "compute.backends": 0,
+    "compute.backupstore": 0,
     "compute.actor": 0,
     "compute.request_id": 0,
     "compute.sealing": 0,

@@ -8,11 +8,11 @@ from rest_framework.response import Response
 
 from compute.api import account_views as a
 from compute.api import attachment_views as t
+from compute.api import backup_urls, profile_urls, usage_urls
 from compute.api import instance_views as i
 from compute.api import log_views as logs
 from compute.api import migrate_views as mig
 from compute.api import operation_views as o
-from compute.api import profile_urls, usage_urls
 from compute.api import snapshot_views as snap
 from compute.api.base import ApiView
 from compute.errors import NotFound
@@ -97,5 +97,6 @@ urlpatterns = [
     path("nodes/<str:node_id>/resume", o.NodeResume.as_view()),
     *profile_urls.urlpatterns,
     *usage_urls.urlpatterns,
+    *backup_urls.urlpatterns,
     re_path(r"^.*$", Nowhere.as_view()),
 ]

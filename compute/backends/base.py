@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+from compute.backends.backup import BackupSink, BackupSource, BackupSpec, RestoreNames
 from compute.backends.capabilities import CAPABILITY_METHODS, Capability
 from compute.backends.types import (
     ByteStream,
@@ -278,6 +279,24 @@ class Backend(ABC):
         """All of it at one moment as one file; whatever else it took is gone afterwards. The folder and
         all that is made elsewhere are reported for undo first."""
         raise self._unsupported(Capability.EXPORT)
+
+    def instance_backup(
+        self, engine_id: str, wanted: BackupSpec, sink: BackupSink, report: Reporter
+    ) -> dict[str, Any]:
+        """Give all that it holds to ``sink``, as it was at one moment where the engine can; returns its
+        definition (JSON), for ``backup_config`` and ``instance_restore``. It goes on running; what else it
+        took on the engine is gone afterwards, and reported for undo first."""
+        raise self._unsupported(Capability.BACKUP)
+
+    @staticmethod
+    def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:
+        """The ``config`` to ask for when it is restored: checked as any other is, so nothing is trusted
+        because it was backed up. Pure; without what another one may have by now."""
+        raise OperationNotSupported("This backend has no backups.", capability="backup")
+
+    def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
+        """As ``instance_create``, with what the backup holds; started only when all of it is there."""
+        raise self._unsupported(Capability.BACKUP)
 
     def migrate_plan(self, engine_id: str, target: Backend, wanted: MigrateSpec) -> MigratePlan:
         """Everything that speaks for and against moving it to ``target``, another node of this backend;

@@ -32,6 +32,7 @@ class Capability(Word):
     CLONE = "clone"
     MIGRATE = "migrate"
     IMAGE = "image"
+    BACKUP = "backup"
 
 
 # A backend declares a capability if and only if it overrides every method named here.
@@ -47,6 +48,7 @@ CAPABILITY_METHODS: dict[Capability, tuple[str, ...]] = {
     Capability.SNAPSHOT: ("snapshot_list", "snapshot_create", "snapshot_delete", "snapshot_restore"),
     Capability.CLONE: ("clone_config",),
     Capability.EXPORT: ("instance_export",),
+    Capability.BACKUP: ("instance_backup", "backup_config", "instance_restore"),
     Capability.IMPORT: ("instance_import",),
     Capability.EXEC: ("exec_run",),
     Capability.TERMINAL: ("exec_open",),
@@ -84,4 +86,5 @@ ACTION_CAPABILITIES: dict[Action, Capability] = {
     Action.SAVE: Capability.SAVE,
     Action.UPDATE: Capability.RESIZE,
     Action.MIGRATE: Capability.MIGRATE,
+    Action.BACKUP: Capability.BACKUP,
 }

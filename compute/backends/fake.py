@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
+from compute.backends.backup import BackupSink, BackupSource, BackupSpec, RestoreNames
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.types import (
@@ -74,6 +75,8 @@ class FakeEngine:
     log_cuts: int = 0
     sessions: list[SessionSpec] = field(default_factory=list)
     attachments: int = 0
+    # What instances hold, in pieces, by engine id.
+    content: dict[str, list[bytes]] = field(default_factory=dict)
 
     _engines: ClassVar[dict[str, FakeEngine]] = {}
 
@@ -126,6 +129,7 @@ class FakeBackend(Backend):
             Capability.RECONFIGURE,
             Capability.SNAPSHOT,
             Capability.CLONE,
+            Capability.BACKUP,
             Capability.EXEC,
             Capability.TERMINAL,
             Capability.ATTACH,
@@ -288,6 +292,24 @@ class FakeBackend(Backend):
 
     def clone_config(self, config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return dict(config)
+
+    def instance_backup(
+        self, engine_id: str, wanted: BackupSpec, sink: BackupSink, report: Reporter
+    ) -> dict[str, Any]:
+        info = self.instance_get(engine_id)
+        report.progress(20, "Copying it")
+        sink.part("disk.img", self.engine.content.get(engine_id, [b"fake"]))
+        return {"config": dict(info.config)}
+
+    @staticmethod
+    def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:
+        return dict(definition["config"])
+
+    def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
+        content = list(source.part("disk.img"))
+        info = self.instance_create(spec, report)
+        self.engine.content[info.engine_id] = content
+        return info
 
     def usage(self, engine_id: str) -> Usage:
         if self.instance_get(engine_id).state != InstanceState.RUNNING:

@@ -24,6 +24,7 @@ from compute.backends.types import (
     StorageJoin,
 )
 from compute.errors import InstanceNotFound
+from compute.execution.backup_store import RestoreSource, reader_of
 from compute.execution.mirror import (
     instance_adopt,
     instance_forget,
@@ -106,7 +107,7 @@ def _create(work: Work) -> dict[str, Any]:
 
 
 def _made(work: Work, spec: InstanceSpec) -> InstanceInfo:
-    """From an image, from another instance, or from a file."""
+    """From an image, from another instance, from a file, or from a backup."""
     origin = work.operation.params.get("origin") or {}
     if "clone_of" in origin:
         linked = bool(origin.get("linked"))
@@ -116,6 +117,9 @@ def _made(work: Work, spec: InstanceSpec) -> InstanceInfo:
         for _ in work.body:
             work.report.checkpoint()
         return work.backend.instance_import(spec, ImportFile(**origin["file"]), work.report)
+    if "backup" in origin:
+        reader = reader_of(origin["backup"], lambda count: work.report.checkpoint())
+        return work.backend.instance_restore(spec, RestoreSource(reader), work.report)
     return work.backend.instance_create(spec, work.report)
 
 

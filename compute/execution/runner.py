@@ -27,7 +27,7 @@ from compute.errors import (
     OperationInterrupted,
 )
 from compute.events import Fact, event_publish
-from compute.execution import migration
+from compute.execution import backups, migration
 from compute.execution.handlers import Work, handler_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
@@ -148,6 +148,9 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
             if step.kind == migration.STEP:
                 migration.migration_settle(operation, step)
                 continue
+            if step.kind == backups.STEP:
+                backups.backup_undo(operation, step)
+                continue
             backend = backend or backend_for(node_config(operation.node))
             backend.undo(step)
         except ComputeError as error:
@@ -158,6 +161,7 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
 
 def _row_settle(operation: Operation) -> None:
     """After a bad end: no row for what was not made, and the truth about what is there."""
+    backups.backup_settle(operation)
     row = Instance.objects.filter(pk=operation.instance_uid).select_related("node").first()
     if row is None:
         return
@@ -236,6 +240,8 @@ def operation_recover(operation_id: str) -> None:
 def _outcome_of_lost(operation: Operation, left: list[UndoStep]) -> tuple[OperationState, dict[str, Any]]:
     if (moved := migration.migration_result(operation)) is not None:
         return OperationState.SUCCEEDED, _success_columns(moved, left)
+    if (made := backups.backup_result(operation)) is not None:
+        return OperationState.SUCCEEDED, _success_columns(made, left)
     if operation.action == "instance.create":
         message = "The worker was lost while it made this instance. Everything it had made was removed."
         return OperationState.FAILED, _error_columns(OperationInterrupted(message), left)

@@ -1,6 +1,7 @@
 """Columns and constraints; no I/O and no rules of the domain."""
 
 from compute.models.access import IdempotencyKey, RefreshToken, User
+from compute.models.backup import Backup, BackupTarget
 from compute.models.event import AuditEvent, Event
 from compute.models.instance import Instance
 from compute.models.node import Node
@@ -20,6 +21,8 @@ from compute.models.usage import Turn, UsageBlock
 __all__ = [
     "ApiToken",
     "AuditEvent",
+    "Backup",
+    "BackupTarget",
     "DirectoryGrant",
     "DirectoryIdentity",
     "Event",

@@ -77,6 +77,7 @@ def fake_node(db: Any) -> Iterator[Node]:
             "resize",
             "snapshot",
             "clone",
+            "backup",
             "stats",
         ],
         memory_bytes=16 * 1024**3,
