@@ -173,6 +173,10 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("secondFactor", "second_factor", _one_of("optional", "admins"), "optional"),
         _Key("passwordLogin", "password_login", _one_of("everyone", "admins"), "everyone"),
     ],
+    "metrics": [
+        _Key("token", "token", _text, ""),
+        _Key("maxInstances", "max_instances", _count, 2000),
+    ],
     "oidc": [
         _Key("issuer", "issuer", _text, ""),
         _Key("clientId", "client_id", _text, ""),

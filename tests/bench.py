@@ -1,7 +1,7 @@
 """``./libgo bench``: LibGo's answers beside the engine's own, in the same run, interleaved.
 
 ./libgo bench [--json FILE] [NAME...]     names: list, create, logs, followers, exec,
-                                          kvm_create, kvm_list
+                                          kvm_create, kvm_list, usage
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from tests.bench_kvm import guest_create_cases, list_page_cases
 from tests.bench_streams import bench_exec, bench_followers, bench_logs
+from tests.bench_usage import usage_cases
 from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
 
@@ -148,6 +149,11 @@ def bench_kvm_list(console: LiveConsole, backend: DockerBackend) -> list[dict[st
     return list_page_cases(console, _interleaved)
 
 
+def bench_usage(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
+    """A year of what 1,000 instances used: its room on the disk, and charts of one of them."""
+    return usage_cases(console, backend, _interleaved)
+
+
 def _interleaved(cases: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> list[dict[str, Any]]:
     """Each case once a round, so that the machine's moods hit all alike; the first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -177,6 +183,7 @@ _BENCHES = {
     "exec": bench_exec,
     "kvm_create": bench_kvm_create,
     "kvm_list": bench_kvm_list,
+    "usage": bench_usage,
 }
 
 if __name__ == "__main__":

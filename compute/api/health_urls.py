@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.api import health_views
+from compute.api import health_views, metrics_views
 
 urlpatterns = [
     path("health", health_views.Overall.as_view()),
     path("health/liveness", health_views.Liveness.as_view()),
     path("health/readiness", health_views.Readiness.as_view()),
-    path("metrics", health_views.Metrics.as_view()),
+    path("metrics", metrics_views.Metrics.as_view()),
 ]

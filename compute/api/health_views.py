@@ -1,22 +1,15 @@
-"""Is it alive, is it ready, and how much of what is there."""
+"""Is it alive, is it ready, and what is wrong if it is not."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db import DatabaseError, connection
-from django.db.models import Count
-from django.http import HttpResponse
-from prometheus_client import CollectorRegistry, Gauge, generate_latest
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api.base import ApiView
 from compute.live import broker_answers
-from compute.models import Instance, Node, Operation
 from compute.selectors import cluster
-from compute.selectors.access import action_require
 
 
 class _Open(ApiView):
@@ -51,14 +44,6 @@ class Readiness(_Open):
         )
 
 
-class Metrics(ApiView):
-    schema = None
-
-    def get(self, request: Request) -> HttpResponse:
-        action_require(self.actor, "site.metrics")
-        return HttpResponse(_exposition(), content_type="text/plain; version=0.0.4; charset=utf-8")
-
-
 def _checks() -> dict[str, bool]:
     return {"database": _database_answers(), "broker": broker_answers()}
 
@@ -70,19 +55,3 @@ def _database_answers() -> bool:
     except DatabaseError:
         return False
     return True
-
-
-def _exposition() -> bytes:
-    """Read from the database at each scrape, so every web process tells the same."""
-    registry = CollectorRegistry()
-    instances = Gauge("libgo_instances", "Instances", ["backend", "state"], registry=registry)
-    for row in Instance.objects.values("backend", "state").annotate(n=Count("id")):
-        instances.labels(row["backend"], row["state"]).set(row["n"])
-    operations = Gauge("libgo_operations", "Operations kept", ["action", "state"], registry=registry)
-    rows: Any = Operation.objects.values("action", "state").annotate(n=Count("id"))
-    for row in rows:
-        operations.labels(row["action"], row["state"]).set(row["n"])
-    up = Gauge("libgo_node_up", "1 when the node answers", ["node", "backend"], registry=registry)
-    for node in Node.objects.all():
-        up.labels(node.name, node.backend).set(int(node.is_enabled and node.is_reachable))
-    return generate_latest(registry)

@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from time import time
 from typing import Any
 
+from django.db.models import Q
+
 from compute.actor import Actor
 from compute.errors import InvalidInput
 from compute.live import usage_recent_many
@@ -16,18 +18,19 @@ from compute.models import Node, UsageBlock
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_get
 from compute.selectors.page import time_text
-from compute.usage.codec import FINE, RESOLUTIONS, Block, Resolution
-from compute.usage.points import COLUMNS, STEP_S, Collector, Point, points_merge
+from compute.usage.codec import FINE, RESOLUTIONS, Block, Merger, Resolution
+from compute.usage.points import COLUMNS, STEP_S, Collector, Point
 
 POINTS_MAX = 1500
 _POINTS_WANTED = 750
 # The finer the points that are read, the longer it takes.
 _READ_AT_MOST = 3000
 _AT_MOST_S = 400 * 86400
+_BY_STEP = {resolution.step_s: resolution for resolution in RESOLUTIONS}
 # Steps that people read easily; what is chosen when none is asked for.
 _NICE_S = (10, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 
-Series = dict[int, Point]
+Columns = list[list[float | None]]
 
 
 @dataclass(frozen=True)
@@ -47,22 +50,21 @@ class Span:
 def instance_history(actor: Actor, instance_id: str, span: Span) -> dict[str, Any]:
     """Raises ``InstanceNotFound``."""
     row = instance_get(actor, instance_id)
-    return _answer(span, series_of(row.pk, span))
+    return _answer(span, columns_of([row.pk], span)[row.pk])
 
 
 def node_history(actor: Actor, node_id: str, span: Span) -> dict[str, Any]:
     """Raises ``NodeNotFound``."""
-    return _answer(span, series_of(node_get(actor, node_id).pk, span))
+    node = node_get(actor, node_id)
+    return _answer(span, columns_of([node.pk], span)[node.pk])
 
 
 def cluster_history(actor: Actor, span: Span) -> dict[str, Any]:
     """All nodes together."""
     nodes = list(Node.objects.values_list("pk", flat=True))
-    many = _series(nodes, span)
-    total: Series = {}
-    for series in many.values():
-        for at, point in series.items():
-            total[at] = _added(total[at], point) if at in total else point
+    total: Columns = [[None] * len(span.times) for _ in COLUMNS]
+    for columns in columns_of(nodes, span).values():
+        total = [_added(one, other) for one, other in zip(total, columns, strict=True)]
     return _answer(span, total)
 
 
@@ -106,47 +108,30 @@ def span_for(
     return Span(first_s, last_s, interval_s, resolution)
 
 
-def series_of(subject: uuid.UUID, span: Span) -> Series:
-    """The points of one thing by their time; where nothing was measured there is none."""
-    return _series([subject], span)[subject]
-
-
-def _series(subjects: list[uuid.UUID], span: Span) -> dict[uuid.UUID, Series]:
-    found: dict[uuid.UUID, dict[int, list[Point]]] = {subject: {} for subject in subjects}
-    rows = UsageBlock.objects.filter(
-        subject__in=subjects,
-        step_s=span.resolution.step_s,
-        starts_s__gt=span.start_s - span.resolution.block_s,
-        starts_s__lt=span.end_s,
-    )
+def columns_of(subjects: list[uuid.UUID], span: Span) -> dict[uuid.UUID, Columns]:
+    """For each subject its columns (``compute.usage.points.COLUMNS``), a value for each of the span's
+    times; None where nothing was measured."""
+    found = {subject: Merger(span.start_s, span.interval_s, len(span.times)) for subject in subjects}
     newest = dict.fromkeys(subjects, 0)
-    for row in rows:
-        last_s = _sorted_in(found[row.subject], span, row, span.resolution)
-        if span.resolution is FINE:
+    resolution = span.resolution
+    parts = Q(
+        step_s=resolution.step_s, starts_s__gt=span.start_s - resolution.block_s, starts_s__lt=span.end_s
+    )
+    if resolution is not FINE:
+        # What has not been rolled up yet.
+        parts |= Q(step_s=FINE.step_s, is_rolled=False, starts_s__lt=span.end_s)
+    for row in UsageBlock.objects.filter(parts, subject__in=subjects):
+        kept = _BY_STEP[row.step_s]
+        block = Block.unpack(bytes(row.data), kept.points)
+        found[row.subject].add_block(block, row.starts_s, row.step_s)
+        if kept is FINE:
+            last_s = row.starts_s + block.last() * row.step_s
             newest[row.subject] = max(newest[row.subject], last_s)
-    if span.resolution is not FINE:
-        waiting = UsageBlock.objects.filter(
-            subject__in=subjects, step_s=FINE.step_s, is_rolled=False, starts_s__lt=span.end_s
-        )
-        for row in waiting:
-            newest[row.subject] = max(newest[row.subject], _sorted_in(found[row.subject], span, row, FINE))
     for subject, points in _not_stored_yet(subjects, span).items():
-        for at, point in points:
-            if at > newest[subject] and span.start_s <= at < span.end_s:
-                found[subject].setdefault(at // span.interval_s * span.interval_s, []).append(point)
-    return {
-        subject: {at: points_merge(many) for at, many in places.items()} for subject, places in found.items()
-    }
-
-
-def _sorted_in(places: dict[int, list[Point]], span: Span, row: UsageBlock, resolution: Resolution) -> int:
-    """Put a block's points where they belong; the time of the last."""
-    last_s = 0
-    for place, point in Block.unpack(bytes(row.data), resolution.points).filled():
-        last_s = row.starts_s + place * resolution.step_s
-        if span.start_s <= last_s < span.end_s:
-            places.setdefault(last_s // span.interval_s * span.interval_s, []).append(point)
-    return last_s
+        for at_s, point in points:
+            if at_s > newest[subject]:
+                found[subject].add_point(at_s, point)
+    return {subject: merger.columns() for subject, merger in found.items()}
 
 
 def _not_stored_yet(subjects: Iterable[uuid.UUID], span: Span) -> dict[uuid.UUID, list[tuple[int, Point]]]:
@@ -160,27 +145,24 @@ def _not_stored_yet(subjects: Iterable[uuid.UUID], span: Span) -> dict[uuid.UUID
     return {uuid.UUID(subject): sorted(points.items()) for subject, points in ready.items()}
 
 
-def _added(one: Point, other: Point) -> Point:
+def _added(one: list[float | None], other: list[float | None]) -> list[float | None]:
     pairs = zip(one, other, strict=True)
-    return tuple(b if a is None else a if b is None else a + b for a, b in pairs)
+    return [b if a is None else a if b is None else a + b for a, b in pairs]
 
 
-def _answer(span: Span, series: Series) -> dict[str, Any]:
+def _answer(span: Span, columns: Columns) -> dict[str, Any]:
     """Columns, because that is a third of the bytes of rows; ``null`` where nothing was measured."""
-    empty: Point = (None,) * len(COLUMNS)
-    rows = [series.get(at, empty) for at in span.times]
-    columns: dict[str, dict[str, list[float | None]]] = {}
-    for place, (metric, stat) in enumerate(COLUMNS):
-        values = [row[place] for row in rows]
-        if any(value is not None for value in values) or metric != "storage_used_bytes":
-            columns.setdefault(metric, {})[stat] = values
+    series: dict[str, dict[str, list[float | None]]] = {}
+    for (metric, stat), values in zip(COLUMNS, columns, strict=True):
+        if metric != "storage_used_bytes" or any(value is not None for value in values):
+            series.setdefault(metric, {})[stat] = [None if v is None else round(v, 2) for v in values]
     return {
         "start": _time(span.start_s),
         "end": _time(span.end_s),
         "interval_s": span.interval_s,
         "resolution_s": span.resolution.step_s,
         "timestamps": [_time(at) for at in span.times],
-        "series": columns,
+        "series": series,
     }
 
 

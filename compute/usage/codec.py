@@ -12,7 +12,7 @@ import math
 import struct
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -81,6 +81,10 @@ class Block:
         values = _values()
         return tuple(values[column[place]] for column in self._columns)
 
+    def last(self) -> int:
+        """The last place that holds anything; -1 where none does."""
+        return max(_length(column) for column in self._columns) - 1
+
     def filled(self) -> Iterator[tuple[int, Point]]:
         """The places that hold anything, in order."""
         values = _values()
@@ -89,9 +93,7 @@ class Block:
                 yield place, tuple([values[code] for code in codes])
 
     def pack(self) -> bytes:
-        mask, count, parts = 0, 0, []
-        for column in self._columns:
-            count = max(count, next((n for n in range(self.points, 0, -1) if column[n - 1]), 0))
+        mask, count, parts = 0, self.last() + 1, []
         base = self._columns[0]
         for place, ((_, stat), column) in enumerate(zip(COLUMNS, self._columns, strict=True)):
             if stat == "avg":
@@ -129,6 +131,79 @@ class Block:
         return block
 
 
+class Merger:
+    """Puts points of any step together, column by column, into ``count`` spans of ``interval_s``: the mean
+    of the means, the least, the most. What lies outside is left out."""
+
+    def __init__(self, start_s: int, interval_s: int, count: int) -> None:
+        self._start_s, self._interval_s, self._count = start_s, interval_s, count
+        self._sums = [[0.0] * count for _ in COLUMNS]
+        self._numbers = [[0] * count for _ in COLUMNS]
+
+    def add_block(self, block: Block, starts_s: int, step_s: int) -> None:
+        pieces = list(self._pieces(starts_s, step_s, block.points))
+        table = _values()
+        for place, (_, stat) in enumerate(COLUMNS):
+            codes = block._columns[place]
+            if stat == "avg":
+                self._add_means(place, codes, pieces)
+                continue
+            for span, low, high in pieces:
+                part: Sequence[int] = codes[low:high]
+                best = max(part)
+                if stat == "min" and best:
+                    best = min(part) or min(code for code in part if code)
+                if best:
+                    self._keep(place, stat, span, table[best] or 0.0)
+
+    def _add_means(self, place: int, codes: array[int], pieces: list[tuple[int, int, int]]) -> None:
+        table, sums, numbers = _numbers(), self._sums[place], self._numbers[place]
+        values = [table[code] for code in codes]
+        for span, low, high in pieces:
+            missing = codes[low:high].count(0)
+            if missing < high - low:
+                sums[span] += sum(values[low:high])
+                numbers[span] += high - low - missing
+
+    def add_point(self, at_s: int, point: Point) -> None:
+        span = (at_s - self._start_s) // self._interval_s
+        if not 0 <= span < self._count:
+            return
+        for place, (_, stat) in enumerate(COLUMNS):
+            value = point[place]
+            if value is None:
+                continue
+            if stat == "avg":
+                self._sums[place][span] += value
+                self._numbers[place][span] += 1
+            else:
+                self._keep(place, stat, span, value)
+
+    def columns(self) -> list[list[float | None]]:
+        """A value for each span; None where there was none."""
+        return [
+            [total / number if number else None for total, number in zip(totals, numbers, strict=True)]
+            for totals, numbers in zip(self._sums, self._numbers, strict=True)
+        ]
+
+    def _keep(self, place: int, stat: str, span: int, value: float) -> None:
+        if self._numbers[place][span]:
+            value = (min if stat == "min" else max)(value, self._sums[place][span])
+        self._sums[place][span], self._numbers[place][span] = value, 1
+
+    def _pieces(self, starts_s: int, step_s: int, points: int) -> Iterator[tuple[int, int, int]]:
+        """Which places of a block belong to which span: ``(span, low, high)``."""
+        low = max(0, -((starts_s - self._start_s) // step_s))
+        while low < points:
+            span = (starts_s + low * step_s - self._start_s) // self._interval_s
+            if span >= self._count:
+                return
+            ends_s = self._start_s + (span + 1) * self._interval_s
+            high = min(points, -(-(ends_s - starts_s) // step_s))
+            yield span, low, high
+            low = high
+
+
 def code_of(value: float | None) -> int:
     if value is None:
         return 0
@@ -143,6 +218,17 @@ def _values() -> list[float | None]:
     top = math.log(1e18 / _LEAST) / _RATIO
     known = [float(f"{_LEAST * math.exp(code * _RATIO):.4g}") for code in range(int(top))]
     return [None, 0.0, *known, *[known[-1]] * (_CODE_MAX - len(known) - 1)]
+
+
+@lru_cache(maxsize=1)
+def _numbers() -> list[float]:
+    """The same with nothing for what was not measured: it adds nothing to a sum."""
+    return [value or 0.0 for value in _values()]
+
+
+def _length(column: array[int]) -> int:
+    """Without the empty places at its end."""
+    return next((n for n in range(len(column), 0, -1) if column[n - 1]), 0)
 
 
 def _differences(column: array[int], base: array[int]) -> array[int]:

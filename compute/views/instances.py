@@ -240,6 +240,8 @@ def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview
         context["operations"] = operations_page(
             actor, OperationFilter(instance=str(instance.pk), page_size=6)
         ).items
+    if context["tab"] == "usage":
+        context["usage_url"] = f"/api/v1/compute/instances/{instance.pk}/usage/history"
     if context["tab"] == "screen":
         context["screen_keys"] = _SCREEN_KEYS
     if request.headers.get("HX-Request") and request.GET.get("part") == "tab":

@@ -46,6 +46,7 @@ def node_detail(request: HttpRequest, node_id: str) -> HttpResponse:
         "kind": WAYS.get(address_kind(node.url, node.options)),
         "credentials": node_credentials(node) if actor.is_admin else None,
         "is_admin": actor.is_admin,
+        "usage_url": f"/api/v1/nodes/{node.pk}/usage/history",
         "panel": backend_node_panel(node.backend) if row["status"] in ("online", "draining") else "",
     }
     is_head = bool(request.headers.get("HX-Request")) and request.GET.get("part") == "head"

@@ -40,6 +40,8 @@ def instance_tabs(row: Mapping[str, Any]) -> list[Tab]:
 
     can: list[str] = row["capabilities"]
     tabs = [Tab("overview", "Overview", reverse("instance", args=[row["id"]]))]
+    if str(Capability.STATS) in can:
+        tabs.append(own("usage", "Usage"))
     if row["may_console"] and str(Capability.LOGS) in can:
         tabs.append(own("logs", "Logs"))
     if row["may_console"] and str(Capability.TERMINAL) in can:

@@ -18,7 +18,7 @@ from compute.execution.usage import usage_prune, usage_prune_gone, usage_roll, u
 from compute.live import _redis, usage_recent, usage_write
 from compute.models import Node, UsageBlock
 from compute.selectors.nodes import node_config
-from compute.selectors.usage import Span, instance_history, series_of, span_for
+from compute.selectors.usage import Span, columns_of, instance_history, span_for
 from compute.usage.codec import FINE, HOURLY, MINUTE, QUARTER
 from compute.usage.points import Collector
 
@@ -38,8 +38,9 @@ def _store(subject: str, start_s: int, end_s: int, cpu: float = 10.0) -> None:
 
 
 def _read(subject: str, start_s: int, end_s: int, interval_s: int, resolution: Any) -> dict[int, float]:
-    series = series_of(uuid.UUID(subject), Span(start_s, end_s, interval_s, resolution))
-    return {at: round(point[CPU] or 0, 1) for at, point in series.items()}
+    span = Span(start_s, end_s, interval_s, resolution)
+    cpu = columns_of([uuid.UUID(subject)], span)[uuid.UUID(subject)][CPU]
+    return {at: round(value, 1) for at, value in zip(span.times, cpu, strict=True) if value is not None}
 
 
 @pytest.fixture
