@@ -1,0 +1,77 @@
+"""axe looks at the pages of the menus and of an instance, at a desk and on a phone: WCAG 2.2 AA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from tests.browser.conftest import context_close, log_in
+from tests.live import ROOT, LiveConsole
+
+_AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
+_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+@dataclass(frozen=True)
+class _Look:
+    theme: str
+    width: int
+    height: int
+
+
+_LOOKS = (_Look("light", 1440, 900), _Look("dark", 390, 844))
+
+
+@pytest.fixture(params=_LOOKS, ids=lambda look: f"{look.theme}-{look.width}")
+def reader(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -> Iterator[Page]:
+    look: _Look = request.param
+    context = chromium.new_context(viewport={"width": look.width, "height": look.height})
+    context.add_init_script(f"localStorage.setItem('theme', '{look.theme}')")
+    page = context.new_page()
+    log_in(page, live)
+    yield page
+    context_close(context)
+
+
+def _violations(page: Page) -> list[str]:
+    """One line for each element that breaks a rule."""
+    page.evaluate(_AXE)
+    script = "rules => axe.run({runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']})"
+    found: dict[str, Any] = page.evaluate(script, _RULES)
+    return [
+        f"{rule['id']}: {node['html'][:160]} ({node['failureSummary'].splitlines()[-1].strip()})"
+        for rule in found["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+def _menu(page: Page) -> list[str]:
+    links = page.locator("#menu a[href^='/']")
+    paths = links.evaluate_all("found => found.map(link => link.getAttribute('href'))")
+    return [path for path in dict.fromkeys(paths) if not path.startswith("/admin")]
+
+
+@pytest.mark.timeout(300)
+def test_every_page_of_the_menus(reader: Page, live: LiveConsole) -> None:
+    found = []
+    for path in ["/login", "/instances/new", "/instances/new?backend=kvm", *_menu(reader)]:
+        reader.goto(f"{live.url}{path}")
+        found += [f"{path} {line}" for line in _violations(reader)]
+    assert found == [], "\n".join(found)
+
+
+@pytest.mark.timeout(300)
+def test_the_tabs_of_an_instance(reader: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(name, "docker")
+    found = []
+    reader.goto(f"{live.url}/instances/{made['id']}")
+    tabs = reader.locator(".nav-tabs a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    reader.click("#drawer-toggle")
+    for path in tabs:
+        reader.goto(f"{live.url}{path}")
+        found += [f"{path} {line}" for line in _violations(reader)]
+    assert found == [], "\n".join(found)
