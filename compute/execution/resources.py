@@ -19,6 +19,7 @@ from compute.backends.registry import backend_registration
 from compute.backends.types import LABEL_PROJECT, Grants, ResourceInfo
 from compute.events import Fact, events_publish
 from compute.models import Node, Operation, Project, Resource, ResourceLook
+from compute.selectors.access import operation_actor
 from compute.selectors.resource_users import USED_KINDS, projects_using
 
 Marks = Callable[[Node, str, Sequence[ResourceInfo]], Sequence[ResourceInfo]]
@@ -119,10 +120,9 @@ def owners_settle(node: Node) -> None:
 def grants_of(operation: Operation, project_id: uuid.UUID) -> Grants:
     """What the one who asked for ``operation`` may use on its node for an instance of this project:
     read when it is used, so a right that was taken away in between is gone."""
-    user = operation.user
     rows = Resource.objects.filter(node_id=operation.node_id, kind__in=USED_KINDS)
     own = {f"{row.kind}:{row.name}" for row in rows if row.project_id == project_id and not _mark(row)}
-    return Grants(bool(user and user.is_active and user.is_superuser), frozenset(own))
+    return Grants(operation_actor(operation).is_admin, frozenset(own))
 
 
 def _mark(row: Resource) -> str:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
 
-from compute.actor import Actor
 from compute.audit import audit
 from compute.backends.base import Backend
 from compute.backends.registry import backend_for
@@ -33,6 +32,7 @@ from compute.execution.lease import heartbeat, operation_claim, operation_close,
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.report import OperationReporter
 from compute.models import Instance, Operation
+from compute.selectors.access import operation_actor
 from compute.selectors.nodes import node_config
 from compute.states import OperationState
 
@@ -198,10 +198,9 @@ def _close(operation: Operation, state: OperationState, columns: dict[str, Any])
         log.warning("operation_lost_at_the_end", operation=str(operation.pk))
         return
     _tell(operation, f"operation.{state}")
-    username = operation.user.get_username() if operation.user else "system"
-    actor = Actor(operation.user_id, username, request_id=operation.request_id)
+    asked = operation_actor(operation)
     audit(
-        actor,
+        asked if asked.user_id else replace(asked, username="system"),
         operation.action,
         operation.subject,
         target_uid=operation.instance_uid,

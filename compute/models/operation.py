@@ -42,6 +42,10 @@ class Operation(models.Model):
     )
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
     request_id = models.CharField(max_length=64, blank=True)
+    # By what it was asked for, and from where: for the audit, and so that it never does more than that.
+    remote_address = models.CharField(max_length=64, blank=True)
+    token_uid = models.UUIDField(null=True, blank=True)
+    without_admin = models.BooleanField(default=False)
 
     may_cancel = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)

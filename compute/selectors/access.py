@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from django.db.models import Model, Q, QuerySet
 
 from compute.actor import Actor, Credential
 from compute.errors import NotFound, PermissionDenied
-from compute.models import Membership, Project, User
+from compute.models import Membership, Operation, Project, User
 from compute.permissions import Reach, rule_of
 from compute.states import ROLE_PERMISSIONS, Permission, Role
 
@@ -33,6 +34,22 @@ def actor_for(
         is_admin_account=is_admin,
         credential=credential or Credential(),
     )
+
+
+def operation_actor(operation: Operation) -> Actor:
+    """Who asked for it, with the rights of now, and without an administrator's where it was asked for
+    without them: by a narrowed token. An account that was removed has none."""
+    user = operation.user
+    credential = Credential(token_id=operation.token_uid)
+    if user is None:
+        return Actor(None, "", remote_address=operation.remote_address, credential=credential)
+    actor = actor_for(
+        user,
+        remote_address=operation.remote_address,
+        request_id=operation.request_id,
+        credential=credential,
+    )
+    return replace(actor, is_admin=actor.is_admin and not operation.without_admin)
 
 
 def second_factor_missing(user: User) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from compute.actor import Actor
 from compute.errors import ComputeError, ImageInUse
 from compute.execution.handlers import Handler, Work, observe
 from compute.models import Instance, Resource
 from compute.sealing import unseal
-from compute.selectors.access import actor_for
+from compute.selectors.access import operation_actor
 from compute.selectors.page import time_text
 from dockerapp.credentials import Credentials
 from dockerapp.engine.build import BuildSpec, context_of
@@ -71,7 +70,7 @@ def _context(work: Work, spec: BuildSpec) -> Iterable[bytes] | None:
         return [context_of(text)]
     if spec.remote:
         return None
-    tar, actor = tar_plain(work.body, _CONTEXT_MAX), _actor(work)
+    tar, actor = tar_plain(work.body, _CONTEXT_MAX), operation_actor(work.operation)
     if actor.is_admin:
         return tar
 
@@ -169,11 +168,6 @@ def _credentials(work: Work) -> Credentials | None:
     if found:
         work.report.log(f"Logged in at {found.host} as {found.username}")
     return found
-
-
-def _actor(work: Work) -> Actor:
-    """Who asked, with the rights of now; an account that was removed has none."""
-    return actor_for(work.operation.user) if work.operation.user else Actor(None, "")
 
 
 def _result(work: Work, engine_id: str) -> dict[str, Any]:

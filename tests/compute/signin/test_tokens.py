@@ -13,7 +13,9 @@ from django.utils import timezone
 from rest_framework.test import APIClient
 
 from compute.actor import Actor
-from compute.models import ApiToken, AuditEvent, Instance, Membership, Project, User
+from compute.execution.resources import grants_of
+from compute.models import ApiToken, AuditEvent, Instance, Membership, Operation, Project, User
+from compute.selectors.access import operation_actor
 from compute.services.accounts import user_update
 from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused, token_client
 
@@ -248,3 +250,37 @@ def test_what_a_token_did_is_audited_with_it(admin: Actor, token: Callable[..., 
     assert client.post(f"{BASE}/projects", {"name": "by-token"}, format="json").status_code == 201
     event = AuditEvent.objects.get(action="project.create")
     assert event.username == "ada" and event.details["by_token"] == str(ApiToken.objects.get().pk)
+
+
+def test_an_operation_does_no_more_than_the_token_that_asked_for_it(
+    admin: Actor, token: Callable[..., str], make: Callable[..., Instance]
+) -> None:
+    """Workers read rights again: not those that the token did not reach."""
+    row, asked = make("web"), {}
+    for scope in ("operate", "admin"):
+        client = token_client(token("ada", scope))
+        answer = client.put(f"{BASE}/compute/instances/{row.pk}/{'stop' if scope == 'operate' else 'pause'}")
+        assert answer.status_code == 202, answer.content
+        operation = Operation.objects.get(pk=answer.json()["operation"]["id"])
+        asked[scope] = operation_actor(operation)
+        assert operation.token_uid == ApiToken.objects.get(scopes=[scope]).pk
+        assert grants_of(operation, row.project_id).everything is (scope == "admin")
+        Operation.objects.filter(pk=operation.pk).update(state="succeeded")
+    assert (asked["operate"].is_admin, asked["admin"].is_admin) == (False, True)
+    User.objects.filter(pk=admin.user_id).update(is_superuser=False)
+    operation = Operation.objects.get(token_uid=asked["admin"].credential.token_id)
+    assert operation_actor(operation).is_admin is False
+
+
+def test_what_an_operation_did_is_audited_with_its_token_and_from_where(
+    operator: Actor,
+    token: Callable[..., str],
+    make: Callable[..., Instance],
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    row, client = make("web"), token_client(token("oscar", "operate"))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert client.put(f"{BASE}/compute/instances/{row.pk}/stop").status_code == 202
+    event = AuditEvent.objects.get(action="instance.stop")
+    assert (event.username, event.remote_address) == ("oscar", "127.0.0.1")
+    assert event.details["by_token"] == str(ApiToken.objects.get().pk)
