@@ -234,3 +234,27 @@ def test_the_drawer_of_tasks_moves_by_itself_and_stays_open_from_page_to_page(
     expect(page.locator(".drawer-log")).to_be_visible()
     page.click("#drawer-toggle")
     expect(page.locator("#drawer-body")).to_be_hidden()
+
+
+def test_a_list_is_walked_ticked_and_opened_by_keys_alone(page: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(name, "docker")
+    page.goto(f"{live.url}/instances")
+    keys = page.keyboard
+    keys.press("/")
+    keys.type(name)
+    rows = page.locator("#instances tbody tr")
+    expect(rows).to_have_count(1)
+    # Out of the field: letters are keys again.
+    page.locator("#q").blur()
+    keys.press("j")
+    expect(rows.locator("a.fw-bold")).to_be_focused()
+    keys.press("x")
+    expect(rows.locator("input[type=checkbox]")).to_be_checked()
+    live.api("PUT", f"/compute/instances/{name}/stop?wait=20")
+    expect(rows).to_contain_text("stopped")
+    expect(rows.locator("a.fw-bold")).to_be_focused()
+    keys.press("?")
+    expect(page.locator(".keys-help")).to_contain_text("Ctrl K")
+    keys.press("Escape")
+    keys.press("Enter")
+    page.wait_for_url(f"{live.url}/instances/{made['id']}")

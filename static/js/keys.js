@@ -1,0 +1,66 @@
+// Lists by the keyboard: j and k go down and up, Enter opens, x ticks, / searches, ? tells the keys.
+// The focus itself moves, so what a screen reader says and what Enter does agree.
+(() => {
+  "use strict";
+  const ROW = "main tbody tr:has(a[href])";
+  const HELP = [
+    ["j  k", "next and previous line of a list"], ["Enter", "open it"], ["x", "tick it"], ["/", "search here"],
+    ["Ctrl K", "go to anything, do anything"], ["?", "these keys"],
+  ];
+  let place = -1, help;
+
+  const isTyping = (element) => element.closest("input, textarea, select, [contenteditable], .xterm, canvas");
+  const rows = () => [...document.querySelectorAll(ROW)].filter((row) => row.offsetParent);
+  const linkOf = (row) => row.querySelector(".name-cell a.fw-bold, a.fw-bold, a[href]");
+
+  function go(step) {
+    const all = rows();
+    if (!all.length) return;
+    const now = all.findIndex((row) => row.contains(document.activeElement));
+    // A list that was drawn again has lost the focus: go on from where it was.
+    place = Math.max(0, Math.min(all.length - 1, (now >= 0 ? now : place) + step));
+    linkOf(all[place]).focus();
+    all[place].scrollIntoView({ block: "nearest" });
+  }
+
+  function tick() {
+    const row = rows()[place];
+    row?.querySelector("input[type=checkbox]")?.click();
+  }
+
+  function tell() {
+    if (!help) {
+      help = document.createElement("dialog");
+      help.className = "keys-help card";
+      help.setAttribute("aria-label", "Keys");
+      const list = document.createElement("dl");
+      HELP.forEach(([key, text]) => {
+        const name = document.createElement("dt"), words = document.createElement("dd");
+        name.append(...key.split(/\s{2,}/).map((part) => {
+          const cap = document.createElement("kbd");
+          cap.textContent = part;
+          return cap;
+        }));
+        words.textContent = text;
+        list.append(name, words);
+      });
+      help.append(list);
+      help.addEventListener("click", () => help.close());
+      document.body.append(help);
+    }
+    help.showModal();
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (isTyping(event.target) || document.querySelector("dialog[open], .modal.show")) return;
+    const search = document.querySelector("main input[type=search]");
+    if (event.key === "j") go(1);
+    else if (event.key === "k") go(-1);
+    else if (event.key === "x") tick();
+    else if (event.key === "?") tell();
+    else if (event.key === "/" && search) search.focus();
+    else return;
+    event.preventDefault();
+  });
+})();
