@@ -49,7 +49,7 @@ class PolicyDenied(ComputeError):
 
 
 class ResourceLimitExceeded(ComputeError):
-    """``details``: ``limit`` (name), ``maximum``, ``used``, ``asked``."""
+    """``details``: ``limit`` (name), ``scope``, ``maximum``, ``used``, ``asked``."""
 
     code = "RESOURCE_LIMIT_EXCEEDED"
 

@@ -159,6 +159,10 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("allowMixedDeployments", "allow_mixed_deployments", _boolean, True),
         _Key("sessionIdleTimeout", "session_idle_s", _duration, 1800.0),
         _Key("sessionsPerUser", "sessions_per_user", _count, 20),
+        _Key("assumedCPUCores", "assumed_cpu_cores", _amount, 1.0),
+        _Key("assumedMemoryMB", "assumed_memory_mb", _count, 512),
+        _Key("cpuOvercommit", "cpu_overcommit", _amount, 0.0),
+        _Key("memoryOvercommit", "memory_overcommit", _amount, 0.0),
     ],
     "backups": [
         _Key("localRoots", "local_roots", _words, []),

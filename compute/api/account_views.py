@@ -150,18 +150,6 @@ class ProjectDetail(ApiView):
         return Response(status=204)
 
 
-class ProjectLimits(ApiView):
-    @api("projects", "Its limits", response=s.LimitsShape)
-    def get(self, request: Request, project_id: str) -> HttpResponseBase:
-        self.query({})
-        return self.answer(projects.limits_dict(projects.project_get(self.actor, project_id)))
-
-    @api("projects", "Set its limits", request=s.LimitsShape, response=s.LimitsShape)
-    def put(self, request: Request, project_id: str) -> HttpResponseBase:
-        given = self.body(s.LimitsShape)
-        return self.answer(projects.limits_dict(projects.project_update(self.actor, project_id, given)))
-
-
 class Members(ApiView):
     @api("projects", "Its members", response=s.MemberPage, query=("page", "page_size"))
     def get(self, request: Request, project_id: str) -> HttpResponseBase:

@@ -33,6 +33,7 @@ class InstanceCreateRequest(Base[Any]):
     name = s.CharField(max_length=63)
     backend = s.CharField(required=False, allow_null=True, max_length=32)
     node = s.CharField(required=False, allow_null=True, max_length=100)
+    node_labels = s.DictField(required=False, help_text="Instead of a name: what its node must bear.")
     project = s.CharField(required=False, allow_null=True, max_length=100)
     type = s.CharField(required=False, allow_null=True, max_length=32)
     config = s.DictField(required=False, help_text="The backend's own part; see the documentation.")
@@ -294,11 +295,26 @@ class NodeDraftRequest(Base[Any]):
     insecure = s.BooleanField(required=False, help_text="Allow TCP without TLS to another machine.")
 
 
-class NodeCreateRequest(NodeDraftRequest):
+_RATIO_HELP = "How often it may be given away. null: as the site says; 0: any number of times."
+
+
+class NodePlacement(Base[Any]):
+    """What says which new instances a node takes, and how many."""
+
+    labels = s.DictField(required=False, help_text="By which new instances choose: {zone: a}.")
+    cpu_overcommit = s.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=1000, help_text=_RATIO_HELP
+    )
+    memory_overcommit = s.FloatField(
+        required=False, allow_null=True, min_value=0, max_value=1000, help_text=_RATIO_HELP
+    )
+
+
+class NodeCreateRequest(NodePlacement, NodeDraftRequest):
     name = s.RegexField(_NODE_NAME)
 
 
-class NodeUpdateRequest(Base[Any]):
+class NodeUpdateRequest(NodePlacement):
     name = s.RegexField(_NODE_NAME, required=False)
     url = s.CharField(max_length=500, required=False)
     is_enabled = s.BooleanField(required=False)
@@ -340,6 +356,9 @@ class NodeShape(Base[Any]):
     capabilities = s.ListField(child=s.CharField())
     resources = s.DictField()
     details = s.DictField()
+    labels = s.DictField(child=s.CharField())
+    cpu_overcommit = s.FloatField(allow_null=True, help_text="Null: as the site says; 0: no limit.")
+    memory_overcommit = s.FloatField(allow_null=True, help_text="Null: as the site says; 0: no limit.")
     is_local = s.BooleanField()
     insecure = s.BooleanField(help_text="In the clear, or without checking the engine's certificate.")
     last_seen = s.DateTimeField(allow_null=True)

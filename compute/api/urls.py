@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from compute.api import account_views as a
 from compute.api import attachment_views as t
-from compute.api import backup_urls, profile_urls, usage_urls
+from compute.api import backup_urls, limits_urls, profile_urls, usage_urls
 from compute.api import instance_views as i
 from compute.api import log_views as logs
 from compute.api import migrate_views as mig
@@ -58,7 +58,6 @@ urlpatterns = [
     path("users/<str:user_id>", a.UserDetail.as_view()),
     path("projects", a.Projects.as_view()),
     path("projects/<str:project_id>", a.ProjectDetail.as_view()),
-    path("projects/<str:project_id>/limits", a.ProjectLimits.as_view()),
     path("projects/<str:project_id>/members", a.Members.as_view()),
     path("projects/<str:project_id>/members/<str:user>", a.MemberDetail.as_view()),
     path("compute/instances", i.Instances.as_view()),
@@ -98,5 +97,6 @@ urlpatterns = [
     *profile_urls.urlpatterns,
     *usage_urls.urlpatterns,
     *backup_urls.urlpatterns,
+    *limits_urls.urlpatterns,
     re_path(r"^.*$", Nowhere.as_view()),
 ]

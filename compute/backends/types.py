@@ -297,7 +297,8 @@ class SnapshotInfo:
     """A kept state of an instance. ``size_bytes`` None where the engine does not tell. ``parent`` is the
     name of the one it was taken after, ``is_current`` marks the one that the instance goes on from.
     ``state``: what a restore leaves it in (empty: as it then is). ``kind`` is the backend's own word for
-    how it is kept. ``no_restore`` says why it cannot be restored; empty when it can."""
+    how it is kept. ``no_restore`` says why it cannot be restored; empty when it can. ``cpu_cores`` and
+    ``memory_bytes``: the limits that a restore brings back, None where it leaves them as they are."""
 
     name: str
     created_at: datetime | None
@@ -309,6 +310,8 @@ class SnapshotInfo:
     kind: str = ""
     has_memory: bool = False
     no_restore: str = ""
+    cpu_cores: float | None = None
+    memory_bytes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -215,8 +215,8 @@ def _save_discard(work: Work) -> dict[str, Any]:
 
 
 def _storage_attach(work: Work) -> dict[str, Any]:
-    params = work.operation.params
-    name = work.backend.storage_attach(work.engine_id, StorageJoin(**params), work.report)
+    join = StorageJoin(**work.operation.params["join"])
+    name = work.backend.storage_attach(work.engine_id, join, work.report)
     _reread(work)
     storage = Instance.objects.get(pk=work.instance.pk).storage
     return next((dict(item) for item in storage if item["name"] == name), {"name": name})

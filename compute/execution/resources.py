@@ -21,6 +21,7 @@ from compute.events import Fact, events_publish
 from compute.models import Node, Operation, Project, Resource, ResourceLook
 from compute.selectors.access import operation_actor
 from compute.selectors.resource_users import USED_KINDS, projects_using
+from compute.states import ACTIVE_OPERATION_STATES
 
 Marks = Callable[[Node, str, Sequence[ResourceInfo]], Sequence[ResourceInfo]]
 
@@ -46,6 +47,7 @@ def resources_observe_complete(
         projects = _projects(infos)
         seen: set[str] = set()
         created: list[Resource] = []
+        makers = _makers(node, kind) if {info.engine_id for info in infos} - rows.keys() else {}
         changed = 0
         for info in infos:
             if info.engine_id in seen:
@@ -54,7 +56,10 @@ def resources_observe_complete(
             columns = _columns(info, projects)
             row = rows.get(info.engine_id)
             if row is None:
-                created.append(Resource(node=node, kind=kind, engine_id=info.engine_id[:255], **columns))
+                maker = makers.get(info.engine_id) or makers.get(info.name)
+                new = Resource(node=node, kind=kind, engine_id=info.engine_id[:255], **columns)
+                new.created_by_id = maker
+                created.append(new)
             elif _differs(row, columns):
                 row.save()
                 changed += 1
@@ -65,6 +70,16 @@ def resources_observe_complete(
             events_publish([_fact(node, kind, len(created), changed, len(gone))])
         if kind in USED_KINDS:
             owners_settle(node)
+
+
+def _makers(node: Node, kind: str) -> dict[str, uuid.UUID | None]:
+    """By what it is called, who is having one made right now."""
+    rows = Operation.objects.filter(
+        node=node,
+        action__in=(f"{kind}.create", f"{kind}.clone"),
+        state__in=sorted(ACTIVE_OPERATION_STATES),
+    )
+    return dict(rows.values_list("target", "user_id"))
 
 
 def _is_newest(node: Node, kind: str, looked_at: datetime) -> bool:

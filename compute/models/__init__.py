@@ -4,6 +4,7 @@ from compute.models.access import IdempotencyKey, RefreshToken, User
 from compute.models.backup import Backup, BackupTarget
 from compute.models.event import AuditEvent, Event
 from compute.models.instance import Instance
+from compute.models.limits import SiteLimits, UserLimits
 from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
 from compute.models.project import Membership, Project
@@ -41,5 +42,7 @@ __all__ = [
     "SignIn",
     "Turn",
     "UsageBlock",
+    "SiteLimits",
     "User",
+    "UserLimits",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.db import models
 
 from compute.models.node import Node
@@ -17,6 +18,10 @@ class Instance(models.Model):
     # A copy of node.backend, so that lists need no join to filter.
     backend = models.CharField(max_length=32, editable=False)
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="instances")
+    # Null: made outside, or by an account that is gone.
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     # Empty while the engine has not made it yet.
     engine_id = models.CharField(max_length=128, blank=True, editable=False)
     name = models.CharField(max_length=255)

@@ -24,6 +24,11 @@ class Node(models.Model):
     # What an administrator wants.
     is_enabled = models.BooleanField(default=True)
     is_draining = models.BooleanField(default=False)
+    # By which new instances choose: {"zone": "a"}.
+    labels = models.JSONField(default=dict, blank=True)
+    # How often its CPU and memory may be given away. Null: as the site says; 0: any number of times.
+    cpu_overcommit = models.FloatField(null=True, blank=True)
+    memory_overcommit = models.FloatField(null=True, blank=True)
 
     # What the watcher saw.
     is_reachable = models.BooleanField(default=False, editable=False)

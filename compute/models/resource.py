@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.conf import settings
 from django.db import models
 
 from compute.models.node import Node
@@ -20,6 +21,9 @@ class Resource(models.Model):
     engine_id = models.CharField(max_length=255)
     name = models.CharField(max_length=255)
     project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="resources")
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
+    )
     size_bytes = models.PositiveBigIntegerField(null=True)
     data = models.JSONField(default=dict)
     created_at = models.DateTimeField(null=True)

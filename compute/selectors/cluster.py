@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
@@ -13,11 +12,10 @@ from compute.backends.registry import backend_class, backend_names, backend_prob
 from compute.errors import ComputeError, InvalidBackend
 from compute.models import Instance, Node
 from compute.selectors.access import visible
+from compute.selectors.limits import site_limits
 from compute.selectors.nodes import node_dict
 from compute.selectors.page import time_text
 from compute.states import InstanceState, NodeStatus
-
-_GIB = 1024**3
 
 
 def cluster_status(actor: Actor) -> dict[str, Any]:
@@ -84,17 +82,6 @@ def health() -> dict[str, Any]:
         status, message, seen = _health_of(name, nodes)
         backends[name] = {"status": status, "message": message, "last_check": time_text(seen)}
     return {"status": _overall([part["status"] for part in backends.values()]), "backends": backends}
-
-
-def site_limits() -> dict[str, Any]:
-    """The site's limits in LibGo's units; None is "no limit"."""
-    limits = settings.LIBGO["compute"]["resource_limits"]
-    return {
-        "max_instances": limits["max_instances"] or None,
-        "max_cpu_cores": limits["max_cpu_cores"] or None,
-        "max_memory_bytes": int(limits["max_memory_gb"] * _GIB) if limits["max_memory_gb"] else None,
-        "max_storage_bytes": int(limits["max_storage_gb"] * _GIB) if limits["max_storage_gb"] else None,
-    }
 
 
 def _used_by_backend(actor: Actor) -> dict[str, dict[str, Any]]:

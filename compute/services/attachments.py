@@ -18,7 +18,8 @@ from compute.models import Instance, Operation
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.services.guards import config_guarded
-from compute.services.instances import capability_require, storage_limits
+from compute.services.instances import capability_require
+from compute.services.limits import RESERVES, storage_check
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 
@@ -74,11 +75,12 @@ def storage_attach(actor: Actor, id_or_name: str | uuid.UUID, body: Mapping[str,
         guarded = config_guarded(actor, instance.project, instance.node, {"disks": [disk]})
         # The guard knows some of it better: the format that a volume has for certain.
         params["format"] = str(guarded["disks"][0].get("format") or params["format"])
+        reserves: dict[str, Any] = {}
         if params["size_bytes"]:
-            storage_limits(instance, params["size_bytes"])
-        return operation_submit(
-            actor, Intent("instance.storage_attach", instance.node, instance, params, may_cancel=True)
-        )
+            reserves = {RESERVES: storage_check(instance, params["size_bytes"])}
+        params = {"join": params, **reserves}
+        intent = Intent("instance.storage_attach", instance.node, instance, params, may_cancel=True)
+        return operation_submit(actor, intent)
 
 
 def storage_detach(

@@ -25,6 +25,8 @@ class InstanceCreate:
     name: str
     backend: str | None = None
     node: str | None = None
+    # Instead of a name: what its node must bear.
+    node_labels: Mapping[str, Any] = field(default_factory=dict)
     project: str | None = None
     type: str | None = None
     config: Mapping[str, Any] = field(default_factory=dict)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -29,16 +29,18 @@ from compute.errors import (
 from compute.events import Fact, event_publish
 from compute.execution.mirror import instance_reread
 from compute.live import usage_dict, usage_recent
-from compute.models import Instance, Node, Operation
+from compute.models import Instance, Node, Operation, Project
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
+from compute.selectors.limits import RESERVES
 from compute.selectors.nodes import node_config
 from compute.services.guards import config_guarded, content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, name_check, resources_check
-from compute.services.limits import limits_check, limits_lock
-from compute.services.nodes import node_pick, node_require
+from compute.services.limits import Amounts, Claim, NodeFull, growth_check, limits_check, limits_lock
+from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
+from compute.services.placement import nodes_fit
 from compute.services.projects import project_for
 from compute.states import (
     ACTIVE_OPERATION_STATES,
@@ -73,42 +75,65 @@ def instance_create(
 ) -> Operation:
     """Ask for a new instance. ``origin``: what its storage comes from, where that is no image
     (``clone_of`` and ``linked``, or ``file``); ``here`` as in ``Intent``. Raises ``InvalidInput``, and what
-    policy, names, limits and ``node_pick`` raise."""
+    policy, names, limits and ``nodes_fit`` raise."""
     earlier = idempotency_lookup(actor, idempotency)
     if earlier is not None:
         return earlier
     project = project_for(actor, body.project)
     action_require(actor, "instance.create", project.pk)
-    name = name_check(body.name)
+    name_check(body.name)
     resources = resources_check(body.resources)
-    labels = labels_check("labels", body.labels)
-    annotations = labels_check("annotations", body.annotations)
-    node = node_pick(actor, body.backend, body.node)
+    way = _Way(project, resources, idempotency, origin, here)
+    full: NodeFull | None = None
+    for node in nodes_fit(actor, body.backend, body.node, body.node_labels, Amounts.new(resources)):
+        try:
+            return _create_on(actor, node, body, way)
+        except NodeFull as error:
+            full = full or error
+    assert full is not None, "at least one node was tried"
+    raise full
+
+
+@dataclass(frozen=True)
+class _Way:
+    """What a create is beside its body."""
+
+    project: Project
+    resources: Resources
+    idempotency: Idempotency | None
+    origin: Mapping[str, Any] | None
+    here: bool
+
+
+def _create_on(actor: Actor, node: Node, body: InstanceCreate, way: _Way) -> Operation:
+    """Raises ``NodeFull`` when another node may still take it."""
+    labels, annotations = labels_check("labels", body.labels), labels_check("annotations", body.annotations)
     _mixed_check(node)
     kind = _type(body.type, node)
     config = backend_class(node.backend).config_validate(
         _config_with_networks(body), allow_root_equivalent=actor.is_admin
     )
-    config = config_guarded(actor, project, node, config)
-    storage_bytes = backend_class(node.backend).storage_asked(config, resources.storage_bytes)
-    counted = replace(resources, storage_bytes=storage_bytes)
+    config = config_guarded(actor, way.project, node, config)
+    storage_bytes = backend_class(node.backend).storage_asked(config, way.resources.storage_bytes)
+    counted = replace(way.resources, storage_bytes=storage_bytes)
     params = {
         "config": config,
-        "resources": asdict(resources),
+        "resources": asdict(way.resources),
         "labels": labels,
         "auto_start": bool(body.auto_start),
-        **({"origin": dict(origin)} if origin else {}),
+        **({"origin": dict(way.origin)} if way.origin else {}),
     }
     with transaction.atomic():
         limits_lock()
-        earlier = idempotency_lookup(actor, idempotency)
+        earlier = idempotency_lookup(actor, way.idempotency)
         if earlier is not None:
             return earlier
-        limits_check(project, counted)
+        limits_check(Claim(Amounts.new(counted), way.project, actor.user_id, node))
         row = _row_reserve(
             node,
-            name,
-            project=project,
+            body.name,
+            project=way.project,
+            created_by_id=actor.user_id,
             type=str(kind),
             image=str(config.get("image", ""))[:500],
             config=config,
@@ -117,11 +142,11 @@ def instance_create(
             **asdict(counted),
         )
         event_publish(
-            Fact("instance.created", f"{name} is being made.", instance=row, username=actor.username)
+            Fact("instance.created", f"{body.name} is being made.", instance=row, username=actor.username)
         )
-        intent = Intent("instance.create", node, row, params, may_cancel=True, here=here)
+        intent = Intent("instance.create", node, row, params, may_cancel=True, here=way.here)
         operation = operation_submit(actor, intent)
-        idempotency_store(actor, idempotency, operation)
+        idempotency_store(actor, way.idempotency, operation)
     return operation
 
 
@@ -181,7 +206,7 @@ def _changes_checked(actor: Actor, instance: Instance, changes: Mapping[str, Any
         if resources.storage_bytes is not None:
             raise InvalidInput.field("resources.storage.total_space", "is set at creation.")
         capability_require(instance, Capability.RESIZE)
-        limits_of_change(instance, resources)
+        params[RESERVES] = growth_check(instance, resources)
         params["resources"] = asdict(resources)
     if changes.get("config"):
         capability_require(instance, Capability.RECONFIGURE)
@@ -350,24 +375,4 @@ def _labels_apply(actor: Actor, instance: Instance, changes: Mapping[str, Any]) 
     )
     event_publish(
         Fact("instance.updated", f"{instance.name} changed.", instance=instance, username=actor.username)
-    )
-
-
-def limits_of_change(instance: Instance, resources: Resources) -> None:
-    """Raises ``ResourceLimitExceeded`` when the project or site has no room for the new limits."""
-    limits_lock()
-    limits_check(instance.project, _merged(instance, resources), but=instance.pk)
-
-
-def storage_limits(instance: Instance, more_bytes: int) -> None:
-    """Raises ``ResourceLimitExceeded`` when the project or site has no room for so much more storage."""
-    limits_lock()
-    limits_check(instance.project, Resources(storage_bytes=more_bytes), instances=0)
-
-
-def _merged(instance: Instance, resources: Resources) -> Resources:
-    return Resources(
-        cpu_cores=resources.cpu_cores if resources.cpu_cores is not None else instance.cpu_cores,
-        memory_bytes=resources.memory_bytes if resources.memory_bytes is not None else instance.memory_bytes,
-        storage_bytes=instance.storage_bytes,
     )

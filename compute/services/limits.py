@@ -1,29 +1,94 @@
-"""Limits of the site and of projects, checked under one lock so that two creates cannot both
-take the last place."""
+"""Limits of the site, of projects, users and nodes, checked under one lock so that two creates cannot
+both take the last place."""
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
-
-from django.db.models import Count, Sum
 
 from compute.backends.types import Resources
 from compute.errors import ResourceLimitExceeded
-from compute.models import Instance, Operation, Project, Resource
-from compute.selectors.cluster import site_limits
-from compute.states import ACTIVE_OPERATION_STATES
+from compute.models import Instance, Node, Project
+from compute.selectors.limits import (
+    RESERVES,
+    Scope,
+    SiteRules,
+    node_scope,
+    project_scope,
+    site_rules,
+    site_scope,
+    usage_of,
+    user_scope,
+)
 
-# In the params of an operation that makes instances without a row each beforehand: what it will add.
-# Counted while it is active, so in part twice when some are there already; never too little.
-RESERVES = "reserves"
+__all__ = ["RESERVES", "Amounts", "Claim", "NodeFull", "limits_check", "limits_lock"]
 
-_COLUMNS = {
-    "max_instances": "instances",
-    "max_cpu_cores": "cpu_cores",
-    "max_memory_bytes": "memory_bytes",
-    "max_storage_bytes": "storage_bytes",
+_WORDS = {
+    "instances": "instances",
+    "cpu_cores": "CPU cores",
+    "memory_bytes": "memory",
+    "storage_bytes": "storage",
 }
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+class NodeFull(ResourceLimitExceeded):
+    """The node has no room by its over-commit ratio; another may have."""
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """What would come on top of what is used."""
+
+    instances: int = 0
+    cpu_cores: float = 0
+    memory_bytes: int = 0
+    storage_bytes: int = 0
+
+    @staticmethod
+    def new(resources: Resources, rules: SiteRules | None = None) -> Amounts:
+        """One more instance; what it does not state counts as the site assumes."""
+        rules = rules or site_rules()
+        cpu, memory = resources.cpu_cores, resources.memory_bytes
+        return Amounts(
+            instances=1,
+            cpu_cores=rules.assumed_cpu_cores if cpu is None else cpu,
+            memory_bytes=rules.assumed_memory_bytes if memory is None else memory,
+            storage_bytes=resources.storage_bytes or 0,
+        )
+
+    @staticmethod
+    def of(instance: Instance, rules: SiteRules) -> Amounts:
+        stated = Resources(instance.cpu_cores, instance.memory_bytes, instance.storage_bytes)
+        return Amounts.new(stated, rules)
+
+    def times(self, count: int) -> Amounts:
+        return Amounts(**{name: value * count for name, value in asdict(self).items()})
+
+    def plus(self, other: Amounts) -> Amounts:
+        return Amounts(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
+
+    def beyond(self, other: Amounts) -> Amounts:
+        """By how much it is more, nothing where it is less."""
+        return Amounts(**{name: max(0, value - getattr(other, name)) for name, value in asdict(self).items()})
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What is asked for, to whose account. Without a node only people's limits are asked."""
+
+    amounts: Amounts
+    project: Project | None = None
+    user_id: uuid.UUID | None = None
+    node: Node | None = None
+
+    @property
+    def reserves(self) -> dict[str, Any]:
+        """For the params of the operation that will add it, under ``RESERVES``."""
+        more = {"user": str(self.user_id)} if self.user_id else {}
+        return {**asdict(self.amounts), **more}
 
 
 def limits_lock() -> None:
@@ -31,63 +96,104 @@ def limits_lock() -> None:
     Project.objects.select_for_update().filter(is_default=True).first()
 
 
-def limits_check(
-    project: Project, asked: Resources, *, instances: int = 1, but: uuid.UUID | None = None
-) -> None:
-    """Raises ``ResourceLimitExceeded``. ``but`` leaves one instance out of what is used (update:
-    its new values count instead). Call under ``limits_lock``."""
-    wanted = {
-        "instances": instances,
-        "cpu_cores": asked.cpu_cores or 0,
-        "memory_bytes": asked.memory_bytes or 0,
-        "storage_bytes": asked.storage_bytes or 0,
+def limits_check(claim: Claim) -> None:
+    """Raises ``ResourceLimitExceeded``, of a node that is full ``NodeFull``. Call under
+    ``limits_lock``."""
+    rules = site_rules()
+    scopes = [scope for scope in claim_scopes(claim, rules) if scope.is_bounded]
+    for scope, used in zip(scopes, usage_of(scopes, rules), strict=True):
+        _check(scope, used, claim.amounts)
+
+
+def claim_scopes(claim: Claim, rules: SiteRules) -> list[Scope]:
+    """All that it counts for."""
+    scopes = [site_scope(rules)]
+    if claim.project is not None:
+        scopes.append(project_scope(claim.project))
+    own = user_scope(claim.user_id) if claim.user_id else None
+    if own is not None:
+        scopes.append(own)
+    if claim.node is not None:
+        scopes.append(node_scope(claim.node, rules))
+    return scopes
+
+
+def growth_check(instance: Instance, resources: Resources) -> dict[str, Any]:
+    """``RESERVES`` of an operation that gives an instance these limits (None: as they are): what it grows
+    by. What was over its limit already may shrink. Raises ``ResourceLimitExceeded``."""
+    rules = site_rules()
+    stated = {
+        field.name: getattr(instance if getattr(resources, field.name) is None else resources, field.name)
+        for field in fields(Resources)
     }
-    own = {name: getattr(project, name) for name in _COLUMNS}
-    _check("site", site_limits(), _used(None, but), wanted)
-    _check(f"project {project.name}", own, _used(project, but), wanted)
+    more = Amounts.new(Resources(**stated), rules).beyond(Amounts.of(instance, rules))
+    return _more(instance, more)
 
 
-def _used(project: Project | None, but: uuid.UUID | None) -> dict[str, Any]:
-    rows = Instance.objects.exclude(pk=but) if but else Instance.objects.all()
-    if project is not None:
-        rows = rows.filter(project=project)
-    used = rows.aggregate(
-        instances=Count("id"),
-        cpu_cores=Sum("cpu_cores"),
-        memory_bytes=Sum("memory_bytes"),
-        storage_bytes=Sum("storage_bytes"),
-    )
-    used["storage_bytes"] = (used["storage_bytes"] or 0) + _standalone(project)
-    for reserved in _reserved(project):
-        used = {column: (value or 0) + reserved.get(column, 0) for column, value in used.items()}
-    return used
+def storage_check(instance: Instance, more_bytes: int) -> dict[str, Any]:
+    """The same for so much more storage."""
+    return _more(instance, Amounts(storage_bytes=more_bytes))
 
 
-def _standalone(project: Project | None) -> int:
-    """Volumes that were asked for by themselves; those of instances count with these."""
-    rows = Resource.objects.filter(kind="volume", data__standalone=True)
-    if project is not None:
-        rows = rows.filter(project=project)
-    return sum(int(data.get("capacity", 0)) for data in rows.values_list("data", flat=True))
+def volume_check(project: Project, user_id: uuid.UUID | None, node: Node, size_bytes: int) -> dict[str, Any]:
+    """The same for storage that belongs to no instance."""
+    limits_lock()
+    claim = Claim(Amounts(storage_bytes=size_bytes), project, user_id, node)
+    limits_check(claim)
+    return claim.reserves
 
 
-def _reserved(project: Project | None) -> list[dict[str, Any]]:
-    active = Operation.objects.filter(state__in=sorted(ACTIVE_OPERATION_STATES), params__has_key=RESERVES)
-    if project is not None:
-        active = active.filter(project=project)
-    return [params[RESERVES] for params in active.values_list("params", flat=True)]
+def arrival_check(instance: Instance, node: Node) -> dict[str, Any]:
+    """The same for an instance that moves to another node: only that must have room."""
+    limits_lock()
+    rules = site_rules()
+    scope, amounts = node_scope(node, rules), Amounts.of(instance, rules)
+    _check(scope, usage_of([scope], rules)[0], amounts)
+    return {**asdict(amounts), "node": str(node.pk)}
 
 
-def _check(scope: str, limits: dict[str, Any], used: dict[str, Any], wanted: dict[str, Any]) -> None:
-    for limit, column in _COLUMNS.items():
-        maximum, asked, now = limits[limit], wanted[column], used[column] or 0
-        if maximum is not None and asked and now + asked > maximum:
-            raise ResourceLimitExceeded(
-                f"The {scope} allows {column.replace('_', ' ')} up to {maximum}; {now} is used and "
-                f"{asked} more was asked for.",
-                limit=limit,
-                scope=scope,
-                maximum=maximum,
-                used=now,
-                asked=asked,
-            )
+def adoption_check(project: Project, instances: Iterable[Instance]) -> None:
+    """Before instances that exist become a project's: only its own limits are asked, the site counts them
+    already. Raises ``ResourceLimitExceeded``."""
+    limits_lock()
+    rules, total = site_rules(), Amounts()
+    for instance in instances:
+        if instance.project_id != project.pk:
+            total = total.plus(Amounts.of(instance, rules))
+    scope = project_scope(project)
+    _check(scope, usage_of([scope], rules)[0], total)
+
+
+def _more(instance: Instance, more: Amounts) -> dict[str, Any]:
+    limits_lock()
+    claim = Claim(more, instance.project, instance.created_by_id, instance.node)
+    limits_check(claim)
+    return claim.reserves
+
+
+def _check(scope: Scope, used: Mapping[str, float], wanted: Amounts) -> None:
+    for limit, amount, maximum in scope.limits:
+        now, asked = used[amount], getattr(wanted, amount)
+        # Sums of fractions of cores must not fail by their rounding.
+        if maximum is None or not asked or now + asked <= maximum + 1e-9:
+            continue
+        kind = NodeFull if scope.kind == "node" else ResourceLimitExceeded
+        shown = {"maximum": maximum, "used": round(now, 6), "asked": asked}
+        told = {name: amount_text(amount, value) for name, value in shown.items()}
+        raise kind(
+            f"The {scope.title} allows {_WORDS[amount]} up to {told['maximum']}; {told['used']} is used and "
+            f"{told['asked']} more was asked for. Ask for less, remove something, or have the limit raised.",
+            limit=limit,
+            scope=scope.title,
+            **shown,
+        )
+
+
+def amount_text(amount: str, value: float) -> str:
+    """``3``, ``0.5``, ``1.5 GiB``."""
+    if not amount.endswith("_bytes"):
+        return f"{value:.6g}"
+    step = 0
+    while value >= 1024 and step < len(_UNITS) - 1:
+        value, step = value / 1024, step + 1
+    return f"{value:.4g} {_UNITS[step]}"

@@ -19,6 +19,7 @@ from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config, node_get
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instances import capability_require
+from compute.services.limits import RESERVES, arrival_check
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import ALLOWED_FROM, Action, InstanceState
@@ -37,7 +38,7 @@ def instance_migrate(
     engines know is looked at when it is carried out, before anything moves.
 
     Raises ``NodeNotFound``, ``InvalidInput``, ``InvalidState``, ``NameConflict``,
-    ``OperationNotSupported``, ``BackendUnavailable``, ``InstanceBusy``.
+    ``OperationNotSupported``, ``BackendUnavailable``, ``InstanceBusy``, ``NodeFull``.
     """
     with transaction.atomic():
         earlier = idempotency_lookup(actor, idempotency)
@@ -45,6 +46,7 @@ def instance_migrate(
             return earlier
         instance, target = _both(actor, id_or_name, body)
         params = {
+            RESERVES: arrival_check(instance, target),
             "node": str(target.pk),
             "engine_id": instance.engine_id,
             "live": _live(instance, body),

@@ -27,18 +27,20 @@ from compute.models import Node
 from compute.sealing import seal
 from compute.selectors.access import action_require
 from compute.selectors.nodes import config_for, node_config, node_get, node_secrets
+from compute.services.instance_body import labels_check
 from compute.services.node_access import ACCESS_FIELDS, access_merged
 
-_EDITABLE = {"name", "is_enabled", *ACCESS_FIELDS}
+_PLACEMENT = ("labels", "cpu_overcommit", "memory_overcommit")
+_EDITABLE = {"name", "is_enabled", *_PLACEMENT, *ACCESS_FIELDS}
 # Words that stand in addresses where a node's name would.
 _RESERVED = ("test", "new")
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,62}")
 
 
 def node_create(actor: Actor, given: Mapping[str, Any], *, force: bool = False) -> Node:
-    """Admins only. ``given``: ``name``, ``backend``, ``url``, and ``tls``, ``ssh``, ``insecure`` as in
-    ``services/node_access.py``. The engine is asked first, and what does not answer is not stored,
-    unless ``force``. The watcher takes it up within seconds."""
+    """Admins only. ``given``: ``name``, ``backend``, ``url``, what ``_placement`` takes, and ``tls``,
+    ``ssh``, ``insecure`` as in ``services/node_access.py``. The engine is asked first, and what does not
+    answer is not stored, unless ``force``. The watcher takes it up within seconds."""
     action_require(actor, "node.create")
     name = _name_free(given["name"])
     access = _access_checked(given["backend"], NodeAccess(""), given)
@@ -52,6 +54,7 @@ def node_create(actor: Actor, given: Mapping[str, Any], *, force: bool = False) 
                     url=access.url,
                     options=dict(access.options),
                     secrets=_sealed(access),
+                    **_placement(given),
                 )
         except IntegrityError as error:
             raise _taken(name) from error
@@ -72,7 +75,9 @@ def node_update(
     if unknown:
         raise InvalidInput.field(sorted(unknown)[0], f"is not one of {', '.join(sorted(_EDITABLE))}.")
     node = node_get(actor, id_or_name)
+    before = {key: getattr(node, key) for key in _PLACEMENT if key in changes}
     columns = {key: changes[key] for key in ("name", "is_enabled") if key in changes}
+    columns |= _placement(changes)
     if columns.get("name", node.name) != node.name:
         _name_free(columns["name"])
     access, info = None, None
@@ -87,10 +92,21 @@ def node_update(
         except IntegrityError as error:
             raise _taken(columns["name"]) from error
         node = node_get(actor, node.pk)
-        _changed(actor, node, "node.update", {"fields": sorted(changes), **(_told(access) if access else {})})
+        told = {"fields": sorted(changes), **(_told(access) if access else {})}
+        if before:
+            told |= {"before": before, "after": {key: columns[key] for key in before}}
+        _changed(actor, node, "node.update", told)
         if info is not None:
             node_seen(node, info)
     return node
+
+
+def _placement(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What says which instances it takes, as far as it is given. Raises ``InvalidInput``."""
+    found = {key: given[key] for key in _PLACEMENT if key in given}
+    if "labels" in found:
+        found["labels"] = labels_check("labels", found["labels"])
+    return found
 
 
 def _access_changed(node: Node, changes: Mapping[str, Any]) -> NodeAccess:
@@ -253,29 +269,6 @@ def node_ensure_local() -> list[Node]:
         for stale in Node.objects.filter(is_local=True).exclude(backend__in=wanted):
             Node.objects.filter(pk=stale.pk).update(is_reachable=False, error="Off in the configuration.")
         return [_local_node(backend, url, options) for backend, (url, options) in wanted.items()]
-
-
-def node_pick(actor: Actor, backend: str | None, node: str | None) -> Node:
-    """The node of a new instance: the one asked for, or the least filled one of the backend.
-
-    Raises ``InvalidBackend``, ``NodeNotFound``, ``BackendUnavailable``, ``InvalidState``.
-    """
-    if node:
-        found = node_get(actor, node)
-        if backend and found.backend != backend:
-            raise InvalidInput.field("node", f"{found.name} is a {found.backend} node, not {backend}.")
-        backend_class(found.backend)
-        node_require(found, for_new=True)
-        return found
-    name = backend or settings.LIBGO["compute"]["default_backend"]
-    backend_class(name)
-    candidates = list(Node.objects.filter(backend=name, is_enabled=True).order_by("is_draining", "name"))
-    if not candidates:
-        raise BackendUnavailable(f"No node of the backend “{name}” is switched on.", backend=name)
-    ready = [item for item in candidates if item.is_reachable and not item.is_draining]
-    best = max(ready or candidates, key=lambda item: item.memory_bytes / (1 + item.instances.count()))
-    node_require(best, for_new=True)
-    return best
 
 
 def node_require(node: Node, *, for_new: bool = False) -> None:

@@ -13,7 +13,7 @@ from compute.actor import Actor
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
-from compute.backends.types import SnapshotInfo
+from compute.backends.types import Resources, SnapshotInfo
 from compute.errors import InvalidInput, InvalidState, OperationNotSupported, SnapshotNotFound
 from compute.models import Instance, Operation
 from compute.selectors.access import action_require
@@ -24,6 +24,7 @@ from compute.services.guards import content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate
 from compute.services.instances import capability_require, instance_create
+from compute.services.limits import RESERVES, growth_check
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import InstanceType
@@ -80,7 +81,8 @@ def snapshot_delete(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Ope
 
 
 def snapshot_restore(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Operation:
-    """What was written since is lost. Raises ``SnapshotNotFound``."""
+    """What was written since is lost. Raises ``SnapshotNotFound``, and ``ResourceLimitExceeded`` when the
+    limits that come back are more than there is room for."""
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         action_require(actor, "instance.restore", instance.project_id)
@@ -88,7 +90,9 @@ def snapshot_restore(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Op
         content_guarded(actor, instance)
         if found.no_restore:
             raise InvalidState(found.no_restore, state=instance.state)
-        intent = Intent("instance.restore", instance.node, instance, {"name": name}, may_cancel=True)
+        grown = growth_check(instance, Resources(found.cpu_cores, found.memory_bytes))
+        params = {"name": name, RESERVES: grown}
+        intent = Intent("instance.restore", instance.node, instance, params, may_cancel=True)
         return operation_submit(actor, intent)
 
 

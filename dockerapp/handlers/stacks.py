@@ -197,6 +197,7 @@ def _observe(work: Work, stack_id: str) -> None:
     known = Instance.objects.filter(node=work.node, **{f"engine_labels__{LABEL_STACK}": stack_id})
     before = set(known.values_list("engine_id", flat=True)) - {""}
     _reread(work, sorted(before | set(_stacks(work).container_ids(stack_id))))
+    known.filter(created_by=None).update(created_by=work.operation.user)
     observe(work, "network", "volume")
 
 

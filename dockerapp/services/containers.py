@@ -18,7 +18,8 @@ from compute.selectors.access import action_require, visible
 from compute.services.guards import config_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, resources_check
-from compute.services.instances import instance_create, limits_of_change
+from compute.services.instances import instance_create
+from compute.services.limits import RESERVES, growth_check
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.services.projects import project_for
@@ -72,8 +73,7 @@ def recreate_params(actor: Actor, row: Instance, body: Mapping[str, Any]) -> dic
     resources = resources_check(body.get("resources") or {})
     if resources.storage_bytes is not None:
         raise InvalidInput.field("resources.storage.total_space", "cannot be limited on Docker.")
-    if resources != Resources():
-        limits_of_change(row, resources)
+    reserves = {RESERVES: growth_check(row, resources)} if resources != Resources() else {}
     keys = {*config, "pull", "registry"} if {"image", "pull"} & set(config) else set(config)
     return {
         "config": {key: whole[key] for key in sorted(keys) if key in whole},
@@ -81,6 +81,7 @@ def recreate_params(actor: Actor, row: Instance, body: Mapping[str, Any]) -> dic
         "labels": labels_check("labels", body.get("labels") or {}),
         "health_timeout": _seconds("health_timeout", body.get("health_timeout", _HEALTH_TIMEOUT_S)),
         "stop_timeout": _seconds("stop_timeout", body.get("stop_timeout", _STOP_TIMEOUT_S)),
+        **reserves,
     }
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from compute.actor import Actor
-from compute.backends.types import Resources
 from compute.errors import ComputeError, InvalidInput, PolicyDenied
 from compute.models import Resource
 from compute.services.guards import config_guarded
@@ -185,11 +184,3 @@ def _guarded(actor: Actor, at: Where, checked: Any, service: Any) -> tuple[str, 
         return "never", [checked.problem(error.message, *place, rule=rule)]
     except ComputeError as error:
         return "never", [checked.problem(error.message, "services", service.name)]
-
-
-def totals(services: Mapping[str, Mapping[str, Any]]) -> tuple[int, Resources]:
-    """How many instances these are, and what all of them may use."""
-    count = sum(int(body["replicas"]) for body in services.values())
-    cpu = sum(float(body["cpu_cores"] or 0) * int(body["replicas"]) for body in services.values())
-    memory = sum(int(body["memory_bytes"] or 0) * int(body["replicas"]) for body in services.values())
-    return count, Resources(cpu_cores=cpu or None, memory_bytes=memory or None)

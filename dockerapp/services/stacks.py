@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -21,9 +22,10 @@ from compute.errors import (
 from compute.models import Instance, Operation
 from compute.sealing import seal
 from compute.selectors.access import action_require
+from compute.selectors.limits import RESERVES, site_rules
 from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
-from compute.services.limits import RESERVES, limits_check, limits_lock
+from compute.services.limits import Amounts, Claim, limits_check, limits_lock
 from compute.services.logs import logs_piece
 from compute.services.nodes import node_require
 from compute.services.resource_work import Where, Work, work_submit
@@ -33,7 +35,7 @@ from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.stacks import Found, stack_env, stack_get
 from dockerapp.services.common import where
 from dockerapp.services.policy import registry_allowed_check
-from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check, totals
+from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check
 
 REPLICAS_MAX = 100
 VERBS = ("start", "stop", "restart", "pull")
@@ -76,7 +78,7 @@ def stack_create(
         _name_free(at, name)
         row = _row_new(at, name, given["compose"], env, verdict)
         params = _deploy_params(row, given["compose"], env, verdict)
-        params[RESERVES] = _limits(row, verdict.services(), known=())
+        params[RESERVES] = _limits(actor, row, verdict.services(), known=())
         return _submit(actor, row, Work("stack.deploy", name, params, may_cancel=True), idempotency)
 
 
@@ -105,7 +107,7 @@ def stack_update(
         scale = {} if "compose" in given else _known_scale(row, verdict)
         services = _scaled(verdict.services(), scale)
         params = _deploy_params(row, compose, env, verdict, scale=scale, **dict(options or {}))
-        params[RESERVES] = _limits(row, services, known=found.instances)
+        params[RESERVES] = _limits(actor, row, services, known=found.instances)
         # The mirror must know the new services while they appear.
         row.services = {**row.services, **verdict.services()}
         row.save(update_fields=["services"])
@@ -128,7 +130,7 @@ def stack_scale(actor: Actor, name: str, service: str, replicas: int, *, node: s
         scale = {**row.scale, service: replicas}
         services = _scaled(row.services, scale)
         params = {"stack": str(row.pk), "scale": scale, "service": service}
-        reserves = _limits(row, services, known=found.instances)
+        reserves = _limits(actor, row, services, known=found.instances)
         work = Work("stack.scale", row.name, {**params, RESERVES: reserves}, may_cancel=True)
         return _submit(actor, row, work)
 
@@ -312,14 +314,22 @@ def _scaled(services: Mapping[str, Mapping[str, Any]], scale: Mapping[str, int])
     return {name: {**body, "replicas": scale.get(name, body["replicas"])} for name, body in services.items()}
 
 
-def _limits(row: Stack, services: Mapping[str, Mapping[str, Any]], *, known: Any) -> dict[str, Any]:
+def _limits(
+    actor: Actor, row: Stack, services: Mapping[str, Mapping[str, Any]], *, known: Iterable[Instance]
+) -> dict[str, Any]:
     """Check what comes on top of the instances that are there; what the operation reserves."""
-    count, wanted = totals(services)
-    more = max(0, count - len(known))
-    cpu = max(0.0, (wanted.cpu_cores or 0) - sum(item.cpu_cores or 0 for item in known))
-    memory = max(0, (wanted.memory_bytes or 0) - sum(item.memory_bytes or 0 for item in known))
-    limits_check(row.project, Resources(cpu_cores=cpu or None, memory_bytes=memory or None), instances=more)
-    return {"instances": more, "cpu_cores": cpu, "memory_bytes": memory}
+    rules, wanted, there = site_rules(), Amounts(), Amounts()
+    for body in services.values():
+        stated = Resources(body["cpu_cores"] or None, body["memory_bytes"] or None)
+        wanted = wanted.plus(Amounts.new(stated, rules).times(int(body["replicas"])))
+    for item in known:
+        there = there.plus(Amounts.of(item, rules))
+    more = replace(wanted.beyond(there), storage_bytes=0)
+    if more.instances:
+        node_require(row.node, for_new=True)
+    claim = Claim(more, row.project, actor.user_id, row.node)
+    limits_check(claim)
+    return claim.reserves
 
 
 def _submit(actor: Actor, row: Stack, work: Work, idempotency: Idempotency | None = None) -> Operation:

@@ -31,6 +31,7 @@ from kvm.engine import layers
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import Element, parse
 from kvm.engine.domains import domain_get, lookup
+from kvm.engine.pending import memory_bytes, vcpus_now
 
 UNDO_SNAPSHOT = "snapshot"
 INTERNAL, EXTERNAL = "internal", "external"
@@ -259,7 +260,7 @@ def _depth(item: SnapshotInfo, by_name: dict[str, SnapshotInfo]) -> int:
 
 def _info(root: Element, current: bool, obstacle: str) -> SnapshotInfo:
     seconds = root.findtext("./creationTime") or ""
-    memory = root.find("./memory")
+    memory, domain = root.find("./memory"), root.find("./domain")
     return SnapshotInfo(
         name=root.findtext("./name") or "",
         created_at=datetime.fromtimestamp(int(seconds), timezone.utc) if seconds.isdigit() else None,
@@ -270,6 +271,8 @@ def _info(root: Element, current: bool, obstacle: str) -> SnapshotInfo:
         kind=_kind(root),
         has_memory=memory is not None and memory.get("snapshot") not in (None, "no"),
         no_restore=obstacle,
+        cpu_cores=None if domain is None else float(vcpus_now(domain)),
+        memory_bytes=None if domain is None else memory_bytes(domain, "currentMemory") or None,
     )
 
 

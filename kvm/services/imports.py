@@ -19,7 +19,8 @@ from compute.models import Operation
 from compute.selectors.access import action_require
 from compute.services.instance_body import name_check
 from compute.services.instances import InstanceCreate, instance_create
-from compute.services.nodes import node_pick, node_require
+from compute.services.nodes import node_require
+from compute.services.placement import node_pick
 from compute.services.projects import project_for
 from kvm.looks import ImportLook
 from kvm.selectors.nodes import BACKEND, kvm_of

@@ -16,7 +16,8 @@ from compute.models import Instance, Operation
 from compute.selectors.access import action_require
 from compute.services.attachments import storage_attach
 from compute.services.guards import config_guarded
-from compute.services.instances import capability_require, instance_act, instance_update, storage_limits
+from compute.services.instances import capability_require, instance_act, instance_update
+from compute.services.limits import RESERVES, storage_check
 from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import Action
@@ -44,12 +45,14 @@ def disk_change(actor: Actor, wanted: str, target: str, body: Mapping[str, Any])
         size, limits = body.get("size"), dict(body.get("io_limits") or {})
         if size is None and not limits:
             raise InvalidInput.field("size", "or io_limits is needed; nothing was asked for.")
+        reserves: dict[str, Any] = {}
         if size is not None:
-            storage_limits(row, max(0, size - _size_of(row, disk["target"])))
+            reserves = {RESERVES: storage_check(row, max(0, size - _size_of(row, disk["target"])))}
         params = {
             "target": target,
             "size": size,
             "io_limits": kvm_of(row.node).machines.io_limits_check(limits),
+            **reserves,
         }
         return operation_submit(actor, Intent("instance.disk_change", row.node, row, params))
 

@@ -10,13 +10,13 @@ from django.db import transaction
 
 from compute.actor import Actor
 from compute.audit import audit
-from compute.backends.types import Resources
 from compute.errors import InvalidInput, InvalidState, NameConflict, VolumeInUse
 from compute.models import Instance, Node, Operation, Resource
 from compute.selectors.access import action_allowed, action_require
 from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
-from compute.services.limits import RESERVES, limits_check, limits_lock
+from compute.services.limits import RESERVES, limits_lock, volume_check
+from compute.services.nodes import node_require
 from compute.services.resource_work import Where, Work, change_require, work_submit
 from compute.states import ACTIVE_OPERATION_STATES
 from kvm.selectors.marks import own_instance_id
@@ -121,9 +121,8 @@ def volume_resize(actor: Actor, pool: str, name: str, capacity_bytes: int, *, no
     capacity_check("capacity_bytes", capacity_bytes, now)
     params = {**ref_of(row), "capacity_bytes": capacity_bytes}
     with transaction.atomic():
-        limits_lock()
-        limits_check(at.project, Resources(storage_bytes=capacity_bytes - now), instances=0)
-        params[RESERVES] = {"storage_bytes": capacity_bytes - now}
+        owner = row.created_by_id or actor.user_id
+        params[RESERVES] = volume_check(at.project, owner, at.node, capacity_bytes - now)
         return work_submit(actor, at, Work("volume.resize", row.engine_id, params))
 
 
@@ -199,9 +198,9 @@ def new_submit(actor: Actor, at: Where, work: Work, idempotency: Idempotency | N
         if earlier is not None:
             return earlier
         volume_name_free(at.node, str(work.params["pool"]), str(work.params["name"]))
+        node_require(at.node, for_new=True)
         room = int(work.params["capacity_bytes"])
-        limits_check(at.project, Resources(storage_bytes=room), instances=0)
-        params = {**work.params, RESERVES: {"storage_bytes": room}}
+        params = {**work.params, RESERVES: volume_check(at.project, actor.user_id, at.node, room)}
         reserving = Work(work.action, work.target, params, work.may_cancel, work.here)
         return work_submit(actor, at, reserving, idempotency=idempotency)
 

@@ -177,7 +177,8 @@ def test_variables_that_would_steer_compose_are_refused(operator: Actor, node: N
 def test_limits_count_replicas_and_what_is_under_way(operator: Actor, node: Node, project: Project) -> None:
     Project.objects.filter(pk=project.pk).update(max_instances=3)
     first = stacks.stack_create(operator, {"name": "one", "compose": FILE})
-    assert first.params["reserves"] == {"instances": 2, "cpu_cores": 2.0, "memory_bytes": 0}
+    reserved = {"instances": 2, "cpu_cores": 2.0, "memory_bytes": 2 * 512 * 1024**2, "storage_bytes": 0}
+    assert first.params["reserves"] == {**reserved, "user": str(operator.user_id)}
     with pytest.raises(ResourceLimitExceeded):
         stacks.stack_create(operator, {"name": "two", "compose": FILE})
     assert not Stack.objects.filter(name="two").exists()
