@@ -9,6 +9,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from compute.backends.backup import BackupSink, BackupSource, BackupSpec, RestoreNames
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.host import HostReader
@@ -42,6 +43,7 @@ from compute.backends.types import (
 )
 from compute.states import InstanceState, InstanceType
 from dockerapp.engine import (
+    backups,
     build,
     claims,
     demo,
@@ -81,6 +83,7 @@ class DockerBackend(Backend):
             Capability.RECONFIGURE,
             Capability.SNAPSHOT,
             Capability.CLONE,
+            Capability.BACKUP,
             Capability.EXEC,
             Capability.TERMINAL,
             Capability.ATTACH,
@@ -201,6 +204,18 @@ class DockerBackend(Backend):
     def clone_config(self, config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         return spec.clone_config(config)
 
+    def instance_backup(
+        self, engine_id: str, wanted: BackupSpec, sink: BackupSink, report: Reporter
+    ) -> dict[str, Any]:
+        return backups.container_backup(self._client, self.containers, engine_id, wanted, sink, report)
+
+    @staticmethod
+    def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:
+        return backups.backup_config(definition, wanted)
+
+    def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
+        return backups.container_restore(self._client, self.containers, spec, source, report)
+
     def usage(self, engine_id: str) -> Usage:
         return self._usage.one(engine_id)
 
@@ -223,6 +238,9 @@ class DockerBackend(Backend):
             return
         if step.kind == snapshots.UNDO_SNAPSHOT:
             snapshots.snapshot_undo(self._client, step)
+            return
+        if step.kind in (backups.UNDO_LOADED, backups.UNDO_HELPERS):
+            backups.restore_undo(self._client, step)
             return
         undo = replace.replace_undo if step.kind == replace.UNDO_REPLACE else lifecycle.container_undo
         undo(self._client, step)

@@ -19,9 +19,11 @@ class BackupSpec:
 @dataclass(frozen=True)
 class RestoreNames:
     """``name``: what the restored instance will be called. ``taken``: by kind of thing (``volume``) the
-    names that its node has already."""
+    names that its node has already. ``beside``: the instance it was taken of is there, so it shall have no
+    fixed addresses and ports of its own host."""
 
     name: str
+    beside: bool = False
     taken: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 

@@ -110,7 +110,8 @@ def backup_restore(
     name = name_check(body.get("name") or row.instance_name)
     kept = unseal(row.definition)
     backend = backend_class(row.backend)
-    names = RestoreNames(name, {"volume": _volumes_taken(node)})
+    is_beside = Instance.objects.filter(pk=row.instance_uid, node=node).exists()
+    names = RestoreNames(name, is_beside, {"volume": _volumes_taken(node)})
     wanted = InstanceCreate(
         name=name,
         backend=row.backend,

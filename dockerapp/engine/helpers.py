@@ -29,6 +29,7 @@ from dockerapp.engine.client import EngineClient
 from dockerapp.engine.demo import busybox_archive
 
 LABEL_HELPER, LABEL_OWNER = "libgo.helper", "libgo.helper.owner"
+MARKS = (LABEL_HELPER, LABEL_OWNER)
 HELPER_NAME = "libgo-helper-"
 # Where the volume is inside: a word that no error of the engine holds by chance.
 HELPER_ROOT = "/libgo-volume"
@@ -53,14 +54,16 @@ class Helpers:
     def __init__(self, client: EngineClient) -> None:
         self._client = client
 
-    def make(self, volume: str, *, project_id: str, writable: bool) -> str:
-        """The engine id of a helper, not started, with the volume at ``HELPER_ROOT``. Raises
-        ``VolumeNotFound``."""
+    def make(self, volume: str, *, project_id: str, writable: bool, whole: bool = False) -> str:
+        """The engine id of a helper, not started, with the volume at ``HELPER_ROOT``. ``whole``: an archive
+        may be put at its root, so that one can name the volume's own folder, whose owner no other archive
+        sets. Raises ``VolumeNotFound``."""
         self.sweep()
         # A mount of a name that is not there would make a volume of that name.
         self._client.call(lambda api: api.inspect_volume(volume), quick=True)
         mark, image = secrets.token_hex(8), self._image()
         body = _body(image, volume, writable=writable)
+        body["HostConfig"]["ReadonlyRootfs"] = not whole
         body["Labels"] = {LABEL_HELPER: mark, LABEL_OWNER: _owner(), LABEL_PROJECT: project_id}
 
         def make(api: APIClient) -> str:
@@ -68,6 +71,26 @@ class Helpers:
                 api._url("/containers/create"), data=body, params={"name": HELPER_NAME + mark}
             )
             return str(api._result(response, True)["Id"])
+
+        return self._client.call(make)
+
+    def carrier(self, image: str, command: list[str]) -> str:
+        """The engine id of a helper made from an image, never started: to make another image of it. What
+        its marks leave on that one must be emptied (``MARKS``)."""
+        mark = secrets.token_hex(8)
+        body: dict[str, Any] = {
+            "Image": image,
+            "Labels": {LABEL_HELPER: mark, LABEL_OWNER: _owner()},
+            "NetworkDisabled": True,
+            "HostConfig": {"NetworkMode": "none"},
+            **({"Cmd": command} if command else {}),
+        }
+
+        def make(api: APIClient) -> str:
+            url = api._url("/containers/create")
+            return str(
+                api._result(api._post_json(url, data=body, params={"name": HELPER_NAME + mark}), True)["Id"]
+            )
 
         return self._client.call(make)
 
