@@ -120,6 +120,7 @@ def drive_remove(actor: Actor, wanted: str, target: str) -> Operation:
 def machine_configure(actor: Actor, wanted: str, body: Mapping[str, Any]) -> Operation | None:
     """``description``, ``autostart``, ``boot``; None when nothing is asked for."""
     row = machine_get(actor, wanted)
+    action_require(actor, "instance.update", row.project_id)
     changes = {key: value for key, value in body.items() if value is not None}
     return instance_update(actor, row.pk, {"config": changes}) if changes else None
 
@@ -127,6 +128,7 @@ def machine_configure(actor: Actor, wanted: str, body: Mapping[str, Any]) -> Ope
 def machine_save(actor: Actor, wanted: str) -> Operation | None:
     """Its memory to the host's disk; None when it is off already."""
     row = machine_get(actor, wanted)
+    action_require(actor, "instance.save", row.project_id)
     return None if row.state == "stopped" else instance_act(actor, row.pk, Action.SAVE, {})
 
 

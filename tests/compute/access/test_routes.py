@@ -1,0 +1,166 @@
+"""Every route of the API as everybody of the matrix, on things of the own project and of a foreign one.
+
+Allowed means: not refused, whatever comes after (the engines of this test are not there). Refused means 403
+in one's own project, 404 for what is foreign, 401 for nobody; nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.db import transaction
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils.http import urlencode
+from rest_framework.test import APIClient
+
+from compute.models import User
+from compute.permissions import CELLS, NOBODY, Cell, is_allowed
+from kvm.models import ImageUpload
+from tests.compute.access.bodies import body_of, query_of
+from tests.compute.access.ground import Ground, Side
+from tests.compute.access.permission_routes import Route, routes
+
+pytestmark = pytest.mark.django_db
+_METHODS = ("get", "post", "put", "patch", "delete")
+# The noun behind a placeholder, by the first words of the route.
+_NOUNS = {
+    "compute/instances/name": {"name": "fake_name"},
+    "compute/instances": {"instance_id": "fake"},
+    "docker/containers": {"container_id": "docker", "container": "docker"},
+    "docker/networks": {"network": "network"},
+    "docker/volumes": {"name": "docker_volume", "volume": "docker_volume"},
+    "docker/stacks": {"name": "stack"},
+    "docker/images": {"image": "image"},
+    "docker/registries": {"registry": "registry"},
+    "exports": {"export_id": "export"},
+    "vms": {"name": "kvm_name"},
+    "kvm/vms": {"machine_id": "kvm", "instance_id": "kvm"},
+    "networks": {"network": "host_network"},
+    "storage/pools": {"pool": "pool", "volume": "kvm_volume"},
+    "kvm/images/uploads": {"upload": "upload"},
+    "kvm/images": {"image": "disk_image"},
+    "projects": {"project_id": "project"},
+    "operations": {"operation_id": "operation"},
+    "nodes": {"node_id": "node"},
+}
+_FIXED = {"user_id": "viewer", "user": "viewer", "backend": "fake", "snapshot": "s", "dev": "vda"}
+
+
+def _declared() -> Iterator[tuple[str, str]]:
+    def walk(resolver: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+        for each in resolver.url_patterns:
+            path = prefix + str(each.pattern)
+            if isinstance(each, URLResolver):
+                yield from walk(each, path)
+            elif isinstance(each, URLPattern):
+                yield path, each.callback
+
+    for path, callback in walk(get_resolver(), ""):
+        view = getattr(callback, "cls", None)
+        if path.startswith("api/v1/") and view is not None and "^" not in path:
+            for method in _METHODS:
+                if hasattr(view, method) and method in view.http_method_names:
+                    yield method.upper(), path.removeprefix("api/v1/")
+
+
+def test_every_route_says_which_action_it_is() -> None:
+    known = {(route.method, route.path) for route in routes()}
+    there = set(_declared())
+    missing = sorted(there - known)
+    assert not missing, f"{missing}: add them to permission_routes.py"
+    assert not known - there, "these are no routes any more"
+
+
+@pytest.mark.parametrize("route", routes(), ids=str)
+def test_a_route_is_open_to_whom_the_matrix_says(route: Route, ground: Ground) -> None:
+    sides = [(ground.own, False), (ground.foreign, True)]
+    if route.kind not in ("", "new", "project", "upload"):
+        sides = sides[:1]
+    for cell in CELLS:
+        for side, is_foreign in sides:
+            # The member elsewhere is at home where all the others are foreign.
+            if cell.name == "member elsewhere" and (is_foreign or route.kind == "mine"):
+                continue
+            stranger = is_foreign or cell.name == "member elsewhere"
+            _ask(route, cell, side, ground, is_foreign=stranger)
+
+
+def _ask(route: Route, cell: Cell, side: Side, ground: Ground, *, is_foreign: bool) -> None:
+    with transaction.atomic():
+        answer = _answer(route, cell, side, ground)
+        transaction.set_rollback(True)
+    what = f"{route} ({route.action}) as {cell.name}, {'foreign' if is_foreign else 'own'}"
+    text = f"{what}: {answer.status_code} {bytes(answer.content)[:300]!r}"
+    code = _code(answer)
+    allowed = _expected(route, cell, is_foreign=is_foreign)
+    assert answer.status_code not in (500, 405), text
+    if route.kind == "public":
+        return
+    if cell is NOBODY:
+        assert answer.status_code == 401, text
+    elif allowed:
+        assert answer.status_code != 401 and code != "PERMISSION_DENIED", text
+        if route.kind == "list":
+            assert answer.status_code == 200, text
+            _nothing_foreign(cell, answer, ground, text)
+    elif is_foreign and route.kind in ("", "new", "project", "upload"):
+        assert answer.status_code == 404, text
+    else:
+        assert answer.status_code == 403 and code == "PERMISSION_DENIED", text
+
+
+def _expected(route: Route, cell: Cell, *, is_foreign: bool) -> bool:
+    if route.kind == "list":
+        return cell is not NOBODY
+    is_hosts = route.kind in ("host", "site")
+    return is_allowed(cell, route.action, is_foreign=is_foreign, is_hosts=is_hosts)
+
+
+def _nothing_foreign(cell: Cell, answer: Any, ground: Ground, text: str) -> None:
+    if not cell.is_site_admin:
+        other = ground.own if cell.name == "member elsewhere" else ground.foreign
+        assert other.project.name not in answer.content.decode(), text
+
+
+def _answer(route: Route, cell: Cell, side: Side, ground: Ground) -> Any:
+    ids = {**ground.hosts, **side.ids, **_FIXED}
+    ids["user_id"] = str(User.objects.get(username="target").pk)
+    path, query = "/api/v1/" + _filled(route, ids), query_of(route, side.project.name)
+    body, content_type = body_of(route, ids, side.project.name)
+    actor = ground.actor(cell)
+    if route.kind == "upload" and actor is not None:
+        # An upload is its maker's alone; the project is asked for all the same.
+        ImageUpload.objects.update(user_uid=actor.user_id)
+    client = APIClient(raise_request_exception=False)
+    if actor is not None:
+        client.credentials(HTTP_AUTHORIZATION=f"Bearer {ground.tokens[cell.name]}")
+    ask = getattr(client, route.method.lower())
+    address = f"{path}?{urlencode(query)}" if query else path
+    if content_type == "application/json":
+        return ask(address, body, format="json")
+    return ask(address, body, content_type=content_type) if content_type else ask(address)
+
+
+def _filled(route: Route, ids: dict[str, str]) -> str:
+    nouns = next((_NOUNS[key] for key in _NOUNS if route.path.startswith(f"{key}/")), {})
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1)
+        return ids.get(nouns.get(name, ""), "") or ids.get(name, "") or str(uuid.uuid4())
+
+    return re.sub(r"<\w+:(\w+)>", value, route.path)
+
+
+def _code(answer: Any) -> str:
+    if not answer.get("Content-Type", "").startswith("application/json"):
+        return ""
+    try:
+        found = answer.json()
+    except ValueError:
+        return ""
+    error = found.get("error") if isinstance(found, dict) else None
+    return str(error["code"]) if isinstance(error, dict) else ""
