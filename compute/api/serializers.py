@@ -391,6 +391,8 @@ class UserShape(Base[Any]):
     is_admin = s.BooleanField()
     is_active = s.BooleanField()
     roles = s.ListField(child=s.CharField())
+    second_factor = s.CharField(help_text="Empty, totp, or provider: the sign-in provider sees to it.")
+    directory = s.CharField(help_text="Empty, ldap, or the OpenID issuer that the account comes from.")
     projects = s.ListField(child=s.DictField())
 
 

@@ -155,13 +155,6 @@ def person_require(actor: Actor) -> None:
         raise PermissionDenied("A personal token may not do this. Log in with your password.", rule="token")
 
 
-def roles_of(user: User) -> list[str]:
-    """The distinct roles of an account over all its projects, for its profile."""
-    if user.is_superuser:
-        return [Role.ADMIN.value]
-    return sorted(set(Membership.objects.filter(user=user).values_list("role", flat=True)))
-
-
 def _narrowed(actor: Actor, project_id: str, own: frozenset[Permission]) -> frozenset[Permission]:
     scope = actor.credential.scope
     if scope is None:

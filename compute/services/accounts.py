@@ -20,7 +20,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F
+from django.db.models import Exists, F, prefetch_related_objects
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
@@ -30,7 +30,7 @@ from compute.audit import audit
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
 from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
 from compute.models import Membership, Project, RefreshToken, SignIn, User
-from compute.selectors.access import action_require, actor_for, person_require, roles_of
+from compute.selectors.access import action_require, actor_for, person_require
 from compute.selectors.page import time_text
 from compute.services.sign_ins import account_lock_out, actor_again, family_ended, sessions_end
 from compute.states import Role
@@ -126,15 +126,19 @@ def ticket_open(ticket: str, remote_address: str) -> Actor:
 
 
 def user_dict(user: User) -> dict[str, Any]:
-    """The public shape."""
-    memberships = user.memberships.select_related("project")
+    """The public shape. ``directory``: the OpenID issuer or ldap, for those who come from there."""
+    prefetch_related_objects([user], "memberships__project")
+    memberships = user.memberships.all()
+    identity = getattr(user, "directory", None)
     return {
         "id": str(user.pk),
         "username": user.get_username(),
         "email": user.email,
         "is_admin": user.is_superuser,
         "is_active": user.is_active,
-        "roles": roles_of(user),
+        "roles": [Role.ADMIN.value] if user.is_superuser else sorted({item.role for item in memberships}),
+        "second_factor": user.second_factor,
+        "directory": identity.provider if identity else "",
         "projects": [
             {"id": str(item.project_id), "name": item.project.name, "role": item.role} for item in memberships
         ],
@@ -156,7 +160,8 @@ def user_get(actor: Actor, user_id: uuid.UUID | str | None) -> User:
 
 def users_list(actor: Actor) -> list[dict[str, Any]]:
     action_require(actor, "user.read")
-    return [user_dict(user) for user in User.objects.order_by("username")]
+    rows = User.objects.select_related("directory").prefetch_related("memberships__project")
+    return [user_dict(user) for user in rows.order_by("username")]
 
 
 def user_create(actor: Actor, given: Mapping[str, Any]) -> User:

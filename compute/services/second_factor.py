@@ -21,7 +21,7 @@ from compute.errors import InvalidInput, InvalidState, RateLimited, Unauthentica
 from compute.live import rate_limit_clear, rate_limit_hit
 from compute.models import RecoveryCode, SecondFactor, User
 from compute.sealing import seal, unseal
-from compute.selectors.access import actor_for, person_require, second_factor_missing
+from compute.selectors.access import action_require, actor_for, person_require, second_factor_missing
 from compute.services.accounts import user_get
 
 CODE_TRIES, CODE_WINDOW_S = 8, 300
@@ -116,6 +116,7 @@ def recovery_renew(actor: Actor, code: str) -> list[str]:
 
 def factor_reset(actor: Actor, user_id: uuid.UUID | str) -> None:
     """An administrator takes away the factor that somebody lost. Raises ``NotFound``, ``InvalidState``."""
+    action_require(actor, "user.update")
     person_require(actor)
     with transaction.atomic():
         user = user_get(actor, user_id)

@@ -7,10 +7,12 @@ from typing import Any
 
 import pyotp
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from compute.actor import Actor
-from compute.models import ApiToken, SecondFactor, SignIn, User
+from compute.models import ApiToken, Membership, Project, SecondFactor, SignIn, User
 from compute.sealing import unseal
 from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused, token_client
 
@@ -99,3 +101,18 @@ def test_refused_sign_ins_are_among_the_recent(own: Client) -> None:
 def test_names_of_others_are_text(own: Client) -> None:
     own.post("/profile/tokens/new", {"name": "<script>x</script>", "scopes": "read"})
     assert b"<script>x" not in own.get("/profile").content
+
+
+def test_the_list_of_users_costs_the_same_for_two_and_many(
+    admin: Actor, operator: Actor, log_in: Callable[..., Any], project: Project
+) -> None:
+    client, counts = bearer(log_in("ada").json()["access"]), []
+    for number in range(2):
+        with CaptureQueriesContext(connection) as queries:
+            rows = client.get(f"{BASE}/users").json()["items"]
+        counts.append(len(queries))
+        assert {row["second_factor"] for row in rows} == {""} and {row["directory"] for row in rows} == {""}
+        for each in range(5):
+            user = User.objects.create_user(f"u-{number}-{each}")
+            Membership.objects.create(user=user, project=project, role="viewer")
+    assert counts[0] == counts[1]
