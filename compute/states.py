@@ -176,6 +176,16 @@ _BACKUP_COLOURS = {
 ACTIVE_OPERATION_STATES = frozenset({OperationState.QUEUED, OperationState.RUNNING})
 
 
+class BulkItemState(Word):
+    """Of one instance in a bulk operation: once it is started, its own operation says how it goes."""
+
+    WAITING = "waiting"
+    STARTED = "started"
+    UNCHANGED = "unchanged"
+    REFUSED = "refused"
+    CANCELLED = "cancelled"
+
+
 class NodeStatus(Word):
     ONLINE = "online"
     UNREACHABLE = "unreachable"

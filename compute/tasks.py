@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
-from celery import shared_task
+import structlog
+from celery import current_app, shared_task
+from kombu.exceptions import OperationalError as BrokerError
+from redis.exceptions import RedisError
 
 from compute.execution import runner, sweep
 from compute.execution.turns import turn
 from compute.execution.usage import usage_prune, usage_roll
 
+log = structlog.get_logger(__name__)
+
 _RING_LATER_S = 1
+# It lives above this module, because it asks services for the children.
+PARENT_ADVANCE = "compute.work_tasks.parent_advance"
+
+
+def parent_ring(parent_id: str) -> None:
+    """Let a parent go on, or be closed; the sweeper rings again for what was not heard."""
+    try:
+        current_app.send_task(PARENT_ADVANCE, (parent_id,), retry=False, ignore_result=True)
+    except (BrokerError, RedisError, OSError) as error:
+        log.warning("bell_not_rung", operation=parent_id, reason=str(error))
+
+
+def _parent_told(operation_id: str) -> None:
+    parent_id = sweep.parent_of_ended(operation_id)
+    if parent_id is not None:
+        parent_ring(parent_id)
 
 
 @shared_task(ignore_result=True)
@@ -16,12 +37,15 @@ def operation_run(operation_id: str) -> None:
     """Carry out one operation."""
     if not runner.operation_execute(operation_id):
         operation_run.apply_async((operation_id,), countdown=_RING_LATER_S)
+        return
+    _parent_told(operation_id)
 
 
 @shared_task(ignore_result=True)
 def operation_recover(operation_id: str) -> None:
     """Close one operation whose worker was lost."""
     runner.operation_recover(operation_id)
+    _parent_told(operation_id)
 
 
 @shared_task(ignore_result=True)
@@ -39,6 +63,8 @@ def operations_sweep() -> None:
         operation_recover.delay(operation_id)
     for operation_id in sweep.undos_pending():
         undo_finish.delay(operation_id)
+    for operation_id in sweep.parents_open():
+        parent_ring(operation_id)
     sweep.backends_retire()
 
 

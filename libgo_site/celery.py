@@ -12,6 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "libgo_site.settings.prod")
 app = Celery("libgo")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+# Those of compute that stand above its services.
+app.autodiscover_tasks(["compute"], related_name="work_tasks")
 
 
 @setup_logging.connect

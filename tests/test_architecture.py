@@ -35,6 +35,7 @@ LEVELS = {
     "compute.tasks": 4,
     "compute.services": 5,
     "compute.watcher": 6,
+    "compute.work_tasks": 6,
     "compute.api": 6,
     "compute.views": 6,
     "compute.forms": 6,

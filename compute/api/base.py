@@ -19,7 +19,7 @@ from compute.api.transfers import BODY_LENGTH_HEADER, Download, Upload, transfer
 from compute.api.waiting import WAIT_HEADER
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.models import Operation
-from compute.selectors.operations import operation_dict
+from compute.selectors.operations import operation_dict, operation_full
 from compute.selectors.page import Page
 
 WAIT_MAX_S = 60
@@ -132,7 +132,7 @@ class ApiView(APIView):
         self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int | str = 200
     ) -> Response:
         """202 with the operation; held by the ASGI layer until it ends if the client waits."""
-        body: dict[str, Any] = {"operation": operation_dict(operation)}
+        body: dict[str, Any] = {"operation": operation_full(operation)}
         if instance is not None:
             body["instance"] = instance
         return self._held(operation, body, ends_as, 0)

@@ -19,6 +19,7 @@ from compute.selectors.instances import instance_get
 from compute.selectors.operations import (
     OperationFilter,
     operation_dict,
+    operation_full,
     operation_get,
     operation_log,
     operations_page,
@@ -26,7 +27,7 @@ from compute.selectors.operations import (
 from compute.services import nodes
 from compute.services.operations import operation_cancel
 
-_FILTERS = ("state", "action", "instance", "user", "page", "page_size", "sort")
+_FILTERS = ("state", "action", "instance", "user", "parent", "page", "page_size", "sort")
 
 
 class Operations(ApiView):
@@ -40,7 +41,7 @@ class OperationDetail(ApiView):
     @api("operations", "One operation", response=s.OperationShape, operation_id="operations_retrieve_one")
     def get(self, request: Request, operation_id: str) -> HttpResponseBase:
         self.query({})
-        return self.answer(operation_dict(operation_get(self.actor, operation_id)))
+        return self.answer(operation_full(operation_get(self.actor, operation_id)))
 
     @api("operations", "Cancel it", response=s.OperationShape, errors=(409,))
     def delete(self, request: Request, operation_id: str) -> HttpResponseBase:
@@ -63,7 +64,7 @@ class OperationWait(ApiView):
             raise InvalidInput.field("timeout", f"must be seconds between 0 and {WAIT_MAX_S}.")
         operation = operation_get(self.actor, operation_id)
         header = {WAIT_HEADER: f"{operation.pk} {seconds} operation"}
-        return Response(operation_dict(operation), headers=header)
+        return Response(operation_full(operation), headers=header)
 
 
 class Events(ApiView):

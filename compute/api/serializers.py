@@ -149,6 +149,19 @@ class ErrorPart(Base[Any]):
     details = s.DictField()
 
 
+class OperationChild(Base[Any]):
+    """One part of an operation that consists of others."""
+
+    id = s.UUIDField(allow_null=True, help_text="Null while it waits, and when it was refused at once.")
+    instance = s.UUIDField(allow_null=True)
+    instance_name = s.CharField()
+    target = s.CharField()
+    state = s.ChoiceField(["waiting", *(word.value for word in OperationState)])
+    progress = s.FloatField()
+    step = s.CharField()
+    error = ErrorPart(allow_null=True)
+
+
 class OperationShape(Base[Any]):
     id = s.UUIDField()
     action = s.CharField()
@@ -168,6 +181,7 @@ class OperationShape(Base[Any]):
     finished_at = s.DateTimeField(allow_null=True)
     may_cancel = s.BooleanField()
     parent = s.UUIDField(allow_null=True)  # type: ignore[assignment]
+    children = OperationChild(many=True, required=False, help_text="Of one that consists of others.")
 
 
 class Accepted(Base[Any]):

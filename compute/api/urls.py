@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from compute.api import account_views as a
 from compute.api import attachment_views as t
-from compute.api import backup_urls, limits_urls, profile_urls, usage_urls
+from compute.api import backup_urls, limits_urls, profile_urls, usage_urls, work_urls
 from compute.api import instance_views as i
 from compute.api import log_views as logs
 from compute.api import migrate_views as mig
@@ -61,6 +61,7 @@ urlpatterns = [
     path("projects/<str:project_id>/members", a.Members.as_view()),
     path("projects/<str:project_id>/members/<str:user>", a.MemberDetail.as_view()),
     path("compute/instances", i.Instances.as_view()),
+    *work_urls.urlpatterns,
     path("compute/instances/name/<str:name>", i.InstanceByName.as_view()),
     path(_INSTANCE, i.InstanceDetail.as_view()),
     path(f"{_INSTANCE}/resources", i.InstanceResources.as_view()),

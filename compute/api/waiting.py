@@ -20,7 +20,7 @@ from compute.api.renderers import dumps
 from compute.errors import ComputeError, InstanceNotFound
 from compute.models import Instance, Operation
 from compute.selectors.instances import instance_dict
-from compute.selectors.operations import operation_dict
+from compute.selectors.operations import operation_dict, operation_full
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
 Message = MutableMapping[str, Any]
@@ -93,7 +93,8 @@ async def outcome_within(
 ) -> tuple[int, dict[str, Any]] | None:
     """Status and body once the operation is over; None when the time is. ``ends_as`` is the status of
     a good end; with ``+result`` behind it the body is the operation's result, with the operation in
-    it; with ``+`` and a registered shape, that; ``operation`` gives the bare operation however it ended."""
+    it; with ``+`` and a registered shape, that; ``operation`` gives the bare operation however it ended,
+    ``parent`` the usual body with its children."""
     loop, deadline, pause = asyncio.get_running_loop(), time.monotonic() + seconds, _FIRST_LOOK_S
     while True:
         outcome = await loop.run_in_executor(_threads, _outcome, operation_id, ends_as)
@@ -109,7 +110,9 @@ def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | No
     if operation is None or operation.state in ACTIVE_OPERATION_STATES:
         return None
     if ends_as == "operation":
-        return 200, operation_dict(operation)
+        return 200, operation_full(operation)
+    if ends_as == "parent":
+        return 200, {"operation": operation_full(operation)}
     if operation.state != OperationState.SUCCEEDED:
         return _bad_end(operation)
     status, _, shape = ends_as.partition("+")

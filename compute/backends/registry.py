@@ -29,7 +29,8 @@ class Registration:
     tells the mirror whose an instance is that appears on a node, ``marks`` whose a listed thing is that
     the engine cannot mark (``execution/resources.py``), ``secrets`` looks up what a create needs and
     nobody stores (``execution/secrets.py``), ``node_panel`` is a template for
-    the page of a node."""
+    the page of a node, ``actions`` a module that registers what schedules can do to its nodes
+    (``services/actions.py``)."""
 
     name: str
     dotted_path: str
@@ -43,6 +44,7 @@ class Registration:
     marks: str = ""
     secrets: str = ""
     node_panel: str = ""
+    actions: str = ""
 
 
 _registrations: dict[str, Registration] = {}

@@ -41,6 +41,19 @@ def operations_lost() -> list[str]:
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
 
 
+def parents_open() -> list[str]:
+    """Operations that go on, or are over, with their children."""
+    rows = Operation.objects.filter(is_parent=True, state=OperationState.RUNNING.value)
+    return [str(pk) for pk in rows.order_by("created_at").values_list("pk", flat=True)[:_BATCH]]
+
+
+def parent_of_ended(operation_id: str) -> str | None:
+    """The parent of an operation that is over; None when it has none, or goes on."""
+    ended = Operation.objects.filter(pk=operation_id).exclude(state__in=sorted(ACTIVE_OPERATION_STATES))
+    parent_id = ended.values_list("parent_id", flat=True).first()
+    return None if parent_id is None else str(parent_id)
+
+
 def undos_pending() -> list[str]:
     """Ended operations with steps to take back, on nodes that answer again."""
     rows = Operation.objects.filter(undo_pending=True, node__is_reachable=True)

@@ -2,6 +2,7 @@
 
 from compute.models.access import IdempotencyKey, RefreshToken, User
 from compute.models.backup import Backup, BackupTarget
+from compute.models.bulk import BulkItem
 from compute.models.event import AuditEvent, Event
 from compute.models.instance import Instance
 from compute.models.limits import SiteLimits, UserLimits
@@ -24,6 +25,7 @@ __all__ = [
     "AuditEvent",
     "Backup",
     "BackupTarget",
+    "BulkItem",
     "DirectoryGrant",
     "DirectoryIdentity",
     "Event",

@@ -41,6 +41,8 @@ class Operation(models.Model):
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="operations"
     )
     parent = models.ForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
+    # It does nothing itself: it is over when its children are, and no worker holds a lease on it.
+    is_parent = models.BooleanField(default=False)
     request_id = models.CharField(max_length=64, blank=True)
     # By what it was asked for, and from where: for the audit, and so that it never does more than that.
     remote_address = models.CharField(max_length=64, blank=True)
@@ -74,6 +76,7 @@ class Operation(models.Model):
         indexes = [
             models.Index(fields=["state", "lease_until"]),
             models.Index(fields=["project", "-created_at"]),
+            models.Index(fields=["state"], condition=models.Q(is_parent=True), name="parents_by_state"),
             models.Index(
                 fields=["undo_pending"], condition=models.Q(undo_pending=True), name="undo_is_pending"
             ),

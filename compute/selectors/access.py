@@ -62,11 +62,15 @@ def second_factor_required() -> bool:
     return bool(settings.LIBGO["access"]["second_factor"] == "admins")
 
 
-def visible(actor: Actor, rows: QuerySet[M], column: str = "project") -> QuerySet[M]:
-    """Only the rows of projects the actor is a member of; a sub-query, not a second query."""
+def visible(
+    actor: Actor, rows: QuerySet[M], column: str = "project", *, also: Q | None = None
+) -> QuerySet[M]:
+    """Only the rows of projects the actor is a member of, and those of ``also``; a sub-query, not a second
+    query."""
     if actor.is_admin:
         return rows
-    return rows.filter(Q(**{f"{column}__in": _projects(actor)}))
+    of_projects = Q(**{f"{column}__in": _projects(actor)})
+    return rows.filter(of_projects if also is None else of_projects | also)
 
 
 def project_ids_visible(actor: Actor) -> set[uuid.UUID] | None:

@@ -106,6 +106,18 @@ def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     return found[0]
 
 
+def instances_matching(actor: Actor, wanted: InstanceFilter, limit: int) -> list[Instance]:
+    """At most ``limit`` of those that the list would show with this filter, by name, with their node."""
+    rows = _filtered(visible(actor, Instance.objects.select_related("node")), wanted)
+    return list(rows.order_by("name", "id")[:limit])
+
+
+def instances_by_ids(actor: Actor, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Instance]:
+    """Those of ``ids`` that the actor sees, with their node."""
+    rows = visible(actor, Instance.objects.select_related("node")).filter(pk__in=ids)
+    return {row.pk: row for row in rows}
+
+
 def instance_dict(instance: Instance) -> dict[str, Any]:
     """The public shape of one instance, re-read with its active operation in one query."""
     rows = _rows(Instance.objects.filter(pk=instance.pk)).annotate(**_TEXTS)

@@ -6,15 +6,15 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from compute.actor import Actor
 from compute.errors import InvalidInput, OperationNotFound
-from compute.models import Operation, OperationLog
+from compute.models import BulkItem, Operation, OperationLog
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import Page, order_by, page_bounds, time_text
-from compute.states import ACTIVE_OPERATION_STATES, OperationState
+from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState
 
 SORT_COLUMNS = {
     "created_at": "created_at",
@@ -28,13 +28,14 @@ LOG_LINES_MAX = 5000
 @dataclass(frozen=True)
 class OperationFilter:
     """Empty means "any". ``instance`` is an id or a name, ``user`` a user name or id, ``target`` the
-    name of what is no instance."""
+    name of what is no instance, ``parent`` an id, or ``none`` for those that are no children."""
 
     state: str = ""
     action: str = ""
     instance: str = ""
     user: str = ""
     target: str = ""
+    parent: str = ""
     sort: list[str] = field(default_factory=list)
     page: int = 1
     page_size: int = 50
@@ -92,6 +93,73 @@ def operation_dict(row: Operation) -> dict[str, Any]:
     }
 
 
+def operation_full(row: Operation) -> dict[str, Any]:
+    """The public shape of one, with the ``children`` of a parent."""
+    shown = operation_dict(row)
+    return {**shown, "children": children_of(row)} if row.is_parent else shown
+
+
+def children_of(parent: Operation) -> list[dict[str, Any]]:
+    """What a parent consists of, in its order. An instance for which nothing was begun, yet or ever, has
+    no ``id``; it is ``waiting``, or ended at once."""
+    items = list(BulkItem.objects.filter(parent=parent).select_related("operation"))
+    if items:
+        return [_item_dict(item) for item in items]
+    children = Operation.objects.filter(parent=parent).order_by("created_at", "id")
+    return [_child_dict(child) for child in children]
+
+
+def _item_dict(item: BulkItem) -> dict[str, Any]:
+    if item.operation is not None:
+        return {**_child_dict(item.operation), "instance": str(item.instance_uid)}
+    state = BulkItemState(item.state)
+    error = None
+    if state is BulkItemState.REFUSED:
+        error = {"code": item.error_code, "message": item.error_message, "details": item.error_details}
+    ended = state is not BulkItemState.WAITING
+    return {
+        "id": None,
+        "instance": str(item.instance_uid),
+        "instance_name": item.instance_name,
+        "target": "",
+        "state": _ITEM_STATES[state],
+        "progress": 100.0 if ended else 0.0,
+        "step": _ITEM_STEPS.get(state, ""),
+        "error": error,
+    }
+
+
+# A started item whose operation is not there any more was dropped with it, long after its end.
+_ITEM_STATES = {
+    BulkItemState.WAITING: "waiting",
+    BulkItemState.STARTED: OperationState.INTERRUPTED.value,
+    BulkItemState.UNCHANGED: OperationState.SUCCEEDED.value,
+    BulkItemState.REFUSED: OperationState.FAILED.value,
+    BulkItemState.CANCELLED: OperationState.CANCELLED.value,
+}
+_ITEM_STEPS = {
+    BulkItemState.WAITING: "Waiting for its turn",
+    BulkItemState.UNCHANGED: "It was so already",
+    BulkItemState.CANCELLED: "Not begun",
+}
+
+
+def _child_dict(row: Operation) -> dict[str, Any]:
+    error = None
+    if row.error_code:
+        error = {"code": row.error_code, "message": row.error_message, "details": row.error_details}
+    return {
+        "id": str(row.pk),
+        "instance": None if row.instance_uid is None else str(row.instance_uid),
+        "instance_name": row.instance_name,
+        "target": row.target,
+        "state": row.state,
+        "progress": round(row.progress, 1),
+        "step": row.step,
+        "error": error,
+    }
+
+
 def operation_log(
     actor: Actor, operation_id: str | uuid.UUID, *, after: int = 0, limit: int = 1000
 ) -> list[dict[str, Any]]:
@@ -102,7 +170,10 @@ def operation_log(
 
 
 def _visible(actor: Actor) -> QuerySet[Operation]:
-    return visible(actor, Operation.objects.select_related("user"))
+    rows = Operation.objects.select_related("user")
+    # A parent over several projects belongs to none of them: only whoever asked for it sees it.
+    own = Q(is_parent=True, project=None, user_id=actor.user_id)
+    return visible(actor, rows, also=own)
 
 
 def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Operation]:
@@ -115,6 +186,8 @@ def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Op
         rows = rows.filter(action=wanted.action)
     if wanted.target:
         rows = rows.filter(target=wanted.target)
+    if wanted.parent:
+        rows = rows.filter(_parent(wanted.parent))
     if wanted.instance:
         rows = rows.filter(
             by_id_or_name(wanted.instance, id_column="instance_uid", name_column="instance_name")
@@ -122,3 +195,12 @@ def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Op
     if wanted.user:
         rows = rows.filter(by_id_or_name(wanted.user, id_column="user_id", name_column="user__username"))
     return rows
+
+
+def _parent(wanted: str) -> Q:
+    if wanted == "none":
+        return Q(parent=None)
+    try:
+        return Q(parent_id=uuid.UUID(wanted))
+    except ValueError:
+        raise InvalidInput.field("parent", "must be the id of an operation, or “none”.") from None

@@ -159,7 +159,7 @@ def instance_act(
     for kill. Raises ``InvalidState``, ``InstanceBusy``, ``OperationNotSupported``,
     ``BackendUnavailable``.
     """
-    params = _options_check(action, options)
+    params = options_check(action, options)
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         action_require(actor, f"instance.{action}", instance.project_id)
@@ -335,7 +335,8 @@ def _is_busy(instance: Instance) -> bool:
     return instance.operations.filter(state__in=sorted(ACTIVE_OPERATION_STATES)).exists()
 
 
-def _options_check(action: Action, options: Mapping[str, Any]) -> dict[str, Any]:
+def options_check(action: Action, options: Mapping[str, Any]) -> dict[str, Any]:
+    """As they go into the operation. Raises ``InvalidInput`` for what the action does not take."""
     known = {Action.STOP: {"force", "timeout"}, Action.RESTART: {"timeout"}, Action.KILL: {"signal"}}
     allowed = known.get(action, set())
     for key in options:

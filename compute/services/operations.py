@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import structlog
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 from django.db.models.functions import Now
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
@@ -25,7 +27,7 @@ from compute.states import (
     ACTIVE_OPERATION_STATES,
     OperationState,
 )
-from compute.tasks import operation_run
+from compute.tasks import operation_run, parent_ring
 
 log = structlog.get_logger(__name__)
 
@@ -92,7 +94,8 @@ def operation_cancel(actor: Actor, operation_id: str) -> Operation:
     """
     with transaction.atomic():
         operation = operation_get(actor, operation_id)
-        action_require(actor, _action_of(operation), operation.project_id)
+        if operation.project_id is not None or operation.user_id != actor.user_id:
+            action_require(actor, _action_of(operation), operation.project_id)
         if operation.state not in ACTIVE_OPERATION_STATES:
             raise InvalidState(f"The operation is over: {operation.state}.", state=operation.state)
         queued = Operation.objects.filter(pk=operation.pk, state=OperationState.QUEUED.value)
@@ -101,14 +104,29 @@ def operation_cancel(actor: Actor, operation_id: str) -> Operation:
         Operation.objects.filter(pk=operation.pk).update(cancel_requested=True, may_cancel=True)
         operation.refresh_from_db()
         audit(actor, "operation.cancel", str(operation), target_uid=operation.pk)
-        transaction.on_commit(lambda: _ring(str(operation.pk)))
+        if operation.is_parent:
+            _children_cancel(operation)
+            transaction.on_commit(lambda: parent_ring(str(operation.pk)))
+        else:
+            transaction.on_commit(lambda: _ring(str(operation.pk)))
     return operation
 
 
 def _action_of(operation: Operation) -> str:
-    """Who may ask for a change to an instance may call it off."""
-    is_known = operation.action.startswith("instance.") and operation.action in ACTIONS
-    return operation.action if is_known else "operation.cancel"
+    """Who may ask for a change to an instance, or to many, may call it off."""
+    action = operation.action.replace("bulk.", "instance.", 1)
+    is_known = action.startswith("instance.") and action in ACTIONS
+    return action if is_known else "operation.cancel"
+
+
+def _children_cancel(parent: Operation) -> None:
+    """Those that did not begin, and those that can be stopped on the way; the others come to their end."""
+    may = Q(state=OperationState.QUEUED.value) | Q(state=OperationState.RUNNING.value, may_cancel=True)
+    stopped = Operation.objects.filter(may, parent=parent)
+    ids = [str(pk) for pk in stopped.values_list("pk", flat=True)]
+    Operation.objects.filter(pk__in=ids).update(cancel_requested=True, may_cancel=True)
+    for operation_id in ids:
+        transaction.on_commit(partial(_ring, operation_id))
 
 
 def _busy(instance: Instance | None) -> InstanceBusy:

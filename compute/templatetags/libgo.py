@@ -88,8 +88,8 @@ def pretty(value: Any) -> str:
 
 @register.filter
 def words(value: str) -> str:
-    """``instance.create`` as “create”."""
-    return str(value).removeprefix("instance.").replace("_", " ")
+    """``instance.create`` as “create”, ``bulk.stop`` as “stop”."""
+    return str(value).removeprefix("instance.").removeprefix("bulk.").replace("_", " ")
 
 
 @register.simple_tag

@@ -33,6 +33,7 @@ from compute.services.instances import instance_act, instance_create, instance_d
 from compute.services.migration import migrate_targets
 from compute.services.screenshots import FRESH_S, screenshot_png
 from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
+from compute.views.bulk import bulk_actions, bulk_can, bulk_filter
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
 
@@ -58,33 +59,6 @@ _SCREEN_KEYS = [
     ("Print", "Print Screen"),
 ]
 
-_BULK = (Action.START, Action.STOP, Action.RESTART)
-_BULK_DELETE = {
-    "word": "delete",
-    "label": "Delete",
-    "method": "DELETE",
-    "url": "/api/v1/compute/instances/{id}?force=true&wait=60",
-    "title": "Delete {n} instances?",
-    "text": "They are stopped and removed, with the disks and anonymous volumes made for them. This cannot "
-    "be undone.",
-    "danger": True,
-}
-
-
-def bulk_actions() -> list[dict[str, Any]]:
-    """What can be done to many at once; see ``static/js/bulk.js``."""
-    verbs = [
-        {
-            "word": str(action),
-            "label": action.capitalize(),
-            "method": "PUT",
-            "url": f"/api/v1/compute/instances/{{id}}/{action}?wait=60",
-            "title": f"{action.capitalize()} {{n}} instances",
-        }
-        for action in _BULK
-    ]
-    return [*verbs, _BULK_DELETE]
-
 
 def row_for_page(
     row: dict[str, Any], allowed: frozenset[Permission], capabilities: list[str]
@@ -106,7 +80,7 @@ def row_for_page(
     row["may_update"] = holds(allowed, "instance.update")
     row["may_export"] = holds(allowed, "instance.export")
     row["capabilities"] = capabilities
-    row["bulk_can"] = " ".join(row["actions"] + (["delete"] if row["may_delete"] else []))
+    row["bulk_can"] = bulk_can(row, free)
     row["has_picture"] = (
         row["may_console"]
         and str(Capability.SCREENSHOT) in capabilities
@@ -167,6 +141,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         "states": [state.value for state in InstanceState],
         "nodes": [node.name for node in Node.objects.all()],
         "bulk_actions": bulk_actions(),
+        "bulk_filter": bulk_filter(wanted),
         "groups": sorted(GROUPS),
         "filtered": bool(wanted.backend or wanted.state or wanted.node or wanted.q),
     }

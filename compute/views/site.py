@@ -12,7 +12,7 @@ from compute.selectors.cluster import cluster_status
 from compute.selectors.instances import InstanceFilter, instance_counts, instances_page
 from compute.selectors.operations import (
     OperationFilter,
-    operation_dict,
+    operation_full,
     operation_get,
     operation_log,
     operations_page,
@@ -24,8 +24,14 @@ from compute.views.common import actor_of, number, page, toast
 
 def _coloured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for row in rows:
-        row["colour"] = OperationState(row["state"]).colour
+        row["colour"] = _colour(row["state"])
+        for child in row.get("children") or ():
+            child["colour"] = _colour(child["state"])
     return rows
+
+
+def _colour(state: str) -> str:
+    return "secondary" if state == "waiting" else OperationState(state).colour
 
 
 @require_GET
@@ -43,7 +49,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "running": instances_page(
             actor, InstanceFilter(state="running", sort=["-created_at"], page_size=8)
         ).items,
-        "operations": _coloured(operations_page(actor, OperationFilter(page_size=8)).items),
+        "operations": _coloured(operations_page(actor, OperationFilter(parent="none", page_size=8)).items),
     }
     is_fragment = bool(request.headers.get("HX-Request")) and request.GET.get("part") == "body"
     return render(request, "compute/_dashboard.html" if is_fragment else "compute/dashboard.html", context)
@@ -53,7 +59,10 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 @page
 def operation_list(request: HttpRequest) -> HttpResponse:
     state = request.GET.get("state", "")
-    wanted = OperationFilter(state=state, page=max(1, number(request.GET.get("page"), 1)), page_size=25)
+    # A bulk operation stands for its children, which its own page shows.
+    wanted = OperationFilter(
+        state=state, parent="none", page=max(1, number(request.GET.get("page"), 1)), page_size=25
+    )
     found = operations_page(actor_of(request), wanted)
     context = {
         "found": found,
@@ -74,7 +83,7 @@ def operation_list(request: HttpRequest) -> HttpResponse:
 @page
 def operation_detail(request: HttpRequest, operation_id: str) -> HttpResponse:
     actor = actor_of(request)
-    row = _coloured([operation_dict(operation_get(actor, operation_id))])[0]
+    row = _coloured([operation_full(operation_get(actor, operation_id))])[0]
     context = {"row": row, "lines": operation_log(actor, operation_id, limit=2000)}
     template = (
         "compute/_operation.html" if request.headers.get("HX-Request") else "compute/operation_detail.html"

@@ -17,6 +17,11 @@
 //   data-bulk-title, data-bulk-text, data-bulk-danger: what is asked before; without a text nothing is.
 //                     In the title {n} is how many, {s} the plural's letter
 //   data-bulk-body    JSON to send along
+//   data-bulk-door    a route that takes {action, ids | filter, options} for all of them; it answers with one
+//                     operation whose children are the items. Then no url is needed, and work goes on when the
+//                     page is left. data-bulk-options: JSON of its options
+// On the table, for actions with a door: data-bulk-total and data-bulk-filter (JSON): how many there are
+// besides those that are shown, and what says which; then the bar offers all of them.
 //
 // What is chosen stays chosen when the table is swapped; what the table shows no more is dropped, so
 // nothing is ever done to what cannot be seen. Three requests run at a time. Those that went well are
@@ -25,7 +30,9 @@
   "use strict";
   const AT_ONCE = 3;
   const TURNS_MAX = 20;
+  const LOOK_MS = 500;
   const chosen = new Map();
+  const everything = new Set();
   let last = null;
 
   const of = (name) => {
@@ -58,6 +65,9 @@
 
   function paint(name) {
     const count = of(name).size;
+    const shown = boxes(name).length;
+    const total = Number(table(name)?.dataset.bulkTotal || 0);
+    if (count < shown || total <= shown) everything.delete(name);
     const all = table(name)?.querySelector("[data-bulk-all]");
     if (all) {
       all.checked = count > 0 && count === boxes(name).length;
@@ -67,9 +77,15 @@
     const strip = bar(name);
     if (!strip) return;
     strip.hidden = count === 0;
-    strip.querySelector("[data-bulk-count]").textContent = `${count} selected`;
+    const whole = everything.has(name);
+    strip.querySelector("[data-bulk-count]").textContent = whole ? `All ${total} that match` : `${count} selected`;
+    const more = strip.querySelector("[data-bulk-everything]");
+    if (more) {
+      more.hidden = whole || count < shown || total <= shown;
+      more.textContent = `Select all ${total} that match`;
+    }
     strip.querySelectorAll("[data-bulk-action]").forEach((button) => {
-      const fit = fitting(name, button.dataset.bulkAction).length;
+      const fit = whole && button.dataset.bulkDoor ? count : fitting(name, button.dataset.bulkAction).length;
       button.disabled = fit === 0;
       const plain = button.dataset.bulkLabel;
       button.textContent = fit === count || fit === 0 ? plain : `${plain} (${fit})`;
@@ -95,23 +111,17 @@
   // One dialog asks, then shows how it goes, item by item.
   function ask(name, source) {
     const { bulkAction: word, bulkTitle: title, bulkText: text, bulkDanger: danger } = source.dataset;
-    const items = fitting(name, word);
+    const whole = everything.has(name) && Boolean(source.dataset.bulkDoor);
+    const items = whole ? [] : fitting(name, word);
+    const count = whole ? Number(table(name).dataset.bulkTotal) : items.length;
     const dialog = element("dialog", "bulk-dialog card");
     dialog.setAttribute("aria-label", title || source.dataset.bulkLabel);
     const head = element("div", "card-body pb-2");
-    head.append(element("h3", "card-title mb-1", counted(title || source.dataset.bulkLabel, items.length)));
+    head.append(element("h3", "card-title mb-1", counted(title || source.dataset.bulkLabel, count)));
     const say = element("p", "text-secondary mb-0", text || "");
     head.append(say);
     const list = element("div", "list-group list-group-flush bulk-list");
-    items.forEach((item) => {
-      const row = element("div", "list-group-item py-2");
-      const line = element("div", "d-flex gap-2");
-      item.mark = element("span", "ms-auto text-nowrap text-secondary", "");
-      line.append(element("span", "text-break", item.label), item.mark);
-      item.why = element("div", "small text-danger text-break");
-      row.append(line, item.why);
-      list.append(row);
-    });
+    items.forEach((item) => line(list, item));
     const foot = element("div", "card-footer d-flex gap-2");
     const leave = button("btn", "Cancel");
     const go = button(`btn ms-auto ${danger ? "btn-danger" : "btn-primary"}`, source.dataset.bulkLabel);
@@ -120,10 +130,104 @@
     document.body.append(dialog);
     leave.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => { dialog.remove(); source.isConnected && source.focus(); });
-    go.addEventListener("click", () => run({ name, source, items, say, go, leave }));
+    const job = { name, source, items, whole, list, foot, say, go, leave };
+    const begin = () => (source.dataset.bulkDoor ? together(job) : run(job));
+    go.addEventListener("click", begin);
     dialog.showModal();
     if (text) leave.focus();
-    else run({ name, source, items, say, go, leave });
+    else begin();
+  }
+
+  function line(list, item) {
+    const row = element("div", "list-group-item py-2");
+    const words = element("div", "d-flex gap-2");
+    item.mark = element("span", "ms-auto text-nowrap text-secondary", "");
+    words.append(element("span", "text-break", item.label), item.mark);
+    item.why = element("div", "small text-danger text-break");
+    row.append(words, item.why);
+    list.append(row);
+  }
+
+  const headers = () => ({
+    ...JSON.parse(document.body.getAttribute("hx-headers") || "{}"),
+    Accept: "application/json", "Content-Type": "application/json",
+  });
+
+  async function asked(method, url, body) {
+    try {
+      const answer = await fetch(url, { method, headers: headers(), body, credentials: "same-origin" });
+      const said = await answer.json().catch(() => null);
+      return { ok: answer.ok, said, why: said?.error?.message || `The server answered ${answer.status}.` };
+    } catch {
+      return { ok: false, said: null, why: "The server could not be reached." };
+    }
+  }
+
+  // One request for all of them; the operation goes on by itself, and this only looks at it.
+  async function together(job) {
+    const { name, source, items, whole, foot, say, go, leave } = job;
+    go.disabled = true;
+    const target = whole ? { filter: JSON.parse(table(name).dataset.bulkFilter) } : { ids: items.map((item) => item.id) };
+    const options = JSON.parse(source.dataset.bulkOptions || "{}");
+    const first = await asked("POST", source.dataset.bulkDoor, JSON.stringify({ action: source.dataset.bulkAction, options, ...target }));
+    if (!first.ok) {
+      say.className = "text-danger mb-0";
+      say.textContent = first.why;
+      go.disabled = false;
+      return;
+    }
+    go.remove();
+    let operation = first.said.operation;
+    const address = `/api/v1/operations/${operation.id}`;
+    const link = element("a", "btn btn-ghost-secondary", "Open the operation");
+    link.href = `/operations/${operation.id}`;
+    const stop = button("btn ms-auto", "Stop the rest");
+    stop.addEventListener("click", async () => {
+      stop.disabled = true;
+      const answer = await asked("DELETE", address);
+      if (!answer.ok) say.textContent = answer.why;
+    });
+    leave.textContent = "Close";
+    foot.append(link, stop);
+    const dialog = leave.closest("dialog");
+    everything.delete(name);
+    draw(job, operation);
+    while (!operation.finished_at && dialog.isConnected) {
+      await new Promise((resolve) => { setTimeout(resolve, LOOK_MS); });
+      const answer = await asked("GET", address);
+      if (answer.ok) {
+        operation = answer.said;
+        draw(job, operation);
+      } else say.textContent = answer.why;
+    }
+    stop.remove();
+    if (dialog.isConnected) leave.focus();
+  }
+
+  const ENDS = { succeeded: "done", failed: "failed", cancelled: "not done", interrupted: "interrupted" };
+
+  // How each child of the operation is now.
+  function draw({ name, items, list, say }, operation) {
+    const known = new Map(items.map((item) => [item.id, item]));
+    const children = operation.children || [];
+    children.forEach((child) => {
+      let item = known.get(child.instance);
+      if (!item) {
+        item = { id: child.instance, label: child.instance_name || child.instance };
+        items.push(item);
+        line(list, item);
+      }
+      const end = ENDS[child.state];
+      const colour = end === "done" ? "text-green" : end ? "text-red" : "text-secondary";
+      item.mark.className = `ms-auto text-nowrap ${colour}`;
+      item.mark.textContent = end || (child.state === "waiting" ? "waiting" : `${Math.round(child.progress)}%`);
+      item.why.textContent = child.error?.message || "";
+      if (end === "done") of(name).delete(item.id);
+    });
+    const over = children.filter((child) => ENDS[child.state]);
+    const bad = over.filter((child) => child.state !== "succeeded").length;
+    say.textContent = `${over.length - bad} of ${children.length} done${bad ? `, ${bad} not done` : ""}`;
+    restore(name);
   }
 
   async function run({ name, source, items, say, go, leave }) {
@@ -156,11 +260,11 @@
 
   // The result of one request, in words.
   async function send({ bulkMethod: method, bulkUrl: url, bulkBody: body }, id) {
-    const headers = { ...JSON.parse(document.body.getAttribute("hx-headers") || "{}"), Accept: "application/json" };
-    if (body) headers["Content-Type"] = "application/json";
+    const sent = headers();
+    if (!body) delete sent["Content-Type"];
     try {
       const answer = await fetch(url.replace("{id}", encodeURIComponent(id)), {
-        method: method || "POST", headers, body: body || undefined, credentials: "same-origin",
+        method: method || "POST", headers: sent, body: body || undefined, credentials: "same-origin",
       });
       const said = await answer.json().catch(() => null);
       if (answer.status === 202) return await follow(said?.operation?.id);
@@ -217,7 +321,12 @@
     const name = strip.dataset.bulkBar;
     const action = event.target.closest("[data-bulk-action]");
     if (action) ask(name, action);
+    if (event.target.closest("[data-bulk-everything]")) {
+      everything.add(name);
+      paint(name);
+    }
     if (event.target.closest("[data-bulk-clear]")) {
+      everything.delete(name);
       of(name).clear();
       restore(name);
     }

@@ -80,7 +80,13 @@ def test_many_are_stopped_at_once_with_a_result_for_each(
     bar.locator("button:has-text('Stop')").click()
     dialog = page.locator("dialog.bulk-dialog")
     expect(dialog).to_contain_text(pair[0])
-    dialog.locator("button:has-text('Stop')").click()
+    dialog.locator("button.btn-primary:has-text('Stop')").click()
+    for name in pair:
+        expect(dialog.locator(f".list-group-item:has-text('{name}')")).to_contain_text("done", timeout=30000)
+    dialog.locator("a:has-text('Open the operation')").click()
+    expect(page.locator("#children")).to_contain_text(pair[1])
+    expect(page.locator("body")).to_contain_text("2 of 2 done")
+    page.goto(f"{live.url}/instances?q=libgo-t-")
     for name in pair:
         expect(page.locator(f"tr[data-name='{name}']")).to_contain_text("stopped", timeout=20000)
 

@@ -1,0 +1,59 @@
+"""What the list of instances offers for many of them at once; see ``static/js/bulk.js``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from compute.backends.capabilities import Capability
+from compute.selectors.instances import InstanceFilter
+from compute.services.actions import action_get
+from compute.states import InstanceState
+
+_DOOR = "/api/v1/compute/instances/bulk"
+# In this order; without a text nothing is asked before.
+_TEXTS = {
+    "start": "",
+    "stop": "They are asked to shut down; what does not within half a minute is switched off.",
+    "restart": "They are shut down and started again.",
+    "pause": "They keep their memory, and do nothing until they are resumed.",
+    "unpause": "",
+    "snapshot": "A snapshot of each is taken; its name is the time.",
+    "delete": "They are stopped and removed, with the disks and anonymous volumes made for them. This cannot "
+    "be undone.",
+}
+_OPTIONS = {"delete": {"force": True}}
+
+
+def bulk_actions() -> list[dict[str, Any]]:
+    """The buttons of the bar."""
+    found = [(action_get(word), text) for word, text in _TEXTS.items()]
+    return [
+        {
+            "word": action.word,
+            "label": action.title,
+            "door": _DOOR,
+            "options": json.dumps(_OPTIONS.get(action.word, {})),
+            "title": f"{action.title}: {{n}} instance{{s}}",
+            "text": text,
+            "danger": action.danger,
+        }
+        for action, text in found
+    ]
+
+
+def bulk_can(row: dict[str, Any], free: bool) -> str:
+    """The words of what can be done with one row of the page now."""
+    words = list(row["actions"])
+    live = row["state"] in (InstanceState.RUNNING, InstanceState.PAUSED, InstanceState.STOPPED)
+    if free and live and row["may_update"] and str(Capability.SNAPSHOT) in row["capabilities"]:
+        words.append("snapshot")
+    if row["may_delete"]:
+        words.append("delete")
+    return " ".join(words)
+
+
+def bulk_filter(wanted: InstanceFilter) -> str:
+    """The list's filter as the bulk route takes it."""
+    names = ("backend", "state", "node", "q")
+    return json.dumps({name: getattr(wanted, name) for name in names if getattr(wanted, name)})
