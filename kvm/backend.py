@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from compute.backends.backup import BackupSink, BackupSource, BackupSpec, RestoreNames
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.types import (
@@ -45,6 +46,7 @@ from compute.errors import InvalidInput
 from compute.states import InstanceType
 from kvm.engine import (
     address,
+    backups,
     clone,
     console,
     create,
@@ -95,6 +97,7 @@ class KvmBackend(Backend):
             Capability.NETWORK_ATTACH,
             Capability.SNAPSHOT,
             Capability.CLONE,
+            Capability.BACKUP,
             Capability.EXPORT,
             Capability.IMPORT,
             Capability.MIGRATE,
@@ -225,6 +228,18 @@ class KvmBackend(Backend):
 
     def instance_export(self, engine_id: str, wanted: ExportSpec, report: Reporter) -> ExportInfo:
         return export.domain_export(self._connection, engine_id, wanted, report)
+
+    def instance_backup(
+        self, engine_id: str, wanted: BackupSpec, sink: BackupSink, report: Reporter
+    ) -> dict[str, Any]:
+        return backups.domain_backup(self._connection, engine_id, wanted, sink, report)
+
+    @staticmethod
+    def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:
+        return backups.backup_config(definition, wanted)
+
+    def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
+        return backups.domain_restore(self._connection, spec, source, report)
 
     def instance_save(self, engine_id: str, report: Reporter) -> None:
         lifecycle.domain_save(self._connection, engine_id, report)

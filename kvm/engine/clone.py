@@ -33,17 +33,8 @@ def clone_config(config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]
     """A configuration to ask for: without addresses and media, its disks as new ones of their sizes."""
     kept = {key: config[key] for key in _KEPT if key in config}
     kept.setdefault("networks", [])
-    shown = {disk["target"]: disk for disk in (config.get("devices") or {}).get("disks", [])}
     disks = []
-    for item in storage:
-        known = shown.get(item["target"], {})
-        if (
-            item.get("format") == "cdrom"
-            or not item.get("size")
-            or known.get("read_only")
-            or known.get("shareable")
-        ):
-            continue
+    for item, known in copied_disks(config, storage):
         disk = {
             "size": int(item["size"]),
             "format": "qcow2",
@@ -52,6 +43,21 @@ def clone_config(config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]
         }
         disks.append({key: value for key, value in disk.items() if value})
     return {**kept, "disk": disks[0] if disks else {}, "disks": disks[1:]}
+
+
+def copied_disks(
+    config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]
+) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """The disks that are its own, in order, each as stored and as configured: no media, and nothing that
+    is read-only or shared."""
+    shown = {disk["target"]: disk for disk in (config.get("devices") or {}).get("disks", [])}
+    found = []
+    for item in storage:
+        known = shown.get(item["target"], {})
+        shared = known.get("read_only") or known.get("shareable")
+        if item.get("format") != "cdrom" and item.get("size") and not shared:
+            found.append((item, known))
+    return found
 
 
 def domain_clone(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,13 +62,14 @@ def domain_import(
         ]
         path = _converted(folder, wanted.name, disk, number, report, spans[0])
         report.undo(UndoStep(UNDO_VOLUME, {"pool": pool_name, "name": name}))
-        _send(connection, path, (pool_name, name, disk.virtual_bytes), report, spans[1])
+        volume = (pool_name, name, disk.virtual_bytes)
+        volume_send(connection, _pieces(path), path.stat().st_size, volume, report, spans[1])
         path.unlink()
         made.append(name)
     for note in look.notes:
         report.log(note)
     shutil.rmtree(folder, ignore_errors=True)
-    return domain_create(connection, _around(spec, made), report)
+    return domain_create(connection, around(spec, made), report)
 
 
 def _look_ova(path: Path) -> ImportLook:
@@ -131,11 +132,23 @@ def _cut_out(whole: Path, part: Path, disk: ImportDisk, report: Reporter) -> Non
         raise BackendError(f"LibGo cannot write on its own disk ({error.strerror}).") from error
 
 
-def _send(
-    connection: Connection, path: Path, volume: tuple[str, str, int], report: Reporter, span: Span
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
+
+
+def volume_send(
+    connection: Connection,
+    pieces: Iterable[bytes],
+    size: int,
+    volume: tuple[str, str, int],
+    report: Reporter,
+    span: Span,
 ) -> None:
+    """A qcow2 file of ``size`` bytes as a new volume: (pool, name, capacity)."""
     pool_name, name, capacity = volume
-    size, sent, ended = path.stat().st_size, 0, False
+    sent, ended = 0, False
     step = "Sending it to the pool"
 
     def begin(conn: libvirt.virConnect) -> libvirt.virStream:
@@ -153,11 +166,10 @@ def _send(
 
     stream = connection.call(begin, 60)
     try:
-        with path.open("rb") as file:
-            while piece := file.read(_CHUNK):
-                connection.call(lambda conn, piece=piece: stream_send(stream, piece))  # type: ignore[misc]
-                sent += len(piece)
-                report.progress(span.at(sent / size), step)
+        for piece in pieces:
+            connection.call(lambda conn, piece=piece: stream_send(stream, piece))  # type: ignore[misc]
+            sent += len(piece)
+            report.progress(span.at(sent / size), step)
         connection.call(lambda conn: stream.finish(), 60)
         ended = True
     finally:
@@ -175,7 +187,7 @@ def stream_send(stream: libvirt.virStream, data: bytes) -> None:
         data = data[sent:]
 
 
-def _around(spec: InstanceSpec, names: Sequence[str]) -> InstanceSpec:
+def around(spec: InstanceSpec, names: Sequence[str]) -> InstanceSpec:
     """The same machine with these volumes in the place of the disks that were asked for."""
     config = spec.config
     wanted = [dict(config.get("disk") or {}), *map(dict, config.get("disks", []))]

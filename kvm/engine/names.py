@@ -38,3 +38,8 @@ def disk_name(instance_id: str, number: int | str) -> str:
 def export_stem(instance_id: str, operation_id: str) -> str:
     """How the copies begin that exist while an instance is exported."""
     return f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}.export-{uuid.UUID(operation_id).hex[:12]}"
+
+
+def backup_stem(instance_id: str, operation_id: str) -> str:
+    """How the copies begin that exist while an instance is backed up."""
+    return f"{storage.OWN_PREFIX}{uuid.UUID(instance_id)}.backup-{uuid.UUID(operation_id).hex[:12]}"
