@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
@@ -20,13 +20,43 @@ from compute.services.instance_body import InstanceCreate
 MIB, GIB = 1024**2, 1024**3
 
 
+class Lines(forms.CharField):
+    """One item a line, to a list of texts."""
+
+    widget = forms.Textarea
+
+    def __init__(self, rows: int = 3, **more: Any) -> None:
+        super().__init__(required=False, widget=forms.Textarea(attrs={"rows": rows}), **more)
+
+    def to_python(self, value: Any) -> Any:
+        return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
+
+    def prepare_value(self, value: Any) -> Any:
+        return "\n".join(value) if isinstance(value, list) else value
+
+
+class Pairs(Lines):
+    """NAME=value, one a line, to a mapping."""
+
+    def to_python(self, value: Any) -> Any:
+        lines = super().to_python(value)
+        if not all("=" in line for line in lines):
+            raise forms.ValidationError("Write NAME=value, one a line.")
+        return dict(line.split("=", 1) for line in lines)
+
+    def prepare_value(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return "\n".join(f"{key}={text}" for key, text in value.items())
+        return value
+
+
 class CreateForm(forms.Form):
     """``SECTIONS`` orders the fields: a title, and the names below it; all but the first are folded
     until one of their fields is filled in or wrong. ``FIELD_OF`` tells which field a complaint about
     a field of the API belongs to. ``config`` turns what was typed into the API's ``config``."""
 
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
-        ("", ["name", "image", "cpu", "memory_mib", "node", "auto_start"])
+        ("", ["name", "image", "cpu", "memory_mib", "project", "node", "node_labels", "auto_start"])
     ]
     FIELD_OF: ClassVar[dict[str, str]] = {}
     _COMMON: ClassVar[dict[str, str]] = {
@@ -35,21 +65,30 @@ class CreateForm(forms.Form):
         "resources.cpu.cores": "cpu",
         "resources.memory.limit": "memory_mib",
         "node": "node",
+        "node_labels": "node_labels",
         "project": "project",
     }
     # Half as wide as the form: two stand side by side.
-    NARROW: ClassVar[set[str]] = {"cpu", "memory_mib", "node", "network"}
+    NARROW: ClassVar[set[str]] = {"cpu", "memory_mib", "node", "node_labels", "network"}
 
     name = forms.CharField(max_length=63, help_text="Letters, digits, dots, dashes, underscores.")
     image = forms.CharField(max_length=255)
     cpu = forms.FloatField(required=False, min_value=0.01, max_value=1024, label="CPU cores")
     memory_mib = forms.IntegerField(required=False, min_value=4, max_value=2**40, label="Memory (MiB)")
     node = forms.CharField(max_length=63, required=False, help_text="Empty: the one with most room.")
+    node_labels = Pairs(2, label="Labels of the node", help_text="zone=a, one a line, instead of its name.")
+    project = forms.CharField(max_length=63, required=False)
     auto_start = forms.BooleanField(required=False, initial=True, label="Start it now")
 
-    def __init__(self, backend: str, data: Any = None, **more: Any) -> None:
+    def __init__(self, backend: str, data: Any = None, *, projects: Sequence[str] = (), **more: Any) -> None:
+        """``projects``: where it may go, the usual one first; with one alone nobody is asked."""
         super().__init__(data, **more)
         self.backend = backend
+        if len(projects) > 1:
+            words = [(word, word) for word in projects]
+            self.fields["project"] = forms.ChoiceField(choices=words, required=False)
+        else:
+            del self.fields["project"]
         for field in self.fields.values():
             widget = field.widget
             if isinstance(widget, forms.CheckboxInput):
@@ -86,6 +125,8 @@ class CreateForm(forms.Form):
             name=given["name"],
             backend=self.backend,
             node=given.get("node"),
+            node_labels=given.get("node_labels", {}),
+            project=given.get("project"),
             config={**({"image": given["image"]} if "image" in given else {}), **self.config(given)},
             resources=resources_of(given),
             labels=given.get("labels", {}),
@@ -136,36 +177,6 @@ class ShellWords(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         return shlex.join(value) if isinstance(value, list) else value
-
-
-class Lines(forms.CharField):
-    """One item a line, to a list of texts."""
-
-    widget = forms.Textarea
-
-    def __init__(self, rows: int = 3, **more: Any) -> None:
-        super().__init__(required=False, widget=forms.Textarea(attrs={"rows": rows}), **more)
-
-    def to_python(self, value: Any) -> Any:
-        return [line.strip() for line in (super().to_python(value) or "").splitlines() if line.strip()]
-
-    def prepare_value(self, value: Any) -> Any:
-        return "\n".join(value) if isinstance(value, list) else value
-
-
-class Pairs(Lines):
-    """NAME=value, one a line, to a mapping."""
-
-    def to_python(self, value: Any) -> Any:
-        lines = super().to_python(value)
-        if not all("=" in line for line in lines):
-            raise forms.ValidationError("Write NAME=value, one a line.")
-        return dict(line.split("=", 1) for line in lines)
-
-    def prepare_value(self, value: Any) -> Any:
-        if isinstance(value, dict):
-            return "\n".join(f"{key}={text}" for key, text in value.items())
-        return value
 
 
 def resources_of(given: Mapping[str, Any]) -> dict[str, Any]:

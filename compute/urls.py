@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import instances, migrate, nodes, palette, profile_urls, session, site, tasks, topology
+from compute.views import (
+    instances,
+    limits_urls,
+    migrate,
+    nodes,
+    palette,
+    profile_urls,
+    session,
+    site,
+    tasks,
+    topology,
+)
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
@@ -15,6 +26,7 @@ urlpatterns = [
     path("logout", session.log_out, name="logout"),
     path("logged-out", session.logged_out, name="logged_out"),
     *profile_urls.urlpatterns,
+    *limits_urls.urlpatterns,
     path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),

@@ -40,7 +40,8 @@ class ContainerForm(CreateForm):
         ("Command and user", ["command", "entrypoint", "working_dir", "user", "hostname"]),
         ("Health check", ["health_command", "health_interval_s", "health_retries", "health_start_s"]),
         ("Security", ["read_only", "tmpfs", "cap_drop", "cap_add", "devices", "privileged"]),
-        ("Logging, labels, placement", ["log_driver", "log_options", "labels", "pull", "node"]),
+        ("Logging, labels", ["log_driver", "log_options", "labels", "pull"]),
+        ("Placement", ["project", "node", "node_labels"]),
     ]
     NARROW: ClassVar[set[str]] = {
         *CreateForm.NARROW,

@@ -46,7 +46,7 @@ class MachineForm(CreateForm):
             + ["max_vcpus", "max_memory_mib", "graphics", "boot"],
         ),
         ("About it", ["description", "autostart"]),
-        ("Placement", ["node"]),
+        ("Placement", ["project", "node", "node_labels"]),
     ]
     NARROW: ClassVar[set[str]] = (
         {*CreateForm.NARROW, "disk_gib", "hostname", "os_variant", "image", "firmware", "machine"}

@@ -39,6 +39,7 @@ LEVELS = {
     "compute.api": 6,
     "compute.views": 6,
     "compute.forms": 6,
+    "compute.limit_forms": 6,
     "compute.node_forms": 6,
     "compute.thing_forms": 6,
     "compute.streams": 6,

@@ -36,6 +36,12 @@ def site_limits_read(actor: Actor) -> dict[str, Any]:
     return {**in_force, "usage": _usage(site_scope(rules))}
 
 
+def site_limits_own() -> dict[str, Any]:
+    """What administrators have set, without the configuration's."""
+    row = SiteLimits.objects.filter(pk=SiteLimits.ID).first()
+    return {name: getattr(row, name, None) for name in (*MAXIMUMS, *_RULES)}
+
+
 def site_limits_set(actor: Actor, given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge; null gives back to the configuration. Administrators only."""
     action_require(actor, "site.limits")

@@ -197,3 +197,38 @@ def amount_text(amount: str, value: float) -> str:
     while value >= 1024 and step < len(_UNITS) - 1:
         value, step = value / 1024, step + 1
     return f"{value:.4g} {_UNITS[step]}"
+
+
+def claim_shown(claim: Claim) -> list[dict[str, Any]]:
+    """For pages, before anyone presses: each account with its bars, ``{"title", "bars": [{"word", "used",
+    "asked", "left", "maximum", "used_percent", "asked_percent", "is_over"}]}``; texts are for people."""
+    rules = site_rules()
+    scopes = claim_scopes(claim, rules)
+    return [
+        {"title": scope.title, "kind": scope.kind, "bars": scope_bars(scope, used, claim.amounts)}
+        for scope, used in zip(scopes, usage_of(scopes, rules), strict=True)
+    ]
+
+
+def scope_bars(scope: Scope, used: Mapping[str, float], asked: Amounts) -> list[dict[str, Any]]:
+    """Only what has a limit."""
+    return [
+        amount_bar(amount, used.get(amount, 0), maximum, getattr(asked, amount))
+        for _, amount, maximum in scope.limits
+        if maximum is not None
+    ]
+
+
+def amount_bar(amount: str, used: float, maximum: float, asked: float = 0) -> dict[str, Any]:
+    """One of ``claim_shown``'s bars."""
+    whole = maximum or 1e-9
+    used_percent = min(100, round(100 * used / whole))
+    texts = {"used": used, "asked": asked, "maximum": maximum, "left": max(0, maximum - used - asked)}
+    return {
+        "word": _WORDS[amount][0].upper() + _WORDS[amount][1:],
+        **{name: amount_text(amount, value) for name, value in texts.items()},
+        "used_percent": used_percent,
+        "asked_percent": min(100 - used_percent, round(100 * asked / whole)),
+        "is_asked": bool(asked),
+        "is_over": used + asked > maximum + 1e-9,
+    }

@@ -36,6 +36,7 @@ from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.bulk import bulk_actions, bulk_can, bulk_filter
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
+from compute.views.things import projects_with
 
 _BUTTONS = (Action.START, Action.STOP, Action.RESTART, Action.PAUSE, Action.UNPAUSE, Action.RESET)
 # A button that would change nothing is not shown.
@@ -161,7 +162,8 @@ def instance_new(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     backend = request.POST.get("backend") or request.GET.get("backend") or _default_backend()
     data, initial = (request.POST, None) if request.method == "POST" else (None, _asked_for(request))
-    form = form_class(backend)(backend, data, initial=initial)
+    projects = projects_with(actor, "instance.create")
+    form = form_class(backend)(backend, data, initial=initial, projects=projects)
     message = ""
     if request.method == "POST" and form.is_valid():
         try:

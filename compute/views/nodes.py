@@ -19,6 +19,7 @@ from compute.selectors.nodes import address_kind, node_credentials, node_get, no
 from compute.services import nodes
 from compute.states import NodeStatus
 from compute.views.common import actor_of, page, toast
+from compute.views.limits import node_bars
 
 _node_page = partial(page, home="nodes")
 _AWAY = (BackendUnavailable, BackendError, BackendTimeout)
@@ -47,6 +48,7 @@ def node_detail(request: HttpRequest, node_id: str) -> HttpResponse:
         "credentials": node_credentials(node) if actor.is_admin else None,
         "is_admin": actor.is_admin,
         "usage_url": f"/api/v1/nodes/{node.pk}/usage/history",
+        "bars": node_bars(actor, node_id),
         "panel": backend_node_panel(node.backend) if row["status"] in ("online", "draining") else "",
     }
     is_head = bool(request.headers.get("HX-Request")) and request.GET.get("part") == "head"

@@ -17,9 +17,11 @@ from compute.selectors.operations import (
     operation_log,
     operations_page,
 )
+from compute.services.limit_settings import site_limits_read
 from compute.services.operations import operation_cancel
 from compute.states import InstanceState, NodeStatus, OperationState
 from compute.views.common import actor_of, number, page, toast
+from compute.views.limits import bars_of
 
 
 def _coloured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -45,6 +47,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     context = {
         "cluster": status,
         "counts": counts,
+        "limit_bars": bars_of(site_limits_read(actor)),
         "states": [(s.value, s.colour, counts["by_state"].get(s.value, 0)) for s in InstanceState],
         "running": instances_page(
             actor, InstanceFilter(state="running", sort=["-created_at"], page_size=8)
