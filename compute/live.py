@@ -95,7 +95,9 @@ def usage_recent(instance_id: str, count: int = USAGE_SAMPLES_KEPT) -> list[dict
     return [orjson.loads(item) for item in reversed(raw)]
 
 
-def usage_recent_many(subjects: Iterable[str]) -> dict[str, list[dict[str, Any]]]:
+def usage_recent_many(
+    subjects: Iterable[str], count: int = USAGE_SAMPLES_KEPT
+) -> dict[str, list[dict[str, Any]]]:
     """``usage_recent`` of many in one round trip; those without samples are left out."""
     ids = list(subjects)
     if not ids:
@@ -103,7 +105,7 @@ def usage_recent_many(subjects: Iterable[str]) -> dict[str, list[dict[str, Any]]
     try:
         pipe = _redis().pipeline(transaction=False)
         for subject in ids:
-            pipe.lrange(f"{_PREFIX}usage:{subject}", 0, USAGE_SAMPLES_KEPT - 1)
+            pipe.lrange(f"{_PREFIX}usage:{subject}", 0, count - 1)
         found = pipe.execute()
     except redis.RedisError:
         return {}

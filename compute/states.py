@@ -239,3 +239,69 @@ TOKEN_SCOPES: dict[str, frozenset[Permission]] = {
     "operate": _OPERATOR_PERMISSIONS,
     Permission.ADMIN.value: frozenset(Permission),
 }
+
+
+class AlertKind(Word):
+    """What a rule watches."""
+
+    INSTANCE_USAGE = "instance_usage"
+    NODE_USAGE = "node_usage"
+    INSTANCE_DOWN = "instance_down"
+    INSTANCE_UNHEALTHY = "instance_unhealthy"
+    NODE_UNREACHABLE = "node_unreachable"
+    POOL_FILLING = "pool_filling"
+    OPERATION_FAILED = "operation_failed"
+
+
+# What a rule can measure; rates are bytes a second, percents of what it may use.
+ALERT_METRICS: dict[AlertKind, tuple[str, ...]] = {
+    AlertKind.INSTANCE_USAGE: (
+        "cpu_percent",
+        "memory_percent",
+        "memory_bytes",
+        "network_rx_bytes_per_s",
+        "network_tx_bytes_per_s",
+        "disk_read_bytes_per_s",
+        "disk_write_bytes_per_s",
+    ),
+    AlertKind.NODE_USAGE: ("cpu_percent", "memory_percent", "storage_percent"),
+    AlertKind.POOL_FILLING: ("storage_percent",),
+}
+# Only who looks after the whole site hears of its hosts.
+SITE_ALERT_KINDS = frozenset({AlertKind.NODE_USAGE, AlertKind.NODE_UNREACHABLE, AlertKind.POOL_FILLING})
+
+
+class AlertState(Word):
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+    @property
+    def colour(self) -> str:
+        return {"pending": "yellow", "firing": "red", "resolved": "green"}[self.value]
+
+
+class Severity(Word):
+    INFO = "info"
+    WARNING = "warning"
+    CRITICAL = "critical"
+
+    @property
+    def colour(self) -> str:
+        return {"info": "azure", "warning": "orange", "critical": "red"}[self.value]
+
+
+class ChannelKind(Word):
+    WEBHOOK = "webhook"
+    EMAIL = "email"
+
+
+class DeliveryState(Word):
+    QUEUED = "queued"
+    SENDING = "sending"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+
+    @property
+    def colour(self) -> str:
+        return {"queued": "azure", "sending": "blue", "delivered": "green", "failed": "red"}[self.value]

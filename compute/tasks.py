@@ -8,6 +8,8 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from compute.execution import runner, sweep
+from compute.execution.alerts.evaluate import alerts_evaluate, alerts_prune
+from compute.execution.alerts.outbox import deliveries_due, delivery_send
 from compute.execution.turns import turn
 from compute.execution.usage import usage_prune, usage_roll
 
@@ -72,6 +74,7 @@ def operations_sweep() -> None:
 def retention_apply() -> None:
     """Drop old records."""
     sweep.retention_apply()
+    alerts_prune()
 
 
 @shared_task(ignore_result=True)
@@ -81,3 +84,19 @@ def usage_keep() -> None:
         if is_ours:
             usage_roll()
             usage_prune()
+
+
+@shared_task(ignore_result=True)
+def alerts_look() -> None:
+    """Move the alerts, and ring for what is in the outbox."""
+    with turn("alerts", 120) as is_ours:
+        if is_ours:
+            alerts_evaluate()
+    for delivery_id in deliveries_due():
+        alert_deliver.delay(delivery_id)
+
+
+@shared_task(ignore_result=True)
+def alert_deliver(delivery_id: str) -> None:
+    """One try of one delivery."""
+    delivery_send(delivery_id)

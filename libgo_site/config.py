@@ -181,6 +181,15 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("token", "token", _text, ""),
         _Key("maxInstances", "max_instances", _count, 2000),
     ],
+    "mail": [
+        _Key("host", "host", _text, ""),
+        _Key("port", "port", _count, 587),
+        _Key("security", "security", _one_of("starttls", "tls", "none"), "starttls"),
+        _Key("username", "username", _text, ""),
+        _Key("password", "password", _text, ""),
+        _Key("sender", "sender", _text, "libgo@localhost"),
+        _Key("caPath", "ca_path", _path, ""),
+    ],
     "oidc": [
         _Key("issuer", "issuer", _text, ""),
         _Key("clientId", "client_id", _text, ""),

@@ -1,6 +1,7 @@
 """Columns and constraints; no I/O and no rules of the domain."""
 
 from compute.models.access import IdempotencyKey, RefreshToken, User
+from compute.models.alert import Alert, AlertChannel, AlertDelivery, AlertRule, AlertsSeen
 from compute.models.backup import Backup, BackupTarget
 from compute.models.bulk import BulkItem
 from compute.models.event import AuditEvent, Event
@@ -21,6 +22,11 @@ from compute.models.signin import (
 from compute.models.usage import Turn, UsageBlock
 
 __all__ = [
+    "Alert",
+    "AlertChannel",
+    "AlertDelivery",
+    "AlertRule",
+    "AlertsSeen",
     "ApiToken",
     "AuditEvent",
     "Backup",

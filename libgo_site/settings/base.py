@@ -144,6 +144,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 240},
     },
+    "alerts": {"task": "compute.tasks.alerts_look", "schedule": 5.0, "options": {"expires": 5}},
     "retention": {"task": "compute.tasks.retention_apply", "schedule": 3600.0, "options": {"expires": 600}},
 }
 

@@ -1,0 +1,1 @@
+"""Rules over what is mirrored and measured; alerts with a life of their own; an outbox to tell of them."""
