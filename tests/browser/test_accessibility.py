@@ -37,7 +37,7 @@ def reader(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole)
     context_close(context)
 
 
-def _violations(page: Page) -> list[str]:
+def violations(page: Page) -> list[str]:
     """One line for each element that breaks a rule."""
     page.evaluate(_AXE)
     script = "rules => axe.run({runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']})"
@@ -58,9 +58,9 @@ def _menu(page: Page) -> list[str]:
 @pytest.mark.timeout(300)
 def test_every_page_of_the_menus(reader: Page, live: LiveConsole) -> None:
     found = []
-    for path in ["/login", "/instances/new", "/instances/new?backend=kvm", *_menu(reader)]:
+    for path in ["/login", "/profile", "/instances/new", "/instances/new?backend=kvm", *_menu(reader)]:
         reader.goto(f"{live.url}{path}")
-        found += [f"{path} {line}" for line in _violations(reader)]
+        found += [f"{path} {line}" for line in violations(reader)]
     assert found == [], "\n".join(found)
 
 
@@ -73,5 +73,5 @@ def test_the_tabs_of_an_instance(reader: Page, live: LiveConsole, name: str) -> 
     reader.click("#drawer-toggle")
     for path in tabs:
         reader.goto(f"{live.url}{path}")
-        found += [f"{path} {line}" for line in _violations(reader)]
+        found += [f"{path} {line}" for line in violations(reader)]
     assert found == [], "\n".join(found)

@@ -9,6 +9,7 @@ import requests
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import context_close, log_in
+from tests.browser.test_accessibility import violations
 from tests.live import PASSWORD, LiveConsole
 
 
@@ -25,6 +26,7 @@ def test_a_second_factor_and_a_token_from_the_profile(chromium: Browser, live: L
     page.fill("#token-name", "ci")
     page.click("#tokens button:has-text('Make')")
     token = page.inner_text("#token")
+    assert violations(page) == []
     sent = {"Authorization": f"Token {token}"}
     assert requests.get(f"{live.url}/api/v1/profile", headers=sent, timeout=10).status_code == 200
     page.click("tr[data-token='ci'] button:has-text('Revoke')")
@@ -33,19 +35,23 @@ def test_a_second_factor_and_a_token_from_the_profile(chromium: Browser, live: L
 
     page.fill("#factor-password", PASSWORD)
     page.click("#factor button:has-text('Set it up')")
+    assert violations(page) == []
     picture = page.locator("#factor img")
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     page.fill("#first-code", pyotp.TOTP(page.inner_text("#secret")).now())
     page.click("#factor button:has-text('Switch on')")
     codes = page.inner_text("#recovery-codes").split()
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.click("[aria-label=Account]")
+    page.click("a:has-text('Account of')")
     page.click("button:has-text('Log out')")
+    assert violations(page) == []
     page.fill("#username", username)
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
+    assert violations(page) == []
     page.fill("#code", codes[0])
     page.click("button:has-text('Continue')")
     page.wait_for_url(f"{live.url}/")
