@@ -43,6 +43,7 @@ class Fact:
     instance: Instance | None = None
     operation: Operation | None = None
     node: Node | None = None
+    project_id: uuid.UUID | None = None
     user_id: uuid.UUID | None = None
     username: str = ""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -91,7 +92,7 @@ def event_data(row: Event) -> dict[str, Any]:
 
 def _row(fact: Fact) -> Event:
     instance, operation, node = fact.instance, fact.operation, fact.node
-    project_id = instance.project_id if instance else operation.project_id if operation else None
+    project_id = instance.project_id if instance else operation.project_id if operation else fact.project_id
     node_id = node.pk if node else instance.node_id if instance else operation.node_id if operation else None
     return Event(
         type=fact.type,

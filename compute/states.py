@@ -186,6 +186,28 @@ class BulkItemState(Word):
     CANCELLED = "cancelled"
 
 
+class MissedPolicy(Word):
+    """Of a schedule that was due while nobody looked."""
+
+    SKIP = "skip"
+    LATE = "late"
+
+
+class OverlapPolicy(Word):
+    """Of a schedule that is due while its last run is under way."""
+
+    SKIP = "skip"
+    RUN = "run"
+
+
+class RunState(Word):
+    """Of one run of a schedule; how a started one ends its operation says."""
+
+    STARTED = "started"
+    SKIPPED = "skipped"
+    REFUSED = "refused"
+
+
 class NodeStatus(Word):
     ONLINE = "online"
     UNREACHABLE = "unreachable"

@@ -27,4 +27,5 @@ class DockerappConfig(AppConfig):
             owner="dockerapp.selectors.stacks.stack_owner",
             secrets="dockerapp.selectors.registries.create_secrets",
             node_panel="dockerapp/_node_panel.html",
+            actions="dockerapp.services.scheduled",
         )

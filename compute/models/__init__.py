@@ -11,6 +11,7 @@ from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
 from compute.models.project import Membership, Project
 from compute.models.resource import Resource, ResourceLook
+from compute.models.schedule import Schedule, ScheduleMade, ScheduleRun
 from compute.models.signin import (
     ApiToken,
     DirectoryGrant,
@@ -46,6 +47,9 @@ __all__ = [
     "RefreshToken",
     "Resource",
     "ResourceLook",
+    "Schedule",
+    "ScheduleMade",
+    "ScheduleRun",
     "SecondFactor",
     "SignIn",
     "Turn",

@@ -42,6 +42,8 @@ class BulkRequest:
     ids: Sequence[uuid.UUID] | None = None
     wanted: InstanceFilter | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    # What does not belong to it is not found, whoever asks.
+    project: Project | None = None
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,11 @@ def bulk_submit(actor: Actor, asked: BulkRequest, *, idempotency: Idempotency | 
         return earlier
     action = action_get(asked.action)
     options = action.check(asked.options)
-    items = _judged(actor, action, _chosen(actor, asked))
+    items = [_within(asked.project, item) for item in _judged(actor, action, _chosen(actor, asked))]
     projects = {item.row.project_id for item in items if item.row is not None}
-    project = Project.objects.filter(pk=projects.pop()).first() if len(projects) == 1 else None
-    params = {"action": action.word, "options": options, **_scope_kept(actor)}
+    single = Project.objects.filter(pk=next(iter(projects))).first() if len(projects) == 1 else None
+    project = asked.project or single
+    params = {"action": action.word, "options": options, **scope_kept(actor)}
     count = len(items)
     target = f"{count} instance{'' if count == 1 else 's'}"
     with transaction.atomic():
@@ -109,7 +112,7 @@ def actor_again(operation: Operation) -> Actor:
     actor = operation_actor(operation)
     if scope is None:
         return actor
-    return replace(actor, credential=Credential(token_id=operation.token_uid, scope=_scope_read(scope)))
+    return replace(actor, credential=Credential(token_id=operation.token_uid, scope=scope_read(scope)))
 
 
 def _chosen(actor: Actor, asked: BulkRequest) -> list[_Asked]:
@@ -127,6 +130,12 @@ def _chosen(actor: Actor, asked: BulkRequest) -> list[_Asked]:
         raise InvalidInput.field("ids", f"must be 1 to {ITEMS_MAX} ids.")
     found = instances_by_ids(actor, ids)
     return [_Asked(uid, found.get(uid), None if uid in found else _unknown(uid)) for uid in ids]
+
+
+def _within(project: Project | None, item: _Asked) -> _Asked:
+    if project is None or item.row is None or item.row.project_id == project.pk:
+        return item
+    return _Asked(item.uid, None, _unknown(item.uid))
 
 
 def _unknown(uid: uuid.UUID) -> InstanceNotFound:
@@ -213,7 +222,8 @@ def _under_way(parent: Operation, item: BulkItem) -> int:
     return active.filter(node_id=item.node_uid).count()
 
 
-def _scope_kept(actor: Actor) -> dict[str, Any]:
+def scope_kept(actor: Actor) -> dict[str, Any]:
+    """``{"scope": ...}`` of a narrowed token, else nothing: kept for work that is done later."""
     scope = actor.credential.scope
     if scope is None:
         return {}
@@ -221,7 +231,8 @@ def _scope_kept(actor: Actor) -> dict[str, Any]:
     return {"scope": {"permissions": sorted(str(word) for word in scope.permissions), "projects": projects}}
 
 
-def _scope_read(kept: Mapping[str, Any]) -> Scope:
+def scope_read(kept: Mapping[str, Any]) -> Scope:
+    """What ``scope_kept`` kept under ``scope``."""
     projects = kept["projects"]
     return Scope(
         frozenset(Permission(word) for word in kept["permissions"]),
