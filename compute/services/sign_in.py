@@ -51,6 +51,9 @@ def password_check(username: str, password: str, visitor: Visitor) -> tuple[User
             "Passwords of this site open only administrators' accounts. Use single sign-on.",
             rule="password_login",
         )
+    if user.second_factor == "provider":
+        # It would be let in without the second factor that the provider asks for.
+        raise PolicyDenied("This account comes in by single sign-on.", rule="single_sign_on")
     return user, "password"
 
 

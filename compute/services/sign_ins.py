@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.sessions.models import Session
@@ -20,7 +20,7 @@ from compute.selectors.access import actor_for, person_require
 from compute.selectors.page import time_text
 from compute.services.tokens import token_again, tokens_end
 
-_RECENT = 20
+_RECENT, _RECENT_DAYS = 20, 30
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,9 @@ def sign_ins_list(actor: Actor) -> list[dict[str, Any]]:
 
 
 def sign_ins_recent(actor: Actor) -> list[dict[str, Any]]:
-    """The last sign-ins of one's account, the refused ones too."""
-    rows = AuditEvent.objects.filter(action="auth.login")
+    """The last sign-ins of one's account within ``_RECENT_DAYS``, the refused ones too."""
+    since = timezone.now() - timedelta(days=_RECENT_DAYS)
+    rows = AuditEvent.objects.filter(action="auth.login", timestamp__gt=since)
     rows = rows.filter(Q(user_uid=actor.user_id) | Q(user_uid=None, username=actor.username))
     return [
         {
@@ -100,13 +101,15 @@ def sign_in_end(actor: Actor, sign_in_id: uuid.UUID | str) -> None:
 
 
 def session_ended(session_key: str) -> None:
-    """The person logged out of the pages."""
-    SignIn.objects.filter(session_key=session_key, ended_at=None).update(ended_at=timezone.now())
+    """The person logged out of the pages. Nobody's session has no key, and sessions of the API have none."""
+    if session_key:
+        SignIn.objects.filter(session_key=session_key, ended_at=None).update(ended_at=timezone.now())
 
 
 def session_renamed(before: str, after: str) -> None:
     """Django gave the session another key."""
-    SignIn.objects.filter(session_key=before, ended_at=None).update(session_key=after)
+    if before and after:
+        SignIn.objects.filter(session_key=before, ended_at=None).update(session_key=after)
 
 
 def family_ended(family: uuid.UUID) -> None:

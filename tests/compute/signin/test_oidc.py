@@ -266,3 +266,14 @@ def test_the_way_out_names_the_session_there(provider: OidcProvider, client: Cli
     elsewhere = urlsplit(client.get("/logged-out").context["elsewhere"])
     query = parse_qs(elsewhere.query)
     assert elsewhere.path == "/logout" and query["client_id"] == [CLIENT] and query["id_token_hint"]
+
+
+def test_a_password_is_no_way_around_the_providers_second_factor(provider: OidcProvider) -> None:
+    _enter(Client())
+    user = User.objects.get(username="alice")
+    user.set_password("correct horse battery")
+    user.save()
+    client = Client()
+    answer = client.post("/login", {"username": "alice", "password": "correct horse battery"})
+    assert answer.status_code == 403 and b"single sign-on" in answer.content
+    assert "_auth_user_id" not in client.session

@@ -100,3 +100,11 @@ def test_passwords_may_be_kept_to_administrators(
         assert log_in("ada").status_code == 200
     finally:
         settings.LIBGO["access"]["password_login"] = "everyone"
+
+
+def test_logging_out_as_nobody_ends_nobodys_session(
+    admin: Actor, log_in: Callable[..., Any], client: Any
+) -> None:
+    log_in()
+    assert client.post("/logout").status_code == 302
+    assert SignIn.objects.get().ended_at is None
