@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
 from compute.audit import audit
+from compute.errors import ComputeError
 from compute.models import (
     ApiToken,
     AuditEvent,
@@ -28,6 +29,7 @@ from compute.models import (
     SignIn,
     User,
 )
+from compute.services.second_factor import factor_reset
 from compute.services.sign_ins import account_lock_out
 from compute.views.common import actor_of
 
@@ -52,8 +54,9 @@ class MembershipInline(admin.TabularInline):
 
 @admin.register(User)
 class LibGoUserAdmin(UserAdmin):
-    list_display = ("username", "email", "is_active", "is_superuser", "last_login")
-    list_filter = ("is_active", "is_superuser")
+    list_display = ("username", "email", "is_active", "is_superuser", "second_factor", "last_login")
+    list_filter = ("is_active", "is_superuser", "second_factor")
+    actions = ("second_factor_reset",)
     inlines = (MembershipInline,)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
@@ -61,6 +64,15 @@ class LibGoUserAdmin(UserAdmin):
         if change and not obj.is_active:
             account_lock_out(obj)
         audit(actor_of(request), "user.update" if change else "user.create", obj.username, target_uid=obj.pk)
+
+    @admin.action(description="Take away the second factor that somebody lost")
+    def second_factor_reset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        for user in queryset:
+            try:
+                factor_reset(actor_of(request), user.pk)
+                self.message_user(request, f"{user}: it is off; the next sign-in takes the password alone.")
+            except ComputeError as error:
+                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """As everywhere, a new password ends what was begun with the old one."""

@@ -70,7 +70,8 @@ def children() -> list[Child]:
     ]
     web += ["--ws-max-size", "1048576", "--timeout-graceful-shutdown", "3", "--no-server-header"]
     # Who asks is read from X-Forwarded-For only where a proxy is known to set it.
-    proxies = os.environ.get("LIBGO_TRUSTED_PROXIES", "")
+    behind = "127.0.0.1" if os.environ.get("LIBGO_BEHIND_TLS") == "1" else ""
+    proxies = os.environ.get("LIBGO_TRUSTED_PROXIES") or behind
     web += ["--forwarded-allow-ips", proxies] if proxies else ["--no-proxy-headers"]
     # It costs a third of what a message does, and memory for each of a thousand sockets.
     web += ["--ws-per-message-deflate", "false"]

@@ -253,3 +253,14 @@ def test_a_password_set_in_the_admin_site_ends_what_was_open(
     refused(bearer(access).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
     assert client.get("/admin/compute/signin/").status_code == 200
     assert AuditEvent.objects.filter(action="user.update", username="ada", target="oscar").exists()
+
+
+def test_the_admin_site_takes_a_lost_one_away(enrolled: Any, log_in: Callable[..., Any], client: Any) -> None:
+    other = User.objects.create_superuser("olga", "", PASSWORD)
+    client.post("/login", {"username": "olga", "password": PASSWORD})
+    lost = User.objects.get(username="ada")
+    body = {"action": "second_factor_reset", "_selected_action": [str(lost.pk), str(other.pk)]}
+    answer = client.post("/admin/compute/user/", body, follow=True)
+    said = answer.content.decode()
+    assert "ada: it is off" in said and "olga: Switch your own off" in said
+    assert log_in().status_code == 200
