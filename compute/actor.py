@@ -46,6 +46,22 @@ class Actor:
     request_id: str = field(default="")
     is_admin_account: bool = False
     credential: Credential = field(default=Credential())
+    user_agent: str = ""
+    # How it came in, where the credential does not tell: schedule, command, ...
+    via: str = ""
+
+    @property
+    def method(self) -> str:
+        """For the audit: session, jwt, token, system, or what ``via`` says."""
+        if self.via:
+            return self.via
+        if self.credential.token_id is not None:
+            return "token"
+        if self.credential.session_key:
+            return "session"
+        if self.credential.family is not None:
+            return "jwt"
+        return "system" if self.user_id is None and self.username == "system" else ""
 
 
 SYSTEM = Actor(user_id=None, username="system", is_admin=True)

@@ -1,13 +1,26 @@
-"""The append-only record: who changed what, from where, with which result."""
+"""The one writer of the audit: who did what, by what and from where, on what, with which result."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from compute.actor import Actor
-from compute.models import AuditEvent
+from compute.models import AuditEvent, Instance
+from compute.selectors.masking import mapping_masked
+from compute.states import Outcome
+
+_REFUSALS = frozenset(
+    "refused PERMISSION_DENIED POLICY_DENIED RESOURCE_LIMIT_EXCEEDED UNAUTHENTICATED RATE_LIMITED".split()
+)
+_FAILURES = frozenset(["failed", "timed_out", "cancelled", "interrupted"])
+_TEXT_MAX, _ADDRESS_MAX, _AGENT_MAX, _DETAIL_MAX = 255, 64, 120, 500
+
+# Whether the request at work has been told of; None outside of one.
+_told: ContextVar[list[bool] | None] = ContextVar("audit_told", default=None)
 
 
 def audit(
@@ -18,17 +31,95 @@ def audit(
     target_uid: uuid.UUID | None = None,
     result: str = "ok",
     details: Mapping[str, Any] | None = None,
+    project: uuid.UUID | None = None,
 ) -> None:
-    """Write one row. ``details`` must hold no secrets; a personal token that was used is named by its id."""
+    """Write one row. ``result`` is a word or an error code. ``details`` must hold no secrets; a personal
+    token that was used is named by its id. Without ``project`` that of the instance or project which
+    ``target_uid`` names is taken."""
     by_token = {"by_token": str(actor.credential.token_id)} if actor.credential.token_id else {}
+    audit_told()
     AuditEvent.objects.create(
         user_uid=actor.user_id,
-        username=actor.username,
-        action=action,
-        target=target[:255],
+        username=actor.username[:150],
+        method=actor.method[:16],
+        action=action[:64],
+        target=target[:_TEXT_MAX],
         target_uid=target_uid,
+        project_uid=project or _project_of(action, target_uid),
+        outcome=outcome_of(result).value,
         result=result[:64],
-        remote_address=actor.remote_address[:64],
+        remote_address=actor.remote_address[:_ADDRESS_MAX],
+        user_agent=actor.user_agent[:_AGENT_MAX],
         request_id=actor.request_id[:64],
         details={**(details or {}), **by_token},
     )
+
+
+def outcome_of(result: str) -> Outcome:
+    """Of a word such as ``ok``, ``succeeded``, ``exit 1``, or of an error code."""
+    if result in _REFUSALS:
+        return Outcome.REFUSED
+    if result in _FAILURES or (result.isupper() and "_" in result) or result == "INTERNAL":
+        return Outcome.FAILED
+    return Outcome.OK
+
+
+def origin_of(actor: Actor) -> dict[str, str]:
+    """What an operation keeps beside address and token, so that its end can be told with who asked."""
+    found = {
+        "username": actor.username[:150],
+        "method": actor.method,
+        "user_agent": actor.user_agent[:_AGENT_MAX],
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """``{"before": {…}, "after": {…}}`` of the fields that differ, secrets masked; empty if none does."""
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    was, now = mapping_masked(before), mapping_masked(after)
+    if not names:
+        return {}
+    return {
+        "before": {name: _short(was.get(name)) for name in names},
+        "after": {name: _short(now.get(name)) for name in names},
+    }
+
+
+@contextmanager
+def audit_watched() -> Iterator[list[bool]]:
+    """Around one request: the list holds something once an audit row or an operation was written."""
+    seen: list[bool] = []
+    token = _told.set(seen)
+    try:
+        yield seen
+    finally:
+        _told.reset(token)
+
+
+def audit_told() -> None:
+    """The request at work needs no row of its own any more."""
+    seen = _told.get()
+    if seen is not None:
+        seen.append(True)
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, (bool, int, float, type(None))):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _short(each) for key, each in mapping_masked(value).items()}
+    if isinstance(value, (list, tuple)):
+        return [_short(each) for each in value[:50]]
+    return str(value)[:_DETAIL_MAX]
+
+
+def _project_of(action: str, target_uid: uuid.UUID | None) -> uuid.UUID | None:
+    noun = action.partition(".")[0]
+    if target_uid is None:
+        return None
+    if noun == "project" or action == "limits.project":
+        return target_uid
+    if noun != "instance":
+        return None
+    return Instance.objects.filter(pk=target_uid).values_list("project_id", flat=True).first()

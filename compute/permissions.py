@@ -120,6 +120,8 @@ _IN_PROJECT: dict[str, dict[Permission, str]] = {
         Permission.DELETE: "delete",
     },
     "project": {Permission.READ: "read", Permission.ADMIN: "update member"},
+    # A project's administrators read what happened in it.
+    "audit": {Permission.ADMIN: "read export"},
 }
 
 # What is the site's: changed by its administrators alone.
@@ -133,7 +135,7 @@ _OF_SITE: dict[str, str] = {
     "registry": "create update delete test",
     "system": "prune",
     "instance": "define adopt",
-    "audit": "read export verify",
+    "audit": "verify",
     "backup_target": "create update delete test",
     "channel": "create update delete test",
     "site": "limits settings metrics admin",

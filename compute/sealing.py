@@ -21,6 +21,7 @@ from compute.errors import BackendUnavailable
 
 _PURPOSE = b"libgo sealed values v1"
 _BACKUPS = b"libgo backups v1"
+_AUDIT = b"libgo audit cuts v1"
 
 
 def seal(value: Any) -> str:
@@ -44,8 +45,17 @@ def unseal(text: str) -> Any:
 
 def backup_keys() -> list[bytes]:
     """32 bytes each, for what is kept outside the database; the first seals, all of them open."""
+    return _derived(_BACKUPS)
+
+
+def audit_keys() -> list[bytes]:
+    """32 bytes each, to sign what is cut off the audit; the first signs, all of them verify."""
+    return _derived(_AUDIT)
+
+
+def _derived(purpose: bytes) -> list[bytes]:
     given = (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)
-    return [HKDF(SHA256(), 32, salt=None, info=_BACKUPS).derive(str(text).encode()) for text in given]
+    return [HKDF(SHA256(), 32, salt=None, info=purpose).derive(str(text).encode()) for text in given]
 
 
 @lru_cache(maxsize=1)

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit
@@ -20,6 +21,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from compute.actor import Actor, Credential
+from compute.audit_net import refusal_audit
 from compute.errors import ComputeError, InvalidInput, RateLimited, Unauthenticated
 from compute.selectors.page import time_text
 from compute.services.accounts import access_token_open, ticket_open
@@ -68,7 +70,8 @@ class Socket(AsyncWebsocketConsumer):
         offered = self.scope.get("subprotocols", [])
         problem: ComputeError | None = None
         try:
-            self.actor = await self._authenticate(offered)
+            found = await self._authenticate(offered)
+            self.actor = replace(found, user_agent=self._header(b"user-agent"))
             self._count()
             await self.start()
         except ComputeError as error:
@@ -137,6 +140,10 @@ class Socket(AsyncWebsocketConsumer):
     async def fail(self, error: ComputeError) -> None:
         """Say why, then close with the code for it."""
         await self._accepted.wait()
+        if error.code in ("PERMISSION_DENIED", "POLICY_DENIED") and hasattr(self, "actor"):
+            action = str(error.details.get("action") or "socket")
+            record = sync_to_async(refusal_audit, thread_sensitive=False)
+            await record(self.actor, action, self.scope["path"], error.code)
         with contextlib.suppress(RuntimeError):
             envelope = {
                 "type": "error",
@@ -153,6 +160,9 @@ class Socket(AsyncWebsocketConsumer):
             self._closing = True
             # The protocol allows 123 bytes of reason (RFC 6455, 5.5).
             await self.close(code, reason.encode()[:120].decode("utf-8", "ignore"))
+
+    def _header(self, name: bytes) -> str:
+        return dict(self.scope.get("headers", [])).get(name, b"").decode("latin-1")
 
     def query(self, name: str) -> str | None:
         values = self.query_all().get(name)
@@ -230,11 +240,7 @@ class Socket(AsyncWebsocketConsumer):
 
     def _origin_check(self, *, has_token: bool) -> None:
         """A page of another site must not use our cookies; programs have no Origin but a token."""
-        headers = dict(self.scope.get("headers", []))
-        origin, host = (
-            headers.get(b"origin", b"").decode("latin-1"),
-            headers.get(b"host", b"").decode("latin-1"),
-        )
+        origin, host = self._header(b"origin"), self._header(b"host")
         if not origin:
             if not has_token:
                 raise Unauthenticated("Without an Origin only tickets and tokens are accepted.")

@@ -126,6 +126,14 @@ ALLOWED_FROM: dict[Action, frozenset[InstanceState]] = {
 }
 
 
+class Outcome(Word):
+    """How something that the audit tells about ended."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 class OperationState(Word):
     QUEUED = "queued"
     RUNNING = "running"

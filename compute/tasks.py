@@ -7,6 +7,7 @@ from celery import current_app, shared_task
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
+from compute.audit_chain import audit_seal
 from compute.execution import runner, sweep
 from compute.execution.alerts.evaluate import alerts_evaluate, alerts_prune
 from compute.execution.alerts.outbox import deliveries_due, delivery_send
@@ -68,6 +69,12 @@ def operations_sweep() -> None:
     for operation_id in sweep.parents_open():
         parent_ring(operation_id)
     sweep.backends_retire()
+
+
+@shared_task(ignore_result=True)
+def audit_chain() -> None:
+    """Link the audit's newest rows."""
+    audit_seal()
 
 
 @shared_task(ignore_result=True)

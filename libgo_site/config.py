@@ -177,6 +177,10 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("secondFactor", "second_factor", _one_of("optional", "admins"), "optional"),
         _Key("passwordLogin", "password_login", _one_of("everyone", "admins"), "everyone"),
     ],
+    "audit": [
+        _Key("keepDays", "keep_days", _count, 365),
+        _Key("eventDays", "event_days", _count, 30),
+    ],
     "metrics": [
         _Key("token", "token", _text, ""),
         _Key("maxInstances", "max_instances", _count, 2000),

@@ -81,5 +81,6 @@ def request_actor(request: Request) -> Actor:
         user,
         remote_address=request.META.get("REMOTE_ADDR") or "",
         request_id=getattr(request, "request_id", "") or "",
+        user_agent=request.META.get("HTTP_USER_AGENT") or "",
         credential=request.auth if isinstance(request.auth, Credential) else None,
     )

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
@@ -15,8 +16,10 @@ from rest_framework.views import APIView
 from compute.actor import Actor
 from compute.api.authentication import request_actor
 from compute.api.renderers import dumps
-from compute.api.transfers import BODY_LENGTH_HEADER, Download, Upload, transfer_leave
+from compute.api.transfers import BODY_LENGTH_HEADER, TRANSFER_HEADER, Download, Upload, transfer_leave
 from compute.api.waiting import WAIT_HEADER
+from compute.audit import audit_watched
+from compute.audit_net import Asked, request_audit
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.models import Operation
 from compute.selectors.operations import operation_dict, operation_full
@@ -57,6 +60,33 @@ PAGING: dict[str, Parse] = {"page": whole, "page_size": whole, "sort": words}
 
 class ApiView(APIView):
     """A view of the public API."""
+
+    # Of routes that change nothing though their method says so.
+    audit_exempt = False
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Whatever was refused, or changed without a word, is audited here."""
+        with audit_watched() as seen:
+            response = super().dispatch(request, *args, **kwargs)
+        if not self.audit_exempt and TRANSFER_HEADER not in response:
+            self._audit(response, is_told=bool(seen))
+        return response
+
+    def _audit(self, response: HttpResponseBase, *, is_told: bool) -> None:
+        user = getattr(self.request, "_user", None)
+        if user is None or not user.is_authenticated:
+            return
+        error = (getattr(response, "data", None) or {}).get("error") or {}
+        match = self.request._request.resolver_match
+        asked = Asked(
+            self.request.method or "",
+            match.route.removeprefix("api/v1/") if match else "",
+            self.request.path,
+            response.status_code,
+            error.get("code", ""),
+            error.get("details"),
+        )
+        request_audit(self.actor, asked, is_told=is_told)
 
     @property
     def actor(self) -> Actor:

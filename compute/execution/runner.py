@@ -200,12 +200,13 @@ def _close(operation: Operation, state: OperationState, columns: dict[str, Any])
     _tell(operation, f"operation.{state}")
     asked = operation_actor(operation)
     audit(
-        asked if asked.user_id else replace(asked, username="system"),
+        asked if asked.user_id else replace(asked, username=operation.origin.get("username", "system")),
         operation.action,
         operation.subject,
         target_uid=operation.instance_uid,
         result=operation.error_code or str(state),
         details={"operation": str(operation.pk)},
+        project=operation.project_id,
     )
 
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from compute.audit_chain import audit_cut, audit_seal
 from compute.backends.registry import backends_retain
 from compute.backends.runtime import runtime_sweep
 from compute.execution.usage import usage_prune_gone
-from compute.models import AuditEvent, Event, IdempotencyKey, Node, Operation, RefreshToken, SignIn
+from compute.models import Event, IdempotencyKey, Node, Operation, RefreshToken, SignIn
 from compute.selectors.nodes import node_runtime_dir
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
 RING_AGAIN_AFTER = timedelta(seconds=10)
 _BATCH = 200
 
-_KEEP_EVENTS = timedelta(days=30)
 _KEEP_OPERATIONS = timedelta(days=90)
-_KEEP_AUDIT = timedelta(days=365)
 _KEEP_SIGN_INS = timedelta(days=7)
 _KEEP_IDEMPOTENCY = timedelta(days=2)
 
@@ -72,8 +72,14 @@ def retention_apply() -> None:
     """Drop what is older than it is kept for."""
     usage_prune_gone()
     now = timezone.now()
-    Event.objects.filter(timestamp__lt=now - _KEEP_EVENTS).delete()
-    AuditEvent.objects.filter(timestamp__lt=now - _KEEP_AUDIT).delete()
+    kept = settings.LIBGO["audit"]
+    if kept["event_days"]:
+        Event.objects.filter(timestamp__lt=now - timedelta(days=kept["event_days"])).delete()
+    audit_seal(everything=True)
+    if kept["keep_days"]:
+        # From midnight, so that there is one cut a day and not one an hour.
+        midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        audit_cut(midnight - timedelta(days=kept["keep_days"]), f"kept for {kept['keep_days']} days")
     IdempotencyKey.objects.filter(created_at__lt=now - _KEEP_IDEMPOTENCY).delete()
     RefreshToken.objects.filter(expires_at__lt=now).delete()
     Session.objects.filter(expire_date__lt=now).delete()

@@ -2,9 +2,10 @@
 
 from compute.models.access import IdempotencyKey, RefreshToken, User
 from compute.models.alert import Alert, AlertChannel, AlertDelivery, AlertRule, AlertsSeen
+from compute.models.audit import AuditEvent, AuditSeal, AuditTombstone
 from compute.models.backup import Backup, BackupTarget
 from compute.models.bulk import BulkItem
-from compute.models.event import AuditEvent, Event
+from compute.models.event import Event
 from compute.models.instance import Instance
 from compute.models.limits import SiteLimits, UserLimits
 from compute.models.node import Node
@@ -30,6 +31,8 @@ __all__ = [
     "AlertsSeen",
     "ApiToken",
     "AuditEvent",
+    "AuditSeal",
+    "AuditTombstone",
     "Backup",
     "BackupTarget",
     "BulkItem",

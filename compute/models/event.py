@@ -1,4 +1,4 @@
-"""Facts that screens and programs follow, and the append-only record of who changed what."""
+"""Facts that screens and programs follow."""
 
 from __future__ import annotations
 
@@ -25,21 +25,3 @@ class Event(models.Model):
 
     def __str__(self) -> str:
         return f"{self.seq} {self.type}"
-
-
-class AuditEvent(models.Model):
-    """Never updated or deleted by LibGo itself, save by the retention rule."""
-
-    timestamp = models.DateTimeField(auto_now_add=True, db_index=True)
-    user_uid = models.UUIDField(null=True)
-    username = models.CharField(max_length=150, blank=True)
-    action = models.CharField(max_length=64)
-    target = models.CharField(max_length=255, blank=True)
-    target_uid = models.UUIDField(null=True)
-    result = models.CharField(max_length=64)
-    remote_address = models.CharField(max_length=64, blank=True)
-    request_id = models.CharField(max_length=64, blank=True)
-    details = models.JSONField(default=dict)
-
-    def __str__(self) -> str:
-        return f"{self.username} {self.action} {self.target}: {self.result}"

@@ -48,6 +48,8 @@ class Operation(models.Model):
     remote_address = models.CharField(max_length=64, blank=True)
     token_uid = models.UUIDField(null=True, blank=True)
     without_admin = models.BooleanField(default=False)
+    # The rest of it: compute.audit.origin_of.
+    origin = models.JSONField(default=dict)
 
     may_cancel = models.BooleanField(default=False)
     cancel_requested = models.BooleanField(default=False)

@@ -20,7 +20,12 @@ M = TypeVar("M", bound=Model)
 
 
 def actor_for(
-    user: User, *, remote_address: str = "", request_id: str = "", credential: Credential | None = None
+    user: User,
+    *,
+    remote_address: str = "",
+    request_id: str = "",
+    credential: Credential | None = None,
+    user_agent: str = "",
 ) -> Actor:
     """The actor behind a request of ``user``; a token's scope narrows what an administrator is."""
     scope = credential.scope if credential else None
@@ -33,6 +38,7 @@ def actor_for(
         request_id=request_id,
         is_admin_account=is_admin,
         credential=credential or Credential(),
+        user_agent=user_agent,
     )
 
 
@@ -41,15 +47,16 @@ def operation_actor(operation: Operation) -> Actor:
     without them: by a narrowed token. An account that was removed has none."""
     user = operation.user
     credential = Credential(token_id=operation.token_uid)
+    came = {"user_agent": operation.origin.get("user_agent", ""), "via": operation.origin.get("method", "")}
     if user is None:
-        return Actor(None, "", remote_address=operation.remote_address, credential=credential)
+        return Actor(None, "", remote_address=operation.remote_address, credential=credential, **came)
     actor = actor_for(
         user,
         remote_address=operation.remote_address,
         request_id=operation.request_id,
         credential=credential,
     )
-    return replace(actor, is_admin=actor.is_admin and not operation.without_admin)
+    return replace(actor, is_admin=actor.is_admin and not operation.without_admin, **came)
 
 
 def second_factor_missing(user: User) -> bool:

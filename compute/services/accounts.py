@@ -26,7 +26,7 @@ from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
 
 from compute.actor import Actor, Credential
-from compute.audit import audit
+from compute.audit import audit, changes_of
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
 from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
 from compute.models import Membership, Project, RefreshToken, SignIn, User
@@ -190,6 +190,7 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
         person_require(actor)
     with transaction.atomic():
         user = user_get(actor, user_id)
+        before = _told(user)
         if "email" in given:
             user.email = _email(given["email"])
         if "is_active" in given:
@@ -204,10 +205,20 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
         if "role" in given:
             _role_set(user, _role(given["role"]))
         _admin_left_check()
-        audit(
-            actor, "user.update", user.get_username(), target_uid=user.pk, details={"fields": sorted(given)}
-        )
+        details = {"fields": sorted(given), **changes_of(before, _told(user))}
+        audit(actor, "user.update", user.get_username(), target_uid=user.pk, details=details)
     return user
+
+
+def _told(user: User) -> dict[str, Any]:
+    """For the audit: what of an account an administrator sets."""
+    roles = Membership.objects.filter(user=user).values_list("project__name", "role")
+    return {
+        "email": user.email,
+        "is_active": user.is_active,
+        "is_superuser": user.is_superuser,
+        **{f"role in {project}": role for project, role in roles},
+    }
 
 
 def user_delete(actor: Actor, user_id: uuid.UUID | str) -> None:
@@ -225,9 +236,11 @@ def profile_update(actor: Actor, given: Mapping[str, Any]) -> User:
     person_require(actor)
     user = user_get(actor, actor.user_id)
     if "email" in given:
+        before = {"email": user.email}
         user.email = _email(given["email"])
         user.save(update_fields=["email"])
-        audit(actor, "profile.update", user.get_username(), target_uid=user.pk)
+        details = changes_of(before, {"email": user.email})
+        audit(actor, "profile.update", user.get_username(), target_uid=user.pk, details=details)
     return user
 
 

@@ -15,7 +15,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of
 from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_class, backend_for
 from compute.backends.types import Resources
@@ -370,10 +370,10 @@ def _labels_apply(actor: Actor, instance: Instance, changes: Mapping[str, Any]) 
     }
     if not columns:
         return
+    details: dict[str, Any] = {"fields": sorted(columns)}
+    details |= changes_of({name: getattr(instance, name) for name in columns}, columns)
     Instance.objects.filter(pk=instance.pk).update(**columns, updated_at=timezone.now())
-    audit(
-        actor, "instance.update", instance.name, target_uid=instance.pk, details={"fields": sorted(columns)}
-    )
+    audit(actor, "instance.update", instance.name, target_uid=instance.pk, details=details)
     event_publish(
         Fact("instance.updated", f"{instance.name} changed.", instance=instance, username=actor.username)
     )

@@ -12,7 +12,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from compute.actor import SYSTEM, Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of
 from compute.backends.registry import backend_class, backend_for, backend_forget, backend_problem
 from compute.backends.types import NodeAccess, NodeInfo
 from compute.errors import (
@@ -75,7 +75,6 @@ def node_update(
     if unknown:
         raise InvalidInput.field(sorted(unknown)[0], f"is not one of {', '.join(sorted(_EDITABLE))}.")
     node = node_get(actor, id_or_name)
-    before = {key: getattr(node, key) for key in _PLACEMENT if key in changes}
     columns = {key: changes[key] for key in ("name", "is_enabled") if key in changes}
     columns |= _placement(changes)
     if columns.get("name", node.name) != node.name:
@@ -85,6 +84,7 @@ def node_update(
         access = _access_changed(node, changes)
         columns |= {"url": access.url, "options": dict(access.options), "secrets": _sealed(access)}
         info = None if force else _probe(node.backend, node.name, access)
+    before = _settings(node)
     with transaction.atomic():
         try:
             with transaction.atomic():
@@ -93,9 +93,7 @@ def node_update(
             raise _taken(columns["name"]) from error
         node = node_get(actor, node.pk)
         told = {"fields": sorted(changes), **(_told(access) if access else {})}
-        if before:
-            told |= {"before": before, "after": {key: columns[key] for key in before}}
-        _changed(actor, node, "node.update", told)
+        _changed(actor, node, "node.update", {**told, **changes_of(before, _settings(node))})
         if info is not None:
             node_seen(node, info)
     return node
@@ -230,6 +228,10 @@ def _access_checked(backend: str, before: NodeAccess, given: Mapping[str, Any]) 
 
 def _sealed(access: NodeAccess) -> str:
     return seal(dict(access.secrets)) if access.secrets else ""
+
+
+def _settings(node: Node) -> dict[str, Any]:
+    return {name: getattr(node, name) for name in ("name", "is_enabled", "url", *_PLACEMENT)}
 
 
 def _told(access: NodeAccess) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, audit_told, origin_of
 from compute.errors import InstanceBusy, InvalidState
 from compute.events import Fact, event_publish
 from compute.execution.lease import operation_claim
@@ -69,6 +69,7 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
                 remote_address=actor.remote_address[:64],
                 token_uid=actor.credential.token_id,
                 without_admin=not actor.is_admin,
+                origin=origin_of(actor),
                 params=dict(intent.params),
                 may_cancel=intent.may_cancel,
                 step="Waiting for a worker",
@@ -77,6 +78,8 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
     except IntegrityError as error:
         raise _busy(instance) from error
     operation.refresh_from_db()
+    # Its end is audited, with this origin.
+    audit_told()
     event_publish(
         Fact("operation.queued", f"{operation} was asked for.", operation=operation, username=actor.username)
     )
@@ -103,7 +106,9 @@ def operation_cancel(actor: Actor, operation_id: str) -> Operation:
             raise InvalidState("This operation cannot be cancelled once it runs.", state=operation.state)
         Operation.objects.filter(pk=operation.pk).update(cancel_requested=True, may_cancel=True)
         operation.refresh_from_db()
-        audit(actor, "operation.cancel", str(operation), target_uid=operation.pk)
+        audit(
+            actor, "operation.cancel", str(operation), target_uid=operation.pk, project=operation.project_id
+        )
         if operation.is_parent:
             _children_cancel(operation)
             transaction.on_commit(lambda: parent_ring(str(operation.pk)))

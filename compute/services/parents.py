@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, audit_told, origin_of
 from compute.events import Fact, event_publish, operation_progress_send
 from compute.models import Operation, Project
 from compute.selectors.access import operation_actor
@@ -51,6 +51,7 @@ def parent_open(actor: Actor, wanted: Parent) -> Operation:
         remote_address=actor.remote_address[:64],
         token_uid=actor.credential.token_id,
         without_admin=not actor.is_admin,
+        origin=origin_of(actor),
         params=dict(wanted.params),
         state=OperationState.RUNNING.value,
         step="Beginning",
@@ -59,6 +60,7 @@ def parent_open(actor: Actor, wanted: Parent) -> Operation:
         started_at=Now(),
     )
     operation.refresh_from_db()
+    audit_told()
     _tell(operation, "operation.running", actor.username)
     transaction.on_commit(lambda: parent_ring(str(operation.pk)))
     return operation

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound
 from compute.models import Membership, Project, User
 from compute.selectors.access import action_require, visible
@@ -32,6 +32,10 @@ def project_dict(project: Project) -> dict[str, Any]:
 
 def limits_dict(project: Project) -> dict[str, Any]:
     return {name: getattr(project, name) for name in _LIMITS}
+
+
+def _settings(project: Project) -> dict[str, Any]:
+    return {"name": project.name, "description": project.description, **limits_dict(project)}
 
 
 def projects_list(actor: Actor) -> list[dict[str, Any]]:
@@ -79,13 +83,15 @@ def project_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str
             action_require(actor, "project.update", project.pk)
             if set(given) & set(_LIMITS):
                 action_require(actor, "project.limits")
+            before = _settings(project)
             if "name" in given:
                 project.name = name_check(given["name"])
             for column in ("description", *_LIMITS):
                 if column in given:
                     setattr(project, column, given[column])
             project.save()
-            audit(actor, "project.update", project.name, target_uid=project.pk)
+            details = changes_of(before, _settings(project))
+            audit(actor, "project.update", project.name, target_uid=project.pk, details=details)
     except IntegrityError as error:
         raise NameConflict("Another project has this name.") from error
     return project
@@ -123,8 +129,14 @@ def member_set(actor: Actor, id_or_name: str | uuid.UUID, user: str, role: str) 
     if role not in {word.value for word in Role}:
         raise InvalidInput.field("role", f"must be one of {', '.join(word.value for word in Role)}.")
     with transaction.atomic():
+        before = Membership.objects.filter(project=project, user=account).values("role").first()
         row, _ = Membership.objects.update_or_create(project=project, user=account, defaults={"role": role})
-        audit(actor, "project.member", project.name, details={"user": account.username, "role": role})
+        details = {
+            "user": account.username,
+            "role": role,
+            **changes_of(before or {"role": None}, {"role": role}),
+        }
+        audit(actor, "project.member", project.name, target_uid=project.pk, details=details)
     return _member(row)
 
 
@@ -136,7 +148,8 @@ def member_remove(actor: Actor, id_or_name: str | uuid.UUID, user: str) -> None:
         removed, _ = Membership.objects.filter(project=project, user=account).delete()
         if not removed:
             raise NotFound("The user is not a member of this project.")
-        audit(actor, "project.member_removed", project.name, details={"user": account.username})
+        details = {"user": account.username}
+        audit(actor, "project.member_removed", project.name, target_uid=project.pk, details=details)
 
 
 def _member(row: Membership) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def sign_in_begin(user: User, began: Began, visitor: Visitor) -> SignIn:
         expires_at=began.expires_at,
     )
     User.objects.filter(pk=user.pk).update(last_login=now)
-    actor = actor_for(user, remote_address=visitor.remote_address)
+    actor = actor_for(user, remote_address=visitor.remote_address, user_agent=visitor.user_agent)
     audit(actor, "auth.login", target_uid=row.pk, details={"method": began.method, "kind": began.kind})
     return row
 
@@ -150,7 +150,11 @@ def actor_again(actor: Actor) -> Actor:
         if not Session.objects.filter(session_key=credential.session_key, expire_date__gt=now).exists():
             raise Unauthenticated("The session was ended.")
     return actor_for(
-        user, remote_address=actor.remote_address, request_id=actor.request_id, credential=credential
+        user,
+        remote_address=actor.remote_address,
+        request_id=actor.request_id,
+        credential=credential,
+        user_agent=actor.user_agent,
     )
 
 

@@ -14,6 +14,8 @@ from django.urls import reverse
 
 from compute.actor import Actor, Credential
 from compute.api.exception_handler import HTTP_STATUS
+from compute.audit import audit_watched
+from compute.audit_net import Asked, request_audit
 from compute.errors import ComputeError, NotFound
 from compute.models import User
 from compute.selectors.access import actor_for
@@ -28,6 +30,7 @@ def actor_of(request: HttpRequest) -> Actor:
         request.user,
         remote_address=request.META.get("REMOTE_ADDR") or "",
         request_id=getattr(request, "request_id", ""),
+        user_agent=request.META.get("HTTP_USER_AGENT") or "",
         credential=Credential(session_key=request.session.session_key or ""),
     )
 
@@ -43,16 +46,32 @@ def page(view: View, *, home: str = "instances") -> View:
             # Before anything is read for it: what happens from now on its script will hear of or ask for.
             request.event_seq = events_newest()  # type: ignore[attr-defined]
         try:
-            return view(request, *args, **kwargs)
+            with audit_watched() as seen:
+                response = view(request, *args, **kwargs)
+            _audit(request, Asked(*_asked(request), response.status_code), is_told=bool(seen))
+            return response
         except ComputeError as error:
+            status = HTTP_STATUS.get(error.code, 500)
+            _audit(request, Asked(*_asked(request), status, error.code, error.details), is_told=False)
             if request.headers.get("HX-Request") and request.method != "GET":
                 return toast(error.message, "danger")
             if request.headers.get("HX-Request") and isinstance(error, NotFound):
                 return _trigger("gone", {"to": reverse(home)})
-            status = HTTP_STATUS.get(error.code, 500)
             return render(request, "error.html", {"message": error.message, "status": status}, status=status)
 
     return wrapped
+
+
+def _asked(request: HttpRequest) -> tuple[str, str, str]:
+    """Method, route and path."""
+    match = request.resolver_match
+    return request.method or "", match.route if match else "", request.path
+
+
+def _audit(request: HttpRequest, asked: Asked, *, is_told: bool) -> None:
+    """After signing out nobody is there to be named; the sign-out itself was told."""
+    if request.user.is_authenticated:
+        request_audit(actor_of(request), asked, is_told=is_told)
 
 
 def toast(text: str, kind: str = "success") -> HttpResponse:

@@ -6,6 +6,9 @@ from typing import Any
 
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
+from django.db import connection
+
+from compute.audit_guards import guards_lay
 
 
 class Command(BaseCommand):
@@ -13,5 +16,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
+        guards_lay(connection)
         call_command("admin_ensure", stdout=self.stdout)
         call_command("nodes_ensure", stdout=self.stdout)
