@@ -45,6 +45,7 @@ LEVELS = {
     "compute.limit_forms": 6,
     "compute.node_forms": 6,
     "compute.thing_forms": 6,
+    "compute.schedule_forms": 6,
     "compute.streams": 6,
     "compute.loghub": 6,
     "compute.attachhub": 6,

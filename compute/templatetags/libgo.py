@@ -31,6 +31,14 @@ def bytes_text(value: Any) -> str:
 
 
 @register.filter
+def seconds_text(value: Any) -> str:
+    """5400 as “1 hour 30 minutes”."""
+    minutes = max(1, int(value or 0) // 60)
+    parts = ((minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute"))
+    return " ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in parts if count)
+
+
+@register.filter
 def ago(value: Any) -> str:
     """A time, or its RFC 3339 text, as “3 minutes ago”; the page keeps counting (static/js/time.js) and
     tells the exact moment, in the reader's zone, when one points at it."""
