@@ -70,9 +70,9 @@ class LibGoUserAdmin(UserAdmin):
         for user in queryset:
             try:
                 factor_reset(actor_of(request), user.pk)
-                self.message_user(request, f"{user}: it is off; the next sign-in takes the password alone.")
+                self.message_user(request, f"The second factor of {user} is off.")
             except ComputeError as error:
-                self.message_user(request, f"{user}: {error.message}", messages.ERROR)
+                self.message_user(request, f"{error.message} ({user})", messages.ERROR)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """As everywhere, a new password ends what was begun with the old one."""

@@ -262,5 +262,5 @@ def test_the_admin_site_takes_a_lost_one_away(enrolled: Any, log_in: Callable[..
     body = {"action": "second_factor_reset", "_selected_action": [str(lost.pk), str(other.pk)]}
     answer = client.post("/admin/compute/user/", body, follow=True)
     said = answer.content.decode()
-    assert "ada: it is off" in said and "olga: Switch your own off" in said
+    assert "The second factor of ada is off." in said and "with a code. (olga)" in said
     assert log_in().status_code == 200
