@@ -43,6 +43,7 @@ LEVELS = {
     "compute.views": 6,
     "compute.forms": 6,
     "compute.limit_forms": 6,
+    "compute.placeholders": 0,
     "compute.node_forms": 6,
     "compute.thing_forms": 6,
     "compute.schedule_forms": 6,

@@ -22,6 +22,7 @@ from compute.selectors.events import events_page
 from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
 from compute.services import execs, instances
 from compute.services.idempotency import Idempotency
+from compute.services.templates import create_body
 from compute.states import Action
 from compute.streams import exec_once
 
@@ -50,7 +51,7 @@ class Instances(ApiView):
     )
     def post(self, request: Request) -> HttpResponseBase:
         self.wait_seconds()
-        body = instances.InstanceCreate(**self.body(s.InstanceCreateRequest))
+        body = create_body(self.actor, self.body(s.InstanceCreateRequest))
         operation = instances.instance_create(self.actor, body, idempotency=idempotency_of(request))
         row = Instance.objects.filter(pk=operation.instance_uid).first()
         return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)

@@ -42,7 +42,10 @@ class InstanceCreateRequest(Base[Any]):
     storage = s.JSONField(required=False)
     labels = s.DictField(required=False)
     annotations = s.DictField(required=False)
-    auto_start = s.BooleanField(required=False, default=True)
+    auto_start = s.BooleanField(required=False, help_text="True if it is not given.")
+    template = s.CharField(required=False, allow_null=True, max_length=100)
+    template_version = s.IntegerField(required=False, allow_null=True, min_value=1, max_value=2**31 - 1)
+    parameters = s.DictField(required=False, help_text="Of the template, by name.")
 
 
 class RestartPolicyShape(Base[Any]):

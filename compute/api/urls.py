@@ -7,7 +7,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import account_views as a
-from compute.api import alert_urls, audit_urls, backup_urls, limits_urls, profile_urls, usage_urls, work_urls
+from compute.api import (
+    alert_urls,
+    audit_urls,
+    backup_urls,
+    limits_urls,
+    profile_urls,
+    template_urls,
+    usage_urls,
+    work_urls,
+)
 from compute.api import attachment_views as t
 from compute.api import instance_views as i
 from compute.api import log_views as logs
@@ -101,5 +110,6 @@ urlpatterns = [
     *backup_urls.urlpatterns,
     *limits_urls.urlpatterns,
     *audit_urls.urlpatterns,
+    *template_urls.urlpatterns,
     re_path(r"^.*$", Nowhere.as_view()),
 ]

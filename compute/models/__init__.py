@@ -21,6 +21,7 @@ from compute.models.signin import (
     SecondFactor,
     SignIn,
 )
+from compute.models.template import Template, TemplateVersion
 from compute.models.usage import Turn, UsageBlock
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "Turn",
     "UsageBlock",
     "SiteLimits",
+    "Template",
+    "TemplateVersion",
     "User",
     "UserLimits",
 ]

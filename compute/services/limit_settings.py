@@ -62,9 +62,9 @@ def project_limits_read(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, 
 
 def project_limits_set(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str, Any]) -> dict[str, Any]:
     """Merge; null: no limit. Administrators only. What is there already stays, also beyond it."""
-    action_require(actor, "project.limits")
     with transaction.atomic():
         project = project_get(actor, id_or_name)
+        action_require(actor, "project.limits")
         before = limits_dict(project)
         _merge(project, before, given)
         project.save(update_fields=list(MAXIMUMS))

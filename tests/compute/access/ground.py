@@ -9,8 +9,19 @@ from typing import Any
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.models import Instance, Membership, Node, Operation, Project, Resource, User
+from compute.models import (
+    Instance,
+    Membership,
+    Node,
+    Operation,
+    Project,
+    Resource,
+    Template,
+    TemplateVersion,
+    User,
+)
 from compute.permissions import CELLS, FOREIGNER, NOBODY, SITE_ADMIN, Cell
+from compute.sealing import seal
 from compute.selectors.access import actor_for
 from compute.services.accounts import pair_make
 from compute.states import Role
@@ -103,6 +114,10 @@ def _side(project: Project, nodes: dict[str, Node]) -> Side:
         services={"a": {"image": "demo", "replicas": 1}},
     )
     side.ids["stack"], side.ids["stack_id"] = stack.name, str(stack.pk)
+    template = Template.objects.create(name=f"t-{project.name}", project=project, backend="fake")
+    body = seal({"config": {"image": "demo"}})
+    TemplateVersion.objects.create(template=template, number=1, body_sealed=body)
+    side.ids["template"] = str(template.pk)
     _past(side, kvm)
     return side
 

@@ -182,6 +182,16 @@ PUT projects/<str:project_id> project.update
 DELETE projects/<str:project_id> project.delete project
 GET projects/<str:project_id>/limits project.read
 PUT projects/<str:project_id>/limits project.limits project
+GET compute/limits site.read site
+PUT compute/limits site.limits site
+GET users/<str:user_id>/limits user.read site
+PUT users/<str:user_id>/limits user.update site
+GET compute/templates template.read list
+POST compute/templates template.create new
+GET compute/templates/<str:template_id> template.read
+PUT compute/templates/<str:template_id> template.update
+DELETE compute/templates/<str:template_id> template.delete
+POST compute/templates/<str:template_id>/instantiate template.use
 GET projects/<str:project_id>/members project.read
 POST projects/<str:project_id>/members project.member
 DELETE projects/<str:project_id>/members/<str:user> project.member

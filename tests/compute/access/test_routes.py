@@ -29,6 +29,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 # The noun behind a placeholder, by the first words of the route.
 _NOUNS = {
     "compute/instances/name": {"name": "fake_name"},
+    "compute/templates": {"template_id": "template"},
     "compute/instances": {"instance_id": "fake"},
     "docker/containers": {"container_id": "docker", "container": "docker"},
     "docker/networks": {"network": "network"},

@@ -12,6 +12,9 @@ from compute.backends.fake import FakeEngine
 from compute.backends.registry import backend_forget
 from compute.models import Node, Operation
 from compute.services.instances import InstanceCreate, instance_create
+from tests.compute.api.conftest import as_admin, as_operator, as_stranger
+
+__all__ = ["as_admin", "as_operator", "as_stranger"]
 
 GIB = 1024**3
 

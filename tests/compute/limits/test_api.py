@@ -7,13 +7,12 @@ from rest_framework.test import APIClient
 
 from compute.actor import Actor
 from compute.models import AuditEvent, Node, Project
-from tests.compute.api.conftest import as_admin, as_operator, as_stranger  # noqa: F401
 from tests.compute.limits.conftest import Ask
 
 _NONE = {"max_instances": None, "max_cpu_cores": None, "max_memory_bytes": None, "max_storage_bytes": None}
 
 
-def test_of_a_project(as_admin: APIClient, as_operator: APIClient, as_stranger: APIClient, ask: Ask) -> None:  # noqa: F811
+def test_of_a_project(as_admin: APIClient, as_operator: APIClient, as_stranger: APIClient, ask: Ask) -> None:
     path = "/api/v1/projects/default/limits"
     ask("web", cpu=0.5)
     shown = as_operator.get(path).json()
@@ -36,7 +35,7 @@ def test_of_a_project(as_admin: APIClient, as_operator: APIClient, as_stranger: 
     assert error["code"] == "RESOURCE_LIMIT_EXCEEDED" and error["details"]["used"] == 1
 
 
-def test_of_a_user(as_admin: APIClient, as_operator: APIClient, operator: Actor, admin: Actor) -> None:  # noqa: F811
+def test_of_a_user(as_admin: APIClient, as_operator: APIClient, operator: Actor, admin: Actor) -> None:
     path = f"/api/v1/users/{operator.user_id}/limits"
     assert as_admin.put(path, {"max_cpu_cores": 2.5}, format="json").json()["max_cpu_cores"] == 2.5
     assert as_operator.get(path).json()["max_cpu_cores"] == 2.5
@@ -45,7 +44,7 @@ def test_of_a_user(as_admin: APIClient, as_operator: APIClient, operator: Actor,
     assert as_admin.get("/api/v1/users/nobody/limits").status_code == 404
 
 
-def test_of_the_site(as_admin: APIClient, as_operator: APIClient) -> None:  # noqa: F811
+def test_of_the_site(as_admin: APIClient, as_operator: APIClient) -> None:
     path = "/api/v1/compute/limits"
     shown = as_operator.get(path).json()
     assert shown["assumed_memory_bytes"] == 512 * 1024**2 and shown["memory_overcommit"] == 0
@@ -59,14 +58,14 @@ def test_of_the_site(as_admin: APIClient, as_operator: APIClient) -> None:  # no
 @pytest.mark.parametrize(
     "body", [{"max_instances": -1}, {"max_instances": "many"}, {"maximum": 1}, {"max_cpu_cores": "NaN"}]
 )
-def test_bad_limits_are_refused(as_admin: APIClient, body: dict[str, object]) -> None:  # noqa: F811
+def test_bad_limits_are_refused(as_admin: APIClient, body: dict[str, object]) -> None:
     for path in ("projects/default/limits", "compute/limits"):
         answer = as_admin.put(f"/api/v1/{path}", body, format="json")
         assert answer.status_code == 400 and answer.json()["error"]["code"] == "INVALID_INPUT"
     assert Project.objects.get(is_default=True).max_instances is None
 
 
-def test_labels_and_ratios_of_a_node(as_admin: APIClient, fake_node: Node) -> None:  # noqa: F811
+def test_labels_and_ratios_of_a_node(as_admin: APIClient, fake_node: Node) -> None:
     path = f"/api/v1/nodes/{fake_node.pk}"
     wanted = {"labels": {"zone": "a"}, "cpu_overcommit": 4, "memory_overcommit": None}
     assert as_admin.put(path, wanted, format="json").json().items() >= wanted.items()
