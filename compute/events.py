@@ -20,6 +20,7 @@ from django.db import transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from compute.live import rights_tell
 from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
 
@@ -70,6 +71,13 @@ def operation_progress_send(operation_id: str, project_id: str | None, data: Map
     """Tell the screens how far an operation is; not kept."""
     message = _envelope("operation.progress", None, timezone.now(), {"operation": operation_id, **data})
     _group_send(_groups(project_id), message)
+
+
+def rights_changed(*user_ids: uuid.UUID | str | None) -> None:
+    """Tell what is open that it must ask again whether it may: at once after the commit."""
+    users = [str(user_id) for user_id in user_ids if user_id is not None]
+    if users:
+        transaction.on_commit(lambda: rights_tell(users))
 
 
 def event_data(row: Event) -> dict[str, Any]:

@@ -6,10 +6,11 @@ nothing, writes are dropped, and only tickets and rate limits say so.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, cast
@@ -29,6 +30,7 @@ USAGE_SAMPLES_KEPT = 180
 USAGE_FRESH_S = 15
 _USAGE_TTL_S = 600
 TICKET_TTL_S = 30
+_RIGHTS_WAIT_S = 1.0
 
 
 class _OwnCounts:
@@ -194,3 +196,23 @@ def broker_answers() -> bool:
         return bool(_redis().ping())
     except redis.RedisError:
         return False
+
+
+def rights_tell(users: Iterable[str]) -> None:
+    """Say that the rights of these accounts changed; a broker that is away hears nothing."""
+    with contextlib.suppress(redis.RedisError):
+        _redis().publish(f"{_PREFIX}rights", orjson.dumps(list(users)))
+
+
+def rights_heard() -> Iterator[frozenset[str]]:
+    """The accounts whose rights changed, as it is told, for ever; over every absence of the broker."""
+    while True:
+        try:
+            with _redis().pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
+                heard.subscribe(f"{_PREFIX}rights")
+                while True:
+                    message = heard.get_message(timeout=_RIGHTS_WAIT_S)
+                    if message is not None:
+                        yield frozenset(orjson.loads(message["data"]))
+        except (redis.RedisError, OSError):
+            time.sleep(1.0)

@@ -23,6 +23,7 @@ from django.utils import timezone
 from compute.actor import Actor, Credential
 from compute.audit_net import refusal_audit
 from compute.errors import ComputeError, InvalidInput, RateLimited, Unauthenticated
+from compute.rights import RightsWatch, rights_generation, rights_join, rights_leave
 from compute.selectors.page import time_text
 from compute.services.accounts import access_token_open, ticket_open
 from compute.services.sign_ins import actor_again
@@ -67,11 +68,15 @@ class Socket(AsyncWebsocketConsumer):
         self._tasks: list[asyncio.Task[None]] = []
         self._closing, self._counted, self._number = False, False, 0
         self._accepted = asyncio.Event()
+        self._rights: RightsWatch | None = None
         offered = self.scope.get("subprotocols", [])
         problem: ComputeError | None = None
         try:
+            # Before anything is asked: a change from now on is heard of.
+            self._rights = rights_join()
             found = await self._authenticate(offered)
             self.actor = replace(found, user_agent=self._header(b"user-agent"))
+            self._rights.about(self.actor.user_id)
             self._count()
             await self.start()
         except ComputeError as error:
@@ -83,7 +88,8 @@ class Socket(AsyncWebsocketConsumer):
             await self.fail(problem)
             return
         self.run(self._write_out())
-        self.run(self._recheck())
+        assert self._rights is not None
+        self.run(self._recheck(self._rights))
 
     async def start(self) -> None:
         """Subscribe, open streams. Raises ``ComputeError``."""
@@ -102,6 +108,9 @@ class Socket(AsyncWebsocketConsumer):
             self._counted = False
         for task in self._tasks:
             task.cancel()
+        rights, self._rights = self._rights, None
+        if rights is not None:
+            rights_leave(rights)
         await self.finish()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -204,10 +213,11 @@ class Socket(AsyncWebsocketConsumer):
                 else:
                     await self.send(text_data=item)
 
-    async def _recheck(self) -> None:
+    async def _recheck(self, rights: RightsWatch) -> None:
         while True:
-            # All at the same moments, so that the many sockets of one person share the answers.
-            await asyncio.sleep(_RECHECK_EVERY_S - time.monotonic() % _RECHECK_EVERY_S)
+            # When rights changed; else all at the same moments, so that the sockets of one person share
+            # the answers.
+            await rights.changed(_RECHECK_EVERY_S - time.monotonic() % _RECHECK_EVERY_S)
             if self._stalled_since and time.monotonic() - self._stalled_since > _STALL_MAX_S:
                 await self.end(_TOO_SLOW, "You read too slowly; connect again.")
                 return
@@ -257,7 +267,7 @@ _answers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, tuple[f
 async def ask_once(key: Any, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The answer that another socket got to the same question a moment ago, or a new one."""
     loop = asyncio.get_running_loop()
-    known = _answers.setdefault(loop, {})
+    known, key = _answers.setdefault(loop, {}), (rights_generation(), key)
     fresh_since = loop.time() - _RECHECK_EVERY_S / 5
     at, answer = known.get(key, (0.0, None))
     if answer is None or at < fresh_since:

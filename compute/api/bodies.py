@@ -54,9 +54,12 @@ class RequestBody:
                 raise _too_large(limit)
         return b"".join(parts)
 
-    async def chunks(self, max_bytes: int, still_allowed: Check | None = None) -> Chunks:
+    async def chunks(
+        self, max_bytes: int, still_allowed: Check | None = None, is_news: Callable[[], bool] = lambda: False
+    ) -> Chunks:
         """Piece by piece as it comes. Raises ``PayloadTooLarge``, ``InvalidInput`` when it stalls or
-        breaks off, and what ``still_allowed`` raises, which is asked every few seconds."""
+        breaks off, and what ``still_allowed`` raises, which is asked every few seconds
+        and when there ``is_news`` of rights."""
         if self.declared is not None and self.declared > max_bytes:
             raise _too_large(max_bytes)
         size, asked_at = 0, time.monotonic()
@@ -65,7 +68,8 @@ class RequestBody:
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(max_bytes)
-            if still_allowed is not None and time.monotonic() - asked_at > RECHECK_EVERY_S:
+            is_due = is_news() or time.monotonic() - asked_at > RECHECK_EVERY_S
+            if still_allowed is not None and is_due:
                 await still_allowed()
                 asked_at = time.monotonic()
             if chunk:

@@ -46,6 +46,7 @@ from compute.errors import ComputeError, InvalidInput, RateLimited
 from compute.execution.lease import heartbeat
 from compute.execution.runner import operation_carry_out
 from compute.models import Operation
+from compute.rights import rights_watch
 from compute.selectors.operations import operation_dict
 
 log = structlog.get_logger(__name__)
@@ -225,8 +226,10 @@ class TransferMiddleware:
             await body.answer(send, held.messages)
             return
         with self._counted() as is_full:
-            chunks = _refused() if is_full else body.chunks(upload.max_bytes, upload.still_allowed)
-            outcome = await _settled(upload.run(chunks))
+            with rights_watch() as rights:
+                allowed = upload.still_allowed
+                chunks = _refused() if is_full else body.chunks(upload.max_bytes, allowed, rights.take)
+                outcome = await _settled(upload.run(chunks))
         if isinstance(outcome, ComputeError):
             if not body.is_client_gone:
                 await body.answer_error(send, outcome, held.headers())
@@ -369,12 +372,13 @@ class _Pump:
             continue
 
     async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(RECHECK_EVERY_S)
-            if time.monotonic() - self._moved_at > IDLE_MAX_S:
-                raise InvalidInput("The download stood still for too long.")
-            if self._download.still_allowed is not None:
-                await self._download.still_allowed()
+        with rights_watch() as rights:
+            while True:
+                await rights.changed(RECHECK_EVERY_S)
+                if time.monotonic() - self._moved_at > IDLE_MAX_S:
+                    raise InvalidInput("The download stood still for too long.")
+                if self._download.still_allowed is not None:
+                    await self._download.still_allowed()
 
 
 async def _first(chunks: Chunks) -> bytes:

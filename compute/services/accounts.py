@@ -28,6 +28,7 @@ from rest_framework_simplejwt.tokens import AccessToken
 from compute.actor import Actor, Credential
 from compute.audit import audit, changes_of
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
+from compute.events import rights_changed
 from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
 from compute.models import Membership, Project, RefreshToken, SignIn, User
 from compute.selectors.access import action_require, actor_for, person_require
@@ -205,6 +206,7 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
         if "role" in given:
             _role_set(user, _role(given["role"]))
         _admin_left_check()
+        rights_changed(user.pk)
         details = {"fields": sorted(given), **changes_of(before, _told(user))}
         audit(actor, "user.update", user.get_username(), target_uid=user.pk, details=details)
     return user
@@ -227,6 +229,7 @@ def user_delete(actor: Actor, user_id: uuid.UUID | str) -> None:
     with transaction.atomic():
         user = user_get(actor, user_id)
         audit(actor, "user.delete", user.get_username(), target_uid=user.pk)
+        rights_changed(user.pk)
         user.delete()
         _admin_left_check()
 

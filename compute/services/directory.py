@@ -23,6 +23,7 @@ from compute.directories.ldap import PROVIDER as LDAP
 from compute.directories.ldap import ldap_again, ldap_person
 from compute.directories.person import Person
 from compute.errors import PolicyDenied, Unauthenticated
+from compute.events import rights_changed
 from compute.models import ApiToken, DirectoryGrant, DirectoryIdentity, Membership, Project, SignIn, User
 from compute.selectors.access import actor_for
 from compute.services.sign_ins import account_lock_out
@@ -198,7 +199,10 @@ def _grants_apply(user: User, wanted: Mapping[uuid.UUID | None, str]) -> bool:
     held = {row.project_id: row for row in DirectoryGrant.objects.filter(user=user)}
     given = [_give(user, place, role, held.get(place)) for place, role in wanted.items()]
     taken = [_take(user, row) for place, row in held.items() if place not in wanted]
-    return any([*given, *taken])
+    is_changed = any([*given, *taken])
+    if is_changed:
+        rights_changed(user.pk)
+    return is_changed
 
 
 def _give(user: User, place: uuid.UUID | None, role: str, grant: DirectoryGrant | None) -> bool:

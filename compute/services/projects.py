@@ -11,6 +11,7 @@ from django.db import IntegrityError, transaction
 from compute.actor import Actor
 from compute.audit import audit, changes_of
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound
+from compute.events import rights_changed
 from compute.models import Membership, Project, User
 from compute.selectors.access import action_require, visible
 from compute.selectors.identity import by_id_or_name
@@ -137,6 +138,7 @@ def member_set(actor: Actor, id_or_name: str | uuid.UUID, user: str, role: str) 
             **changes_of(before or {"role": None}, {"role": role}),
         }
         audit(actor, "project.member", project.name, target_uid=project.pk, details=details)
+        rights_changed(account.pk)
     return _member(row)
 
 
@@ -150,6 +152,7 @@ def member_remove(actor: Actor, id_or_name: str | uuid.UUID, user: str) -> None:
             raise NotFound("The user is not a member of this project.")
         details = {"user": account.username}
         audit(actor, "project.member_removed", project.name, target_uid=project.pk, details=details)
+        rights_changed(account.pk)
 
 
 def _member(row: Membership) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from django.utils import timezone
 from compute.actor import Actor, Credential
 from compute.audit import audit
 from compute.errors import NotFound, Unauthenticated
+from compute.events import rights_changed
 from compute.models import AuditEvent, RefreshToken, SignIn, User
 from compute.selectors.access import actor_for, person_require
 from compute.selectors.page import time_text
@@ -103,7 +104,10 @@ def sign_in_end(actor: Actor, sign_in_id: uuid.UUID | str) -> None:
 def session_ended(session_key: str) -> None:
     """The person logged out of the pages. Nobody's session has no key, and sessions of the API have none."""
     if session_key:
-        SignIn.objects.filter(session_key=session_key, ended_at=None).update(ended_at=timezone.now())
+        rows = SignIn.objects.filter(session_key=session_key, ended_at=None)
+        user_id = rows.values_list("user_id", flat=True).first()
+        rows.update(ended_at=timezone.now())
+        rights_changed(user_id)
 
 
 def session_renamed(before: str, after: str) -> None:
@@ -114,7 +118,10 @@ def session_renamed(before: str, after: str) -> None:
 
 def family_ended(family: uuid.UUID) -> None:
     """A family of refresh tokens was revoked."""
-    SignIn.objects.filter(pk=family, ended_at=None).update(ended_at=timezone.now())
+    rows = SignIn.objects.filter(pk=family, ended_at=None)
+    user_id = rows.values_list("user_id", flat=True).first()
+    rows.update(ended_at=timezone.now())
+    rights_changed(user_id)
 
 
 def account_lock_out(user: User, *, keep: Credential | None = None) -> None:
@@ -126,12 +133,14 @@ def account_lock_out(user: User, *, keep: Credential | None = None) -> None:
     _end(list(rows))
     RefreshToken.objects.filter(user=user, revoked_at=None).update(revoked_at=timezone.now())
     tokens_end(user)
+    rights_changed(user.pk)
 
 
 def sessions_end(user_id: Any) -> None:
     """End every session of the account; its tokens stay."""
     _end(list(SignIn.objects.filter(user_id=user_id, ended_at=None)))
     RefreshToken.objects.filter(user_id=user_id, revoked_at=None).update(revoked_at=timezone.now())
+    rights_changed(user_id)
 
 
 def actor_again(actor: Actor) -> Actor:
@@ -163,6 +172,7 @@ def _end(rows: list[SignIn]) -> None:
     ids = [row.pk for row in rows]
     SignIn.objects.filter(pk__in=ids).update(ended_at=now)
     RefreshToken.objects.filter(family__in=ids, revoked_at=None).update(revoked_at=now)
+    rights_changed(*{row.user_id for row in rows})
     Session.objects.filter(session_key__in=[row.session_key for row in rows if row.session_key]).delete()
 
 

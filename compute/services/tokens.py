@@ -22,6 +22,7 @@ from django.utils import timezone
 from compute.actor import Actor, Credential, Scope
 from compute.audit import audit
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
+from compute.events import rights_changed
 from compute.models import ApiToken, Project, User
 from compute.selectors.access import person_require, visible
 from compute.selectors.identity import by_id_or_name
@@ -108,6 +109,7 @@ def token_revoke(actor: Actor, token_id: uuid.UUID | str) -> None:
             raise NotFound("You have no such token.")
         audit(actor, "profile.token_revoke", row.name, target_uid=row.pk)
         row.delete()
+        rights_changed(actor.user_id)
 
 
 def tokens_end(user: User) -> int:

@@ -83,8 +83,10 @@ def oidc_back(request: HttpRequest) -> HttpResponse:
 def log_out(request: HttpRequest) -> HttpResponse:
     """Ends LibGo's session; the provider's goes on until one ends it there."""
     elsewhere = request.session.get(_ELSEWHERE, "")
-    session_ended(request.session.session_key or "")
+    key = request.session.session_key or ""
     logout(request)
+    # Only now: what is open asks again at once, and must not find the session.
+    session_ended(key)
     if not elsewhere:
         return redirect("login")
     request.session[_ELSEWHERE] = elsewhere
