@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.urls import path
 
 from compute.views import (
+    alert_urls,
     instances,
     limits_urls,
     migrate,
@@ -28,6 +29,7 @@ urlpatterns = [
     path("logged-out", session.logged_out, name="logged_out"),
     *profile_urls.urlpatterns,
     *schedule_urls.urlpatterns,
+    *alert_urls.urlpatterns,
     *limits_urls.urlpatterns,
     path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),

@@ -47,6 +47,7 @@ LEVELS = {
     "compute.node_forms": 6,
     "compute.thing_forms": 6,
     "compute.schedule_forms": 6,
+    "compute.alert_forms": 6,
     "compute.streams": 6,
     "compute.loghub": 6,
     "compute.attachhub": 6,

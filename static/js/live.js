@@ -45,6 +45,8 @@
     document.querySelectorAll("[data-live]").forEach((element) => {
       if (concerns(element, noun, fact.data)) refresh(element);
     });
+    if (fact.type === "alert.firing") toast(fact.data.message, fact.data.details.severity === "info" ? "info" : "danger");
+    if (fact.type === "alert.resolved") toast(`Over: ${fact.data.message}`, "success");
     if (fact.type === "operation.failed" && fact.data.user === document.body.dataset.user) {
       toast(`${fact.data.instance_name || "Operation"}: ${fact.data.message}`, "danger");
     }

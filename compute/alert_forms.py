@@ -1,0 +1,146 @@
+"""The forms of alert rules and channels, in the words of people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+from django import forms
+
+from compute.states import ALERT_METRICS, AlertKind, ChannelKind, Severity
+from compute.thing_forms import ThingForm
+
+_KINDS = {
+    AlertKind.INSTANCE_USAGE: "an instance uses much, or little",
+    AlertKind.INSTANCE_DOWN: "an instance stops without being asked to",
+    AlertKind.INSTANCE_UNHEALTHY: "the health check of an instance fails",
+    AlertKind.OPERATION_FAILED: "an operation fails",
+    AlertKind.NODE_USAGE: "a host uses much, or little",
+    AlertKind.NODE_UNREACHABLE: "a node cannot be reached",
+    AlertKind.POOL_FILLING: "a storage pool fills up",
+}
+_METRICS = {
+    "cpu_percent": "CPU, in % (of one core; of hosts of all cores)",
+    "memory_percent": "memory, in %",
+    "memory_bytes": "memory, in bytes",
+    "storage_percent": "storage, in %",
+    "network_rx_bytes_per_s": "network in, in bytes a second",
+    "network_tx_bytes_per_s": "network out, in bytes a second",
+    "disk_read_bytes_per_s": "disk read, in bytes a second",
+    "disk_write_bytes_per_s": "disk written, in bytes a second",
+}
+WHOLE_SITE = "the whole site"
+
+
+class RuleForm(ThingForm):
+    """Kind and project of a rule stay; ``row`` is one that is changed."""
+
+    FIELD_OF: ClassVar[dict[str, str]] = {"instance": "instance", "node": "node"}
+    NARROW: ClassVar[set[str]] = {
+        "project", "node", "severity", "for_s", "above", "threshold", "clear_threshold", "instance", "action",
+    }  # fmt: skip
+    FURTHER: ClassVar[tuple[str, ...]] = ("clear_threshold", "instance", "node", "action")
+
+    name = forms.CharField(max_length=63)
+    kind = forms.ChoiceField(label="Alert when", choices=[(k.value, text) for k, text in _KINDS.items()])
+    metric = forms.ChoiceField(
+        label="Measure", required=False, choices=[("", "–"), *_METRICS.items()],
+        help_text="For what an instance, host or pool uses.",
+    )  # fmt: skip
+    above = forms.ChoiceField(label="Is", choices=[("yes", "above"), ("no", "below")], required=False)
+    threshold = forms.FloatField(min_value=0, required=False)
+    for_s = forms.IntegerField(label="For so many seconds", min_value=0, max_value=86400, initial=60)
+    severity = forms.ChoiceField(
+        choices=[(word.value, word.value) for word in Severity], initial=Severity.WARNING.value
+    )
+    channels = forms.MultipleChoiceField(
+        label="Tell", required=False, help_text="Alerts are always shown on the pages."
+    )
+    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+    clear_threshold = forms.FloatField(
+        label="Over again at", min_value=0, required=False, help_text="So that it does not flap."
+    )
+    instance = forms.CharField(max_length=255, required=False, help_text="Its name or id; empty: all.")
+    action = forms.CharField(max_length=64, required=False, help_text="instance.start, backup; empty: all.")
+
+    def __init__(
+        self,
+        projects: Iterable[str],
+        nodes: Iterable[str],
+        channels: Iterable[str],
+        data: Any = None,
+        row: Mapping[str, Any] | None = None,
+    ) -> None:
+        names = list(nodes)
+        super().__init__(projects, ["", *names], data)
+        self._row = row
+        self.fields["channels"].choices = [(name, name) for name in channels]  # type: ignore[attr-defined]
+        node = self.fields["node"]
+        assert isinstance(node, forms.ChoiceField)
+        node.required, node.choices = False, [("", "all"), *[(name, name) for name in names]]
+        order = ["name", "project", "kind", "metric", "above", "threshold", "for_s", "severity", "channels"]
+        self.order_fields([*order, "enabled", *self.FURTHER])
+        if row is not None:
+            del self.fields["kind"], self.fields["project"]
+            self.initial = {**row, "above": "yes" if row["above"] else "no"}
+
+    def body(self) -> dict[str, Any]:
+        """Of the API's request."""
+        given = dict(self.cleaned_data)
+        body = {
+            **given,
+            "above": given["above"] != "no",
+            **{name: given[name] or None for name in ("metric", "instance", "node", "action")},
+        }
+        kind = given.get("kind") or (self._row or {})["kind"]
+        if AlertKind(kind) not in ALERT_METRICS:
+            # What does not belong to the kind was only not emptied.
+            body |= dict.fromkeys(("metric", "threshold", "clear_threshold"))
+        if "project" in body:
+            body["project"] = None if given["project"] == WHOLE_SITE else given["project"]
+        return body
+
+
+class ChannelForm(ThingForm):
+    NARROW: ClassVar[set[str]] = {"project", "kind"}
+    FURTHER: ClassVar[tuple[str, ...]] = ("allow_internal", "enabled")
+
+    name = forms.CharField(max_length=63)
+    kind = forms.ChoiceField(
+        choices=[(ChannelKind.WEBHOOK.value, "webhook"), (ChannelKind.EMAIL.value, "e-mail")]
+    )
+    url = forms.CharField(
+        label="Address", max_length=1000, required=False, help_text="Of the webhook: https://…"
+    )
+    recipients = forms.CharField(
+        max_length=2000, required=False, help_text="Of mails, with commas between them."
+    )
+    allow_internal = forms.BooleanField(
+        label="May call addresses inside (private networks, this machine)", required=False
+    )
+    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+
+    def __init__(
+        self, projects: Iterable[str], data: Any = None, row: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__([WHOLE_SITE, *projects], [], data)
+        # A channel stands on no node.
+        del self.fields["node"]
+        self.fields["project"].label = "For rules of"
+        self.order_fields(["name", "kind", "project", "url", "recipients", *self.FURTHER])
+        if row is not None:
+            del self.fields["kind"]
+            project = row["project"]["name"] if row["project"] else WHOLE_SITE
+            self.initial = {**row, "project": project, "recipients": ", ".join(row["recipients"] or [])}
+        self._kind = row["kind"] if row else None
+
+    def body(self) -> dict[str, Any]:
+        """Of the API's request; what does not belong to its kind is left out."""
+        given = dict(self.cleaned_data)
+        kind = given.get("kind") or self._kind
+        recipients = [word.strip() for word in given.pop("recipients").split(",") if word.strip()]
+        url, internal = given.pop("url").strip(), given.pop("allow_internal")
+        given["project"] = None if given["project"] == WHOLE_SITE else given["project"]
+        if kind == ChannelKind.EMAIL:
+            return {**given, "recipients": recipients}
+        return {**given, "url": url, "allow_internal": internal}

@@ -1,0 +1,101 @@
+"""A container that works too hard: its rule, the bell, the webhook, the end."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.live import LiveConsole, until
+
+_WORK = ["/bin/sh", "-c", "while :; do :; done"]
+
+
+class _Receiver(BaseHTTPRequestHandler):
+    received: list[tuple[dict[str, str], bytes]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.received.append((dict(self.headers), body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def receiver() -> Iterator[ThreadingHTTPServer]:
+    _Receiver.received = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Receiver)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def _field(page: Page, name: str, value: str) -> None:
+    page.fill(f"#dialog-box [name={name}]", value)
+
+
+def test_a_busy_container_rings_the_bell_and_the_webhook(
+    page: Page, live: LiveConsole, name: str, receiver: ThreadingHTTPServer
+) -> None:
+    live.create(name, "docker", config={"image": "libgo/demo:latest", "command": _WORK})
+    page.goto(f"{live.url}/alerts/channels")
+    page.get_by_role("button", name="New channel").click()
+    _field(page, "name", f"hook-{name}")
+    _field(page, "url", f"http://127.0.0.1:{receiver.server_address[1]}/")
+    page.locator("#dialog-box summary").click()
+    page.check("#dialog-box [name=allow_internal]")
+    page.locator("#dialog-box button[type=submit]").click()
+    secret = page.locator("#dialog-box #secret").input_value()
+    page.get_by_role("button", name="I have it").click()
+
+    page.goto(f"{live.url}/alerts/rules")
+    page.get_by_role("button", name="New rule").click()
+    _field(page, "name", f"busy-{name}")
+    page.select_option("#dialog-box [name=metric]", "cpu_percent")
+    _field(page, "threshold", "20")
+    _field(page, "for_s", "3")
+    page.select_option("#dialog-box [name=channels]", f"hook-{name}")
+    page.locator("#dialog-box summary").click()
+    _field(page, "instance", name)
+    page.locator("#dialog-box button[type=submit]").click()
+    expect(page.locator(f"tr[data-name='busy-{name}']")).to_contain_text("cpu percent above 20 for 3 s")
+
+    try:
+        expect(page.locator("#bell [data-new]")).to_be_visible(timeout=40_000)
+        page.goto(f"{live.url}/alerts")
+        row = page.locator("tr[data-alert]", has_text=f"busy-{name}")
+        expect(row).to_contain_text("firing")
+        expect(page.locator("#bell [data-new]")).to_have_count(0)
+        row.get_by_role("button", name="Look after it").click()
+        expect(row).to_contain_text("admin looks after it")
+
+        live.api("PUT", f"/compute/instances/{name}/stop?wait=30", {"force": True})
+        expect(row).to_contain_text("resolved", timeout=30_000)
+        until(lambda: len(_Receiver.received) == 2, "both were sent", 20)
+        assert [json.loads(body)["event"] for _, body in _Receiver.received] == [
+            "alert.firing",
+            "alert.resolved",
+        ]
+        headers, body = _Receiver.received[0]
+        signed = headers["LibGo-Timestamp"].encode() + b"." + body
+        wanted = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+        assert headers["LibGo-Signature"] == f"v1={wanted}"
+        page.goto(f"{live.url}/instances/{live.shown(name)['id']}/usage")  # type: ignore[index]
+        expect(page.locator("[data-usage-note]")).to_have_text("One point for 10 s")
+        page.get_by_role("button", name="1 y").click()
+        expect(page.locator("[data-usage-note]")).to_have_text("One point for 12 h")
+        assert page.locator("[data-chart] canvas").count() == 4
+    finally:
+        live.api("DELETE", f"/alerts/rules/busy-{name}")
+        live.api("DELETE", f"/alerts/channels/hook-{name}")
