@@ -95,7 +95,6 @@ class BackupShape(s.Base[Any]):
     node = BackupTargetRef(allow_null=True, help_text="Where it was taken.")
     size_bytes = serializers.IntegerField(allow_null=True)
     parts = BackupPart(many=True)
-    schedule = serializers.UUIDField(allow_null=True, help_text="The schedule that made it.")
     user = serializers.CharField(allow_null=True)
     problem = serializers.CharField(help_text="What is wrong with it; empty when nothing is.")
     created_at = serializers.DateTimeField()

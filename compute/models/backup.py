@@ -52,8 +52,6 @@ class Backup(models.Model):
     definition = models.TextField(default="", editable=False)
     size_bytes = models.PositiveBigIntegerField(null=True)
     parts = models.JSONField(default=list)
-    # The schedule that made it, whose retention may remove it; by value, it may be gone.
-    schedule_uid = models.UUIDField(null=True, db_index=True)
     username = models.CharField(max_length=150, blank=True)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
     finished_at = models.DateTimeField(null=True)

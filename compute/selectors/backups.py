@@ -78,7 +78,6 @@ def backup_dict(row: Backup) -> dict[str, Any]:
         "node": {"id": str(row.node_id), "name": row.node.name} if row.node else None,
         "size_bytes": row.size_bytes,
         "parts": row.parts,
-        "schedule": str(row.schedule_uid) if row.schedule_uid else None,
         "user": row.username or None,
         "problem": row.problem,
         "created_at": time_text(row.created_at),

@@ -75,7 +75,7 @@ class NodeAction:
 _actions: dict[str, InstanceAction] = {}
 _node_actions: dict[str, NodeAction] = {}
 # Modules of compute that register actions of their own when they are imported.
-_BRINGERS: tuple[str, ...] = ()
+_BRINGERS: tuple[str, ...] = ("compute.services.backup_actions",)
 _SNAPSHOT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}")
 
 

@@ -39,7 +39,6 @@ def backup_create(
     body: Mapping[str, Any],
     *,
     idempotency: Idempotency | None = None,
-    schedule_uid: uuid.UUID | None = None,
 ) -> Operation:
     """``body``: ``target`` (id or name), ``description``. Raises ``InstanceNotFound``, ``NotFound``,
     ``PolicyDenied`` for a target that is not for this project, ``InvalidState``, ``InstanceBusy``,
@@ -68,7 +67,6 @@ def backup_create(
             image=instance.image,
             description=str(body.get("description") or "")[:500],
             username=actor.username,
-            schedule_uid=schedule_uid,
         )
         params = {"backup": str(row.pk), "target": str(target.pk)}
         operation = operation_submit(actor, Intent(BACKUP, instance.node, instance, params, may_cancel=True))
