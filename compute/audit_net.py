@@ -6,6 +6,7 @@ that says how many were left out.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -18,6 +19,8 @@ from compute.audit import audit
 REFUSALS, WINDOW_S = 20, 60.0
 _KNOWN_MAX = 10_000
 _CHANGING = frozenset(["POST", "PUT", "PATCH", "DELETE"])
+# ``<str:node_id>`` is shown as ``<node_id>``.
+_KIND = re.compile(r"(?<=<)\w+:")
 _REFUSED, _BROKE = 403, 500
 
 
@@ -46,7 +49,7 @@ _lock = threading.Lock()
 
 def request_audit(actor: Actor, asked: Asked, *, is_told: bool) -> None:
     """A row for a refusal, and for a change of which no service told."""
-    action = f"{asked.method} {asked.route}"
+    action = f"{asked.method} {_KIND.sub('', asked.route)}"
     if asked.status == _REFUSED:
         named = str((asked.details or {}).get("action") or "")
         refusal_audit(actor, named or action, asked.path, asked.code, {"route": action})

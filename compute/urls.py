@@ -6,6 +6,7 @@ from django.urls import path
 
 from compute.views import (
     alert_urls,
+    audit_urls,
     instances,
     limits_urls,
     migrate,
@@ -31,6 +32,7 @@ urlpatterns = [
     *schedule_urls.urlpatterns,
     *alert_urls.urlpatterns,
     *limits_urls.urlpatterns,
+    *audit_urls.urlpatterns,
     path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),

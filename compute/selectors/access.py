@@ -149,7 +149,10 @@ def action_require(actor: Actor, action: str, project_id: uuid.UUID | None = Non
         return
     rule = rule_of(action)
     if rule.reach is Reach.SITE or project_id is None:
-        admin_require(actor)
+        try:
+            admin_require(actor)
+        except PermissionDenied as error:
+            raise PermissionDenied(error.message, **error.details, action=action) from None
     if not permissions_in(actor, project_id):
         raise NotFound("There is no such thing in your projects.")
     raise PermissionDenied(
@@ -157,6 +160,11 @@ def action_require(actor: Actor, action: str, project_id: uuid.UUID | None = Non
         permission=str(rule.permission),
         action=action,
     )
+
+
+def is_administrator_anywhere(user_id: uuid.UUID | None) -> bool:
+    """Whether the account administers some project."""
+    return Membership.objects.filter(user_id=user_id, role=Role.ADMIN.value).exists()
 
 
 def person_require(actor: Actor) -> None:

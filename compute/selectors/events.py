@@ -23,6 +23,7 @@ def events_page(
     instance: uuid.UUID | None = None,
     limit: int = 100,
     newest_first: bool = False,
+    before: int | None = None,
 ) -> list[dict[str, Any]]:
     """Facts the actor may see: after ``after``, of one ``type`` (``instance`` takes all
     ``instance.*``), of one instance. Facts without a project are seen by every member."""
@@ -32,6 +33,8 @@ def events_page(
         rows = rows.filter(Q(project_uid__in=projects) | Q(project_uid=None))
     if after is not None:
         rows = rows.filter(seq__gt=after)
+    if before is not None:
+        rows = rows.filter(seq__lt=before)
     if type:
         rows = rows.filter(Q(type=type) | Q(type__startswith=f"{type}."))
     if instance is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -58,6 +58,7 @@ def sign_in_begin(user: User, began: Began, visitor: Visitor) -> SignIn:
     )
     User.objects.filter(pk=user.pk).update(last_login=now)
     actor = actor_for(user, remote_address=visitor.remote_address, user_agent=visitor.user_agent)
+    actor = replace(actor, via=began.method[:16])
     audit(actor, "auth.login", target_uid=row.pk, details={"method": began.method, "kind": began.kind})
     return row
 

@@ -13,6 +13,7 @@ from django.utils.html import format_html
 from django.utils.timesince import timesince
 
 from compute.backends.registry import backend_problem
+from compute.selectors.access import is_administrator_anywhere
 
 register = template.Library()
 
@@ -87,6 +88,12 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, bool):
         return ["yes" if value else "no"]
     return [str(value)]
+
+
+@register.filter
+def administers(user: Any) -> bool:
+    """Whether somebody is an administrator of the site or of some project."""
+    return bool(user.is_superuser) or is_administrator_anywhere(user.pk)
 
 
 @register.filter

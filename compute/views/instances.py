@@ -213,10 +213,10 @@ def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview
         return render(request, "compute/_instance_head.html", context)
     if context["tab"] == "events":
         context["events"] = events_page(actor, instance=instance.pk, limit=100, newest_first=True)
-    if context["tab"] == "overview":
-        context["operations"] = operations_page(
-            actor, OperationFilter(instance=str(instance.pk), page_size=6)
-        ).items
+    if context["tab"] in ("overview", "events"):
+        size = 6 if context["tab"] == "overview" else 50
+        wanted = OperationFilter(instance=str(instance.pk), page_size=size)
+        context["operations"] = operations_page(actor, wanted).items
     if context["tab"] == "usage":
         context["usage_url"] = f"/api/v1/compute/instances/{instance.pk}/usage/history"
     if context["tab"] == "screen":

@@ -209,7 +209,7 @@ def test_what_no_service_tells_of_is_told_by_its_route(
     monkeypatch.setattr("compute.services.projects.audit", lambda *args, **kwargs: None)
     path = f"{BASE}/projects/{project.pk}"
     assert as_admin.put(path, {"description": "x"}, format="json").status_code == 200
-    row = _last("PUT projects/<str:project_id>")
+    row = _last("PUT projects/<project_id>")
     assert row.target == path and row.username == "ada"
 
 

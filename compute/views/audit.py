@@ -1,0 +1,82 @@
+"""Pages of what happened: the audit, and facts as they come."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.http import require_GET
+
+from compute.audit_chain import audit_verify
+from compute.selectors.access import action_allowed, action_require
+from compute.selectors.audit import AuditFilter, audit_page
+from compute.selectors.events import events_page
+from compute.states import Outcome
+from compute.views.common import actor_of, number, page
+
+_COLOURS = {"ok": "green", "refused": "orange", "failed": "red"}
+_FILTERS = ("q", "user", "action", "target", "result", "project")
+_EVENT_KINDS = ("instance", "operation", "node", "alert", "backup")
+# What the page tells beside the row itself; the rest of the details is shown as it is.
+_OWN = ("before", "after")
+
+
+@require_GET
+@page
+def audit_list(request: HttpRequest) -> HttpResponse:
+    actor = actor_of(request)
+    asked: dict[str, Any] = {name: request.GET.get(name, "").replace("\x00", "")[:200] for name in _FILTERS}
+    wanted = AuditFilter(**asked, page=max(1, number(request.GET.get("page"), 1)), page_size=50)
+    found = audit_page(actor, wanted)
+    query = request.GET.copy()
+    query.pop("page", None)
+    context = {
+        "found": found,
+        "rows": [_shown(row) for row in found.items],
+        "wanted": wanted,
+        "outcomes": [word.value for word in Outcome],
+        "full_query": query.urlencode(),
+        "may_verify": action_allowed(actor, "audit.verify"),
+    }
+    is_fragment = bool(request.headers.get("HX-Request"))
+    return render(request, "compute/_audit_table.html" if is_fragment else "compute/audit_list.html", context)
+
+
+@require_GET
+@page
+def audit_state(request: HttpRequest) -> HttpResponse:
+    """Reads the whole chain, so it is asked for by a button."""
+    action_require(actor_of(request), "audit.verify")
+    return render(request, "compute/_audit_state.html", {"verdict": audit_verify()})
+
+
+@require_GET
+@page
+def event_list(request: HttpRequest) -> HttpResponse:
+    kind = request.GET.get("type", "")
+    kind = kind if kind in _EVENT_KINDS else ""
+    told = request.GET.get("before", "")
+    before = int(told) if told.isascii() and told.isdigit() and len(told) < 18 else None
+    events = events_page(actor_of(request), type=kind, limit=100, newest_first=True, before=before)
+    context = {
+        "events": events,
+        "kind": kind,
+        "kinds": _EVENT_KINDS,
+        "full_query": request.GET.urlencode(),
+        "oldest": events[-1]["seq"] if len(events) == 100 else None,
+    }
+    is_fragment = bool(request.headers.get("HX-Request"))
+    return render(request, "compute/_event_table.html" if is_fragment else "compute/event_list.html", context)
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    """With its colour, its changes field by field, and the rest of the details."""
+    before, after = (row["details"].get(word) for word in _OWN)
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = sorted({*before, *after})
+        changes = [(name, before.get(name), after.get(name)) for name in names]
+    else:
+        changes = [("", before, after)] if before is not None or after is not None else []
+    more = {key: value for key, value in row["details"].items() if key not in _OWN}
+    return {**row, "colour": _COLOURS[row["result"]], "changes": changes, "more": more}
