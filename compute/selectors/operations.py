@@ -52,7 +52,8 @@ def operations_page(actor: Actor, wanted: OperationFilter) -> Page:
 
 def operations_active_count(actor: Actor) -> int:
     """How many of those the actor sees have not ended."""
-    return _visible(actor).filter(state__in=sorted(ACTIVE_OPERATION_STATES)).count()
+    rows = _visible(actor).filter(parent=None)
+    return rows.filter(state__in=sorted(ACTIVE_OPERATION_STATES)).count()
 
 
 def operation_get(actor: Actor, operation_id: str | uuid.UUID) -> Operation:

@@ -33,6 +33,13 @@ from compute.views.things import projects_with
 
 _schedule_page = page_of("schedules")
 _CHOICES_MAX = 500
+_FILTER_WORDS = {
+    "q": "like “{}”",
+    "state": "that are {}",
+    "node": "on {}",
+    "backend": "of {}",
+    "type": "of type {}",
+}
 _RUN_COLOURS = {"skipped": "secondary", "refused": "red", "started": "azure"}
 
 
@@ -117,6 +124,8 @@ def schedule_edit(request: HttpRequest, schedule_id: str) -> HttpResponse:
 @_schedule_page
 def schedule_look(request: HttpRequest) -> HttpResponse:
     """What the form says of its times, while it is filled in."""
+    if not request.POST.get("cron", "").strip():
+        return render(request, "compute/_schedule_next.html", {"found": {}})
     try:
         found = schedules.schedule_preview(request.POST.dict())
     except ComputeError as error:
@@ -172,8 +181,8 @@ def _target_words(target: dict[str, Any]) -> str:
     if "ids" in target:
         count = len(target["ids"])
         return f"{count} chosen instance{'' if count == 1 else 's'}"
-    filters = [f"{name} {text}" for name, text in target["filter"].items()]
-    return f"instances with {', '.join(filters)}" if filters else "all instances of the project"
+    said = [_FILTER_WORDS.get(name, f"{name} {{}}").format(text) for name, text in target["filter"].items()]
+    return f"instances {', '.join(said)}" if said else "all instances of the project"
 
 
 def _reached(actor: Actor, row: Schedule) -> list[Any]:

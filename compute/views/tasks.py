@@ -29,7 +29,10 @@ _ROWS, _LINES = 20, 2000
 def task_list(request: HttpRequest) -> HttpResponse:
     """The open drawer; ``open`` is the operation whose log it shows, the newest at first."""
     actor = actor_of(request)
-    rows = [_coloured(row) for row in operations_page(actor, OperationFilter(page_size=_ROWS)).items]
+    rows = [
+        _coloured(row)
+        for row in operations_page(actor, OperationFilter(parent="none", page_size=_ROWS)).items
+    ]
     chosen = _chosen(actor, request.GET.get("open", ""), rows)
     lines = operation_log(actor, chosen["id"], limit=_LINES) if chosen else []
     return render(request, "compute/_tasks.html", {"rows": rows, "chosen": chosen, "lines": lines})
@@ -40,7 +43,7 @@ def task_list(request: HttpRequest) -> HttpResponse:
 def task_line(request: HttpRequest) -> HttpResponse:
     """The closed drawer: one line."""
     actor = actor_of(request)
-    newest = operations_page(actor, OperationFilter(page_size=1)).items
+    newest = operations_page(actor, OperationFilter(parent="none", page_size=1)).items
     context = {
         "active": operations_active_count(actor),
         "newest": _coloured(newest[0]) if newest else None,
