@@ -17,6 +17,7 @@ from compute.views import (
     session,
     site,
     tasks,
+    template_urls,
     topology,
 )
 
@@ -33,6 +34,7 @@ urlpatterns = [
     *alert_urls.urlpatterns,
     *limits_urls.urlpatterns,
     *audit_urls.urlpatterns,
+    *template_urls.urlpatterns,
     path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),

@@ -46,6 +46,7 @@ LEVELS = {
     "compute.placeholders": 0,
     "compute.node_forms": 6,
     "compute.thing_forms": 6,
+    "compute.template_forms": 6,
     "compute.schedule_forms": 6,
     "compute.alert_forms": 6,
     "compute.streams": 6,
