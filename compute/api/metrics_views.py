@@ -10,6 +10,7 @@ from django.http import HttpResponse
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from compute.actor import Actor
 from compute.api.authentication import JwtAuthentication, SessionAuthentication, TokenAuthentication
 from compute.api.base import ApiView
 from compute.selectors.access import action_require
@@ -39,6 +40,12 @@ class ScrapeToken(BaseAuthentication):
 class Metrics(ApiView):
     schema = None
     authentication_classes = (ScrapeToken, JwtAuthentication, TokenAuthentication, SessionAuthentication)
+
+    @property
+    def actor(self) -> Actor:
+        if self.request.auth != _SCRAPER:
+            return super().actor
+        return Actor(None, _SCRAPER, remote_address=self.request.META.get("REMOTE_ADDR") or "")
 
     def get(self, request: Request) -> HttpResponse:
         if request.auth != _SCRAPER:

@@ -60,8 +60,10 @@ def node_history(actor: Actor, node_id: str, span: Span) -> dict[str, Any]:
 
 
 def cluster_history(actor: Actor, span: Span) -> dict[str, Any]:
-    """All nodes together."""
-    nodes = list(Node.objects.values_list("pk", flat=True))
+    """All hosts together; one of ours that is two nodes, for two backends, counts once."""
+    rows = Node.objects.order_by("name").values_list("pk", "hostname", "is_local")
+    hosts = {hostname if is_local and hostname else str(pk): pk for pk, hostname, is_local in rows}
+    nodes = list(hosts.values())
     total: Columns = [[None] * len(span.times) for _ in COLUMNS]
     for columns in columns_of(nodes, span).values():
         total = [_added(one, other) for one, other in zip(total, columns, strict=True)]

@@ -98,7 +98,9 @@ def _is_about(rule: AlertRule, row: Instance) -> bool:
 
 def _instance(rule: AlertRule, row: Instance, look: Look) -> Condition:
     about: dict[str, Any] = {"project_uid": row.project_id, "instance_uid": row.pk, "node_uid": row.node_id}
-    is_stale = not row.node.is_reachable
+    # While its node is away only the node is told of: nobody knows how its instances are. And what is
+    # being worked on is judged when that is over.
+    is_stale = not row.node.is_reachable or getattr(row, "is_worked_on", False)
     kind, subject = AlertKind(rule.kind), f"instance:{row.pk}"
     if kind is AlertKind.INSTANCE_USAGE:
         measures = look.measured.get(str(row.pk))
@@ -112,7 +114,6 @@ def _instance(rule: AlertRule, row: Instance, look: Look) -> Condition:
         by_wish = getattr(row, "last_action", None) in _STOPPED_BY_WISH
         is_bad = row.state in (InstanceState.STOPPED, InstanceState.ERROR) and not by_wish
         text = f"{row.name} is down: {row.status or row.state}."
-    # While its node is away only the node is told of: nobody knows how its instances are.
     return Condition(subject, row.name, text, is_bad and not is_stale, not is_bad and not is_stale, **about)
 
 

@@ -126,6 +126,16 @@ def test_what_stopped_by_wish_is_not_down(make: Any, rule: Rule) -> None:
     assert _look(3) == [("web", "resolved")]
 
 
+def test_what_is_being_worked_on_is_judged_afterwards(make: Any, rule: Rule) -> None:
+    row = make("web")
+    rule("instance_down")
+    Operation.objects.all().update(action="instance.start", state="running")
+    _at("stopped", row)
+    assert _look() == []
+    Operation.objects.all().update(state="succeeded")
+    assert _look(1) == [("web", "firing")]
+
+
 def test_a_failing_health_check_is_told(make: Any, rule: Rule) -> None:
     row = make("web")
     rule("instance_unhealthy")

@@ -48,6 +48,9 @@ def test_nodes_and_all_of_them_together_have_theirs(as_viewer: APIClient, fake_n
     assert max(v for v in one["series"]["cpu_percent"]["avg"] if v) == pytest.approx(25, rel=0.002)
     both = as_viewer.get("/api/v1/compute/cluster/usage/history?interval=300").json()
     assert max(v for v in both["series"]["cpu_percent"]["avg"] if v) == pytest.approx(50, rel=0.002)
+    Node.objects.update(is_local=True, hostname="here")
+    once = as_viewer.get("/api/v1/compute/cluster/usage/history?interval=300").json()
+    assert max(v for v in once["series"]["cpu_percent"]["avg"] if v) == pytest.approx(25, rel=0.002)
 
 
 @pytest.mark.parametrize(
