@@ -7,6 +7,7 @@ from django.urls import path
 from compute.views import (
     alert_urls,
     audit_urls,
+    backup_urls,
     instances,
     limits_urls,
     migrate,
@@ -32,6 +33,7 @@ urlpatterns = [
     *profile_urls.urlpatterns,
     *schedule_urls.urlpatterns,
     *alert_urls.urlpatterns,
+    *backup_urls.urlpatterns,
     *limits_urls.urlpatterns,
     *audit_urls.urlpatterns,
     *template_urls.urlpatterns,

@@ -52,7 +52,10 @@ def instance_tabs(row: Mapping[str, Any]) -> list[Tab]:
         tabs.append(own("screen", "Screen"))
     if row["may_console"] and str(Capability.ATTACH) in can and row["config"].get("stdin_open"):
         tabs.append(own("attach", "Attach"))
-    return [*tabs, *_app_tabs(row), own("events", "Events"), own("configuration", "Configuration")]
+    further = _app_tabs(row)
+    if str(Capability.BACKUP) in can:
+        further.append(Tab("backups", "Backups", reverse("instance_backups", args=[row["id"]])))
+    return [*tabs, *further, own("events", "Events"), own("configuration", "Configuration")]
 
 
 def _app_tabs(row: Mapping[str, Any]) -> list[Tab]:
