@@ -9,12 +9,12 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
-from django.db.models import OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone as django_timezone
 
 from compute.live import USAGE_FRESH_S, usage_recent_many
 from compute.models import AlertRule, Instance, Node, Operation, Resource
-from compute.states import AlertKind, InstanceState, OperationState
+from compute.states import ACTIVE_OPERATION_STATES, AlertKind, InstanceState, OperationState
 from compute.usage.points import Collector
 
 # The mean of so many samples is what counts, so one peak of a moment is none.
@@ -50,11 +50,9 @@ class Look:
             instance=OuterRef("pk"), state=OperationState.SUCCEEDED.value, action__startswith="instance."
         ).order_by("-finished_at")
         rows = Instance.objects.exclude(engine_id="").select_related("node")
-        return list(
-            rows.annotate(last_action=Subquery(last.values("action")[:1])).defer(
-                "config", "storage", "networks"
-            )
-        )
+        active = Operation.objects.filter(instance=OuterRef("pk"), state__in=sorted(ACTIVE_OPERATION_STATES))
+        rows = rows.annotate(last_action=Subquery(last.values("action")[:1]), is_worked_on=Exists(active))
+        return list(rows.defer("config", "storage", "networks"))
 
     @cached_property
     def nodes(self) -> list[Node]:

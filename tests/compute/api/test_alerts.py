@@ -41,11 +41,8 @@ def test_an_operator_makes_changes_and_removes_a_rule(as_operator: APIClient, as
     assert as_operator.put(f"{path}/silence", {"for_s": 0}, format="json").json()["silenced_until"] is None
     assert as_operator.get(f"{BASE}/rules").json()["total"] == 1
     assert as_operator.delete(path).status_code == 204
-    assert list(AuditEvent.objects.filter(action__startswith="alert.").values_list("action", flat=True)) == [
-        "alert.create",
-        *["alert.update"] * 3,
-        "alert.delete",
-    ]
+    told = AuditEvent.objects.filter(action__startswith="alert.").values_list("action", flat=True)
+    assert sorted(told) == ["alert.create", "alert.delete", *["alert.update"] * 3]
 
 
 def test_only_administrators_watch_hosts_and_the_site(as_operator: APIClient, as_admin: APIClient) -> None:
