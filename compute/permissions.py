@@ -62,7 +62,7 @@ _IN_PROJECT: dict[str, dict[Permission, str]] = {
         Permission.START: "start restart unpause",
         Permission.STOP: "stop pause kill reset save save_discard",
         Permission.CONSOLE: "console exec logs screen processes definition guest seed_read",
-        Permission.EXPORT: "export clone commit files changes guest_files",
+        Permission.EXPORT: "export clone commit backup files changes guest_files",
     },
     "operation": {Permission.READ: "read", Permission.UPDATE: "cancel"},
     "event": {Permission.READ: "read"},

@@ -167,6 +167,11 @@ def is_administrator_anywhere(user_id: uuid.UUID | None) -> bool:
     return Membership.objects.filter(user_id=user_id, role=Role.ADMIN.value).exists()
 
 
+def projects_matter() -> bool:
+    """Whether there is any project beside the default one: without, nobody is told of projects."""
+    return Project.objects.filter(is_default=False).exists()
+
+
 def person_require(actor: Actor) -> None:
     """Raises ``PermissionDenied`` for a token: with one that was stolen nobody shall make more of them,
     or shut the person out."""

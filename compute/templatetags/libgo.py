@@ -14,6 +14,7 @@ from django.utils.timesince import timesince
 
 from compute.backends.registry import backend_problem
 from compute.selectors.access import is_administrator_anywhere
+from compute.selectors.access import projects_matter as _projects_matter
 
 register = template.Library()
 
@@ -111,3 +112,9 @@ def words(value: str) -> str:
 def backend_usable(name: str) -> bool:
     """Whether the pages of this backend's own make sense here: it is switched on, its library is there."""
     return not backend_problem(name)
+
+
+@register.simple_tag
+def projects_matter() -> bool:
+    """A site with the default project alone never says the word."""
+    return _projects_matter()
