@@ -17,7 +17,7 @@ from compute.forms import LimitsForm, form_class
 from compute.live import usage_latest
 from compute.models import Instance, Node
 from compute.permissions import holds
-from compute.selectors.access import permissions_by_project, permissions_in
+from compute.selectors.access import permissions_by_project, permissions_in, projects_matter
 from compute.selectors.events import events_page
 from compute.selectors.instances import (
     GROUPS,
@@ -143,7 +143,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         "nodes": [node.name for node in Node.objects.all()],
         "bulk_actions": bulk_actions(),
         "bulk_filter": bulk_filter(wanted),
-        "groups": sorted(GROUPS),
+        "groups": sorted(GROUPS if projects_matter() else GROUPS - {"project"}),
         "filtered": bool(wanted.backend or wanted.state or wanted.node or wanted.q),
     }
 
