@@ -90,15 +90,12 @@ def bulk_advance(parent_id: str) -> None:
     if parent is None:
         return
     waiting = BulkItem.objects.filter(parent=parent, state=BulkItemState.WAITING.value)
-    if parent.cancel_requested:
+    for node_uid in list(waiting.order_by("node_uid").values_list("node_uid", flat=True).distinct()):
+        of_node = waiting.filter(node_uid=node_uid)
+        while (item := of_node.first()) is not None and _begin(parent, item):
+            continue
+    if Operation.objects.filter(pk=parent.pk, cancel_requested=True).exists():
         waiting.update(state=BulkItemState.CANCELLED.value)
-    full: set[uuid.UUID | None] = set()
-    for item in waiting:
-        if item.node_uid not in full and not _begin(parent, item):
-            full.add(item.node_uid)
-        if Operation.objects.filter(pk=parent.pk, cancel_requested=True).exists():
-            waiting.update(state=BulkItemState.CANCELLED.value)
-            break
     parent_settle(parent_id)
 
 
@@ -182,13 +179,13 @@ def _refused(item: BulkItem, error: ComputeError) -> None:
 
 
 def _begin(parent: Operation, item: BulkItem) -> bool:
-    """Take one item. False when its node has as many under way as it may."""
+    """Take one item. False when its node has as many under way as it may, or the rest was called off."""
     try:
         with transaction.atomic():
             # In this order for everybody, so that those who come at once count one after the other.
             now = Operation.objects.select_for_update().get(pk=parent.pk)
             if now.cancel_requested:
-                return True
+                return False
             if _under_way(parent, item) >= PER_NODE:
                 return False
             mine = BulkItem.objects.filter(pk=item.pk, state=BulkItemState.WAITING.value)

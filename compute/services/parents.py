@@ -14,19 +14,19 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Count, Sum
 from django.db.models.functions import Now
 
 from compute.actor import Actor
 from compute.audit import audit, audit_told, origin_of
 from compute.events import Fact, event_publish, operation_progress_send
-from compute.models import Operation, Project
+from compute.models import BulkItem, Operation, Project
 from compute.selectors.access import operation_actor
 from compute.selectors.operations import children_of
-from compute.states import ACTIVE_OPERATION_STATES, OperationState
+from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState
 from compute.tasks import parent_ring
 
 _GOOD = OperationState.SUCCEEDED.value
-_OPEN = frozenset({"waiting", *(state.value for state in ACTIVE_OPERATION_STATES)})
 
 
 @dataclass(frozen=True)
@@ -79,17 +79,21 @@ def parent_settle(parent_id: str) -> None:
         parent = rows.select_for_update(of=("self",)).select_related("user").first()
         if parent is None:
             return
-        children = children_of(parent)
-        if any(child["state"] in _OPEN for child in children):
-            _progress(parent, children)
+        open_items = BulkItem.objects.filter(parent=parent, state=BulkItemState.WAITING.value).count()
+        active = Operation.objects.filter(parent=parent, state__in=sorted(ACTIVE_OPERATION_STATES))
+        so_far = active.aggregate(count=Count("pk"), amount=Sum("progress"))
+        if open_items + so_far["count"]:
+            _progress(parent, open_items + so_far["count"], so_far["amount"] or 0.0)
             return
-        _close(parent, children)
+        _close(parent, children_of(parent))
 
 
-def _progress(parent: Operation, children: list[dict[str, Any]]) -> None:
-    ended = sum(child["state"] not in _OPEN for child in children)
-    amount = sum(100.0 if child["state"] not in _OPEN else child["progress"] for child in children)
-    progress, step = amount / len(children), f"{ended} of {len(children)} done"
+def _progress(parent: Operation, unfinished: int, amount: float) -> None:
+    """``amount``: the percents of those under way, added up."""
+    items = BulkItem.objects.filter(parent=parent).count()
+    total = items or Operation.objects.filter(parent=parent).count()
+    ended = total - unfinished
+    progress, step = (100.0 * ended + amount) / total, f"{ended} of {total} done"
     if (round(progress, 1), step) == (round(parent.progress, 1), parent.step):
         return
     Operation.objects.filter(pk=parent.pk).update(progress=progress, step=step)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from django.utils import timezone
 
-from compute.actor import Actor
+from compute.actor import Actor, Credential, Scope
 from compute.errors import ComputeError
 from compute.models import (
     AuditEvent,
@@ -31,6 +32,7 @@ from compute.services.schedule_runs import (
 )
 from compute.services.schedules import schedule_create, schedule_pause, schedule_update
 from compute.services.snapshots import snapshot_create, snapshots_list
+from compute.states import Permission
 from tests.compute.work.conftest import Worked, client_for
 
 pytestmark = pytest.mark.django_db
@@ -49,10 +51,10 @@ def _made(actor: Actor, **changes: Any) -> Schedule:
 
 
 def _due(row: Schedule, late: timedelta = timedelta(seconds=5)) -> datetime:
-    """Let it have been due so long ago; the time."""
-    planned = (timezone.now() - late).replace(microsecond=0)
+    """Let it be due each minute, at this one's beginning first; the time so much later."""
+    planned = timezone.now().replace(second=0, microsecond=0)
     Schedule.objects.filter(pk=row.pk).update(next_at=planned, cron="* * * * *")
-    return planned
+    return planned + late
 
 
 def _states() -> list[str]:
@@ -143,13 +145,13 @@ def test_due_it_runs_once_however_many_clocks_ring(
     operator: Actor, rows: list[Instance], foreign: Instance, worked: Worked
 ) -> None:
     row = _made(operator)
-    planned = _due(row)
+    now = _due(row)
     with worked():
         for _ in range(3):
-            schedules_due()
+            schedules_due(now)
         # A second process that read the row before the first wrote it.
-        Schedule.objects.filter(pk=row.pk).update(next_at=planned)
-        schedules_due()
+        _due(row)
+        schedules_due(now)
     run = ScheduleRun.objects.get()
     assert (run.state, run.operation.state if run.operation else "") == ("started", "succeeded")
     assert set(Instance.objects.filter(name__startswith="web-").values_list("state", flat=True)) == {
@@ -158,7 +160,7 @@ def test_due_it_runs_once_however_many_clocks_ring(
     foreign.refresh_from_db()
     assert foreign.state == "running"
     row.refresh_from_db()
-    assert row.next_at and row.next_at > timezone.now()
+    assert row.next_at and row.next_at > now
     shown = client_for(operator).get(f"{URL}/{row.pk}/runs").json()["items"][0]
     assert (shown["state"], shown["result"]["total"]) == ("succeeded", 4)
     assert Event.objects.filter(type="schedule.ran", project_uid=row.project_id).count() == 1
@@ -195,10 +197,9 @@ def test_while_the_last_run_is_under_way_it_is_skipped(
     operator: Actor, rows: list[Instance], bells: list[str]
 ) -> None:
     row = _made(operator)
-    _due(row, timedelta(seconds=70))
-    schedules_due()
-    _due(row)
-    schedules_due()
+    now = _due(row)
+    schedules_due(now)
+    schedules_due(now + timedelta(minutes=1))
     assert _states() == ["started", "skipped"]
     answer = client_for(operator).post(f"{URL}/{row.pk}/run")
     assert answer.status_code == 409, answer.content
@@ -209,9 +210,9 @@ def test_while_the_last_run_is_under_way_it_is_skipped(
 def test_lost_rights_refuse_the_run_and_say_so(operator: Actor, rows: list[Instance], worked: Worked) -> None:
     row = _made(operator)
     Membership.objects.filter(user_id=operator.user_id).update(role="viewer")
-    _due(row)
+    now = _due(row)
     with worked():
-        schedules_due()
+        schedules_due(now)
     run = ScheduleRun.objects.get()
     assert run.state == "refused" and "permission" in run.reason
     assert AuditEvent.objects.filter(action="schedule.refused", result="PERMISSION_DENIED").exists()
@@ -224,9 +225,9 @@ def test_a_disabled_owner_pauses_it_with_the_reason(
 ) -> None:
     row = _made(operator)
     User.objects.filter(pk=operator.user_id).update(is_active=False)
-    _due(row)
+    now = _due(row)
     with worked():
-        schedules_due()
+        schedules_due(now)
     row.refresh_from_db()
     assert not row.is_enabled and "switched off" in row.paused_reason
     assert not ScheduleRun.objects.exists()
@@ -243,9 +244,9 @@ def test_whoever_changes_it_is_its_owner(operator: Actor, admin: Actor, fake_nod
 def test_paused_it_does_not_run(operator: Actor, rows: list[Instance], worked: Worked) -> None:
     row = _made(operator)
     schedule_pause(operator, row.pk, paused=True)
-    _due(row)
+    now = _due(row)
     with worked():
-        schedules_due()
+        schedules_due(now)
     assert not ScheduleRun.objects.exists()
 
 
@@ -319,3 +320,38 @@ def test_the_list_takes_as_many_queries_for_many_as_for_one(
     client = client_for(operator)
     with django_assert_max_num_queries(7):
         assert client.get(URL).json()["total"] == 12
+
+
+def test_an_administrator_prunes_an_engine_by_schedule(
+    admin: Actor, project: Project, bells: list[str]
+) -> None:
+    node = Node.objects.create(name="engine-1", backend="docker", url="unix:///nowhere", is_reachable=True)
+    wanted = {"action": "prune", "target": {"node": "engine-1"}, "options": {"images": True}}
+    row = _made(admin, **wanted)
+    schedules_due(_due(row))
+    run = ScheduleRun.objects.select_related("operation").get()
+    assert run.operation is not None and run.operation.action == "system.prune"
+    assert (run.operation.node_id, run.operation.params["kinds"]) == (node.pk, ["images"])
+    Operation.objects.update(state="succeeded")
+    made_collect()
+    run.refresh_from_db()
+    assert run.is_collected
+    for wrong in ({"options": {}}, {"options": {"everything": True}}, {"target": {"filter": {}}}):
+        with pytest.raises(ComputeError):
+            _made(admin, **{**wanted, "name": "other", **wrong})
+
+
+def test_a_token_lends_a_schedule_no_more_than_its_scope(
+    admin: Actor, rows: list[Instance], worked: Worked
+) -> None:
+    scope = Scope(frozenset({Permission.READ, Permission.CREATE, Permission.UPDATE}))
+    narrow = replace(admin, is_admin=False, is_admin_account=True, credential=Credential(scope=scope))
+    with pytest.raises(ComputeError, match="permission"):
+        _made(narrow)
+    row = _made(narrow, action="snapshot")
+    Schedule.objects.filter(pk=row.pk).update(action="stop")
+    now = _due(row)
+    with worked():
+        schedules_due(now)
+    run = ScheduleRun.objects.get()
+    assert run.state == "refused" and "“stop”" in run.reason
