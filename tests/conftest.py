@@ -24,6 +24,7 @@ from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
+from tests.faults.catalogue import properties_of, pytest_configure, pytest_terminal_summary  # noqa: F401
 from tests.live import LiveConsole
 from tests.people import World, people_make
 from tests.reporter import MemoryReporter
@@ -52,6 +53,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return next((n for n, word in enumerate(_ORDER) if f"tests/{word}" in path), len(_ORDER))
 
     items.sort(key=rank)
+    for item in items:
+        item.user_properties.extend(properties_of(item))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,8 @@ class PrivateEngine:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        (self.folder / "pid").unlink(missing_ok=True)
+        for left in ("pid", "exec/containerd/containerd.pid"):
+            (self.folder / left).unlink(missing_ok=True)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
                 self.command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=self.pass_fds()
@@ -52,10 +53,14 @@ class PrivateEngine:
         return ()
 
     def kill(self) -> None:
-        """End it hard."""
+        """End it hard, with the containerd it started, which would keep the next one from starting. The
+        containers live on."""
         assert self.process is not None
         self.process.kill()
         self.process.wait(10)
+        for pid in _processes_of(str(self.folder / "exec" / "containerd")):
+            if b"containerd-shim" not in _command_of(pid):
+                _kill(pid)
 
     def stop(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -83,6 +88,12 @@ def _processes_of(folder: str) -> list[int]:
             if entry.name.isdigit() and f"{folder}/".encode() in (entry / "cmdline").read_bytes():
                 found.append(int(entry.name))
     return found
+
+
+def _command_of(pid: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    return b""
 
 
 def _children(pid: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.faults.catalogue import fault
+from tests.faults.conftest import Measured
 from tests.live import PASSWORD, LiveConsole, until
 
 POOL = Path("/var/lib/libvirt/images")
@@ -90,9 +93,15 @@ def test_a_change_outside_shows_within_a_second(live: LiveConsole) -> None:
     print(f"seconds: container {came:.2f}/{went:.2f}, domain {defined:.2f}/{gone:.2f}")
 
 
+@fault(
+    "F14 F22 F26 F27",
+    "a process of LibGo is killed (SIGKILL) while a guest is made",
+    sees="the operation ends by itself, well or with a reason",
+    keeps="a whole guest or nothing: no row, no domain, no disk",
+)
 @pytest.mark.parametrize("victim", ["worker", "watcher", "web", "broker"])
 def test_a_hard_kill_in_the_middle_of_a_guest_create_leaves_no_half(
-    live: LiveConsole, victim: str, name: str
+    live: LiveConsole, victim: str, name: str, measured: Measured
 ) -> None:
     before = set(os.listdir(POOL))
     body = {
@@ -105,7 +114,8 @@ def test_a_hard_kill_in_the_middle_of_a_guest_create_leaves_no_half(
     until(lambda: live.get(f"/operations/{operation['id']}")["progress"] > 10, "the create is under way", 15)
     live.kill(victim)
     final = ("succeeded", "failed")
-    until(lambda: live.get(f"/operations/{operation['id']}")["state"] in final, "it ends by itself", 60)
+    path = f"/operations/{operation['id']}"
+    measured("ended after", until(lambda: live.get(path)["state"] in final, "it ends by itself", 60))
     outcome = live.get(f"/operations/{operation['id']}")
     if outcome["state"] == "failed":
         assert outcome["error"]["message"]
@@ -116,6 +126,25 @@ def test_a_hard_kill_in_the_middle_of_a_guest_create_leaves_no_half(
     until(lambda: set(os.listdir(POOL)) == before, "no half-made disk stays", 10)
     until(lambda: live.pid(victim) > 0, f"the {victim} is back", 20)
     assert live.get("/compute/instances") is not None
+
+
+@fault(
+    "F12",
+    "the QEMU of a running guest is killed (SIGKILL)",
+    sees="the guest is no longer shown as running; it can be started again",
+    keeps="its definition and its disk",
+)
+def test_a_killed_guest_is_shown_and_starts_again(live: LiveConsole, name: str, measured: Measured) -> None:
+    live.create(name, "kvm")
+    os.kill(int(Path(f"/run/libvirt/qemu/{name}.pid").read_text()), signal.SIGKILL)
+
+    def is_down() -> bool:
+        return live.get(f"/compute/instances/{name}")["state"] in ("stopped", "error")
+
+    measured("shown after", until(is_down, "the end of the guest is seen", 10))
+    started = live.api("PUT", f"/compute/instances/{name}/start?wait=60")
+    assert started.status_code == 200, started.text
+    assert live.get(f"/compute/instances/{name}")["state"] == "running"
 
 
 def test_a_viewer_changes_nothing_by_page_or_api(live: LiveConsole, name: str) -> None:

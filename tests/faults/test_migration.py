@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.authority import Authority
+from tests.faults.catalogue import fault
 from tests.hosts import LibvirtHost
 from tests.live import LiveConsole, until
 from tests.people import World
@@ -86,6 +87,12 @@ def test_there_and_back(world: World, far: LibvirtHost, machine: dict[str, Any])
     assert kinds.count("instance.migrated") == 2 and "instance.deleted" not in kinds
 
 
+@fault(
+    "F22",
+    "the worker is killed (SIGKILL) while a guest moves to another host",
+    sees="the operation ends by itself with a reason",
+    keeps="the guest is in one place, never in two",
+)
 def test_a_worker_dies_on_the_way(
     live: LiveConsole, world: World, far: LibvirtHost, machine: dict[str, Any]
 ) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.faults.catalogue import fault
 from tests.live import LiveConsole, until
 
 
@@ -55,6 +56,12 @@ def test_up_status_second_up_and_down_leave_nothing(console: LiveConsole) -> Non
     print(f"second up: {time.monotonic() - began:.1f} s")
 
 
+@fault(
+    "F29",
+    "processes of LibGo, and then the supervisor itself, are killed (SIGKILL)",
+    sees="what died is back within seconds",
+    keeps="no process stays behind, the next start finds no lock",
+)
 def test_what_dies_is_started_again_and_a_killed_supervisor_leaves_nothing(console: LiveConsole) -> None:
     console.launch("up", "-d", "--no-install")
     for name in ("web", "worker", "beat"):
