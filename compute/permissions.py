@@ -110,7 +110,7 @@ _IN_PROJECT: dict[str, dict[Permission, str]] = {
     },
     "backup": {
         Permission.READ: "read",
-        Permission.EXPORT: "create restore verify",
+        Permission.EXPORT: "restore verify",
         Permission.DELETE: "delete",
     },
     "alert": {

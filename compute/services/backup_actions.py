@@ -45,7 +45,7 @@ action_register(
     InstanceAction(
         "backup",
         "Back up",
-        "backup.create",
+        "instance.backup",
         _check,
         _backup,
         capability=Capability.BACKUP,

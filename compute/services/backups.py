@@ -48,7 +48,7 @@ def backup_create(
         if earlier is not None:
             return earlier
         instance = instance_get(actor, id_or_name)
-        action_require(actor, "backup.create", instance.project_id)
+        action_require(actor, "instance.backup", instance.project_id)
         capability_require(instance, Capability.BACKUP)
         target = _target(actor, str(body.get("target") or ""), instance)
         node_require(instance.node)

@@ -10,12 +10,18 @@ from django.utils import timezone
 
 from compute.actor import Actor
 from compute.models import (
+    Alert,
+    AlertChannel,
+    AlertRule,
+    Backup,
+    BackupTarget,
     Instance,
     Membership,
     Node,
     Operation,
     Project,
     Resource,
+    Schedule,
     Template,
     TemplateVersion,
     User,
@@ -24,7 +30,7 @@ from compute.permissions import CELLS, FOREIGNER, NOBODY, SITE_ADMIN, Cell
 from compute.sealing import seal
 from compute.selectors.access import actor_for
 from compute.services.accounts import pair_make
-from compute.states import Role
+from compute.states import AlertKind, AlertState, BackupState, ChannelKind, Role, Severity
 from dockerapp.models import Registry, Stack
 from kvm.models import Export, ImageUpload
 
@@ -119,6 +125,7 @@ def _side(project: Project, nodes: dict[str, Node]) -> Side:
     TemplateVersion.objects.create(template=template, number=1, body_sealed=body)
     side.ids["template"] = str(template.pk)
     _past(side, kvm)
+    _kept(side)
     return side
 
 
@@ -158,6 +165,43 @@ def _past(side: Side, kvm: Node) -> None:
     side.ids["upload"] = str(upload.pk)
 
 
+def _kept(side: Side) -> None:
+    """What goes on by itself in the project: a schedule, an alert and its rule, a backup."""
+    project = side.project
+    schedule = Schedule.objects.create(
+        project=project, name=f"c-{project.name}", cron="0 3 * * *", action="stop", target={"filter": {}}
+    )
+    rule = AlertRule.objects.create(
+        project=project, name=f"a-{project.name}", kind=AlertKind.INSTANCE_DOWN.value
+    )
+    alert = Alert.objects.create(
+        rule=rule,
+        subject=f"instance:{side.ids['fake']}",
+        subject_name=side.ids["fake_name"],
+        project_uid=project.pk,
+        severity=Severity.WARNING.value,
+        state=AlertState.FIRING.value,
+        started_at=timezone.now(),
+    )
+    target = BackupTarget.objects.get_or_create(name="bt-1", kind="local")[0]
+    backup = Backup.objects.create(
+        target=target,
+        project=project,
+        state=BackupState.READY.value,
+        instance_uid=side.ids["fake"],
+        instance_name=side.ids["fake_name"],
+        backend="fake",
+        type="container",
+        definition=seal({"definition": {}, "instance": {"labels": {}, "annotations": {}}}),
+    )
+    side.ids |= {
+        "schedule": str(schedule.pk),
+        "alert_rule": str(rule.pk),
+        "alert": str(alert.pk),
+        "backup": str(backup.pk),
+    }
+
+
 def _resource(node: Node, kind: str, project: Project | None, /, **data: Any) -> str:
     name = f"{node.backend}-{kind}-{project.name if project else 'host'}"
     data = {"driver": "bridge", "scope": "local", "active": True, "state": "running", **data}
@@ -183,7 +227,10 @@ def _hosts(nodes: dict[str, Node]) -> dict[str, str]:
     )
     found["pool"] = "pool-1"
     registry = Registry.objects.create(name="r-1", host="registry.example.com")
-    return {**found, "registry": str(registry.pk)}
+    channel = AlertChannel.objects.create(name="ch-1", kind=ChannelKind.EMAIL.value)
+    target = BackupTarget.objects.get_or_create(name="bt-1", kind="local")[0]
+    shared = {"alert_channel": str(channel.pk), "backup_target": str(target.pk)}
+    return {**found, **shared, "registry": str(registry.pk)}
 
 
 def _people(own: Project, foreign: Project) -> dict[str, Actor | None]:

@@ -4,7 +4,8 @@
 A mark behind the action says what else the test must know: ``list`` answers everybody with what they may
 see, ``host`` is about a thing of the host, ``new`` makes something in a project named by the body or query,
 ``mine`` makes something that is always the
-caller's, ``own`` is about the caller, ``site`` is about no thing of a project.
+caller's, ``own`` is about the caller, ``site`` is about no thing of a project, ``items`` decides for each
+thing by itself, which tests of its own show.
 """
 
 from __future__ import annotations
@@ -259,6 +260,48 @@ POST profile/second-factor/off profile.update own
 POST profile/second-factor/confirm profile.update own
 GET profile/second-factor/picture profile.read own
 POST profile/second-factor/recovery-codes profile.update own
+POST compute/instances/bulk instance.update items
+GET schedules schedule.read list
+POST schedules schedule.create new
+POST schedules/preview profile.read own
+GET schedules/<str:schedule_id> schedule.read
+PUT,PATCH schedules/<str:schedule_id> schedule.update
+DELETE schedules/<str:schedule_id> schedule.delete
+GET schedules/<str:schedule_id>/runs schedule.read
+POST schedules/<str:schedule_id>/run schedule.run
+PUT schedules/<str:schedule_id>/pause schedule.update
+PUT schedules/<str:schedule_id>/resume schedule.update
+GET alerts alert.read list
+GET alerts/<str:alert_id> alert.read
+POST alerts/<str:alert_id>/acknowledge alert.acknowledge
+GET alerts/rules alert.read list
+POST alerts/rules alert.create new
+GET alerts/rules/<str:rule_id> alert.read
+PUT,PATCH alerts/rules/<str:rule_id> alert.update
+DELETE alerts/rules/<str:rule_id> alert.delete
+PUT alerts/rules/<str:rule_id>/silence alert.update
+GET alerts/channels alert.read list
+POST alerts/channels channel.create site
+GET alerts/channels/<str:channel_id> alert.read host
+PUT,PATCH alerts/channels/<str:channel_id> channel.update site
+DELETE alerts/channels/<str:channel_id> channel.delete site
+POST alerts/channels/<str:channel_id>/test channel.test site
+GET alerts/channels/<str:channel_id>/deliveries channel.test site
+GET backups backup.read list
+GET backups/<str:backup_id> backup.read
+DELETE backups/<str:backup_id> backup.delete
+POST backups/<str:backup_id>/verify backup.verify
+POST backups/<str:backup_id>/restore backup.restore
+GET compute/instances/<str:instance_id>/backups backup.read
+POST compute/instances/<str:instance_id>/backups instance.backup
+GET backups/targets backup_target.read list
+POST backups/targets backup_target.create site
+GET backups/targets/<str:target_id> backup_target.read site
+PUT backups/targets/<str:target_id> backup_target.update site
+DELETE backups/targets/<str:target_id> backup_target.delete site
+POST backups/targets/<str:target_id>/test backup_target.test site
+GET audit audit.read items
+GET audit/verify audit.verify site
 """
 
 

@@ -46,6 +46,9 @@ _NOUNS = {
     "kvm/images": {"image": "disk_image"},
     "projects": {"project_id": "project"},
     "operations": {"operation_id": "operation"},
+    "schedules": {"schedule_id": "schedule"},
+    "alerts": {"alert_id": "alert", "rule_id": "alert_rule", "channel_id": "alert_channel"},
+    "backups": {"backup_id": "backup", "target_id": "backup_target"},
     "nodes": {"node_id": "node"},
 }
 _FIXED = {"user_id": "viewer", "user": "viewer", "backend": "fake", "snapshot": "s", "dev": "vda"}
@@ -103,6 +106,8 @@ def _ask(route: Route, cell: Cell, side: Side, ground: Ground, *, is_foreign: bo
         return
     if cell is NOBODY:
         assert answer.status_code == 401, text
+    elif route.kind == "items":
+        _nothing_foreign(cell, answer, ground, text)
     elif allowed:
         assert answer.status_code != 401 and code != "PERMISSION_DENIED", text
         if route.kind == "list":
