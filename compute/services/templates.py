@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+import orjson
 from django.db import IntegrityError, transaction
 
 from compute.actor import Actor
@@ -46,6 +46,7 @@ _BODY_KEYS = (
 )
 _MAPPINGS = ("config", "resources", "labels", "annotations", "node_labels")
 _PATTERN_MAX = 100
+_KIND_WORDS: dict[type, str] = {str: "text", bool: "true or false"}
 
 
 def template_create(actor: Actor, given: Mapping[str, Any]) -> Template:
@@ -180,6 +181,9 @@ def _create_body(actor: Actor, row: Template, given: Mapping[str, Any]) -> Insta
             continue
         is_merged = key in _MAPPINGS and isinstance(value, Mapping)
         body[key] = {**(body.get(key) or {}), **value} if is_merged else value
+    for key, kind in (("type", str), ("auto_start", bool)):
+        if body.get(key) is not None and not isinstance(body[key], kind):
+            raise InvalidInput.field(f"body.{key}", f"of the template gives no {_KIND_WORDS[kind]}.")
     return InstanceCreate(
         name=given.get("name", ""),
         backend=row.backend,
@@ -229,7 +233,11 @@ def _body_checked(given: Any, parameters: list[dict[str, Any]]) -> dict[str, Any
     for key in _MAPPINGS:
         if given.get(key) is not None and not isinstance(given[key], Mapping):
             raise InvalidInput.field(f"body.{key}", "must be an object.")
-    if len(json.dumps(given)) > BODY_BYTES_MAX:
+    try:
+        length = len(orjson.dumps(dict(given)))
+    except TypeError as error:
+        raise InvalidInput.field("body", "holds a number or a text that cannot be kept.") from error
+    if length > BODY_BYTES_MAX:
         raise InvalidInput.field("body", f"is longer than {BODY_BYTES_MAX} bytes.")
     body_check(given, parameters)
     _secrets_refuse((given.get("config") or {}).get("env"))
