@@ -143,6 +143,11 @@ def _free(actor: Actor, backup_id: str | uuid.UUID, action: str) -> Backup:
     Backup.objects.select_for_update().get(pk=row.pk)
     if unfinished(row):
         raise InvalidState("Another operation is at work on this backup. Wait for it.", state=row.state)
+    if row.state == BackupState.CREATING:
+        raise InvalidState(
+            "This backup was broken off. It is removed by itself as soon as its target answers.",
+            state=row.state,
+        )
     if _restoring(row):
         raise InvalidState("It is being restored right now. Wait for that.", state="restoring")
     return row

@@ -169,6 +169,8 @@ def test_a_lost_worker_is_swept_and_a_target_that_is_away_is_tidied_later(
     runner.operation_recover(str(operation.pk))
     operation.refresh_from_db()
     assert (operation.state, operation.undo_pending) == ("interrupted", True)
+    with pytest.raises(InvalidState, match="broken off"):
+        backups.backup_delete(operator, Backup.objects.get().pk)
     (root / "away").rename(root / "site")
     runner.undo_finish(str(operation.pk))
     operation.refresh_from_db()
