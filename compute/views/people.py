@@ -15,7 +15,7 @@ from compute.errors import ComputeError, NotFound
 from compute.models import Project, User
 from compute.selectors.access import action_allowed, action_require, visible
 from compute.services import accounts, projects
-from compute.services.limit_settings import limits_overview
+from compute.services.limit_settings import project_limits_read
 from compute.states import Role
 from compute.views.common import actor_of, page
 from compute.views.limits import bars_of
@@ -144,9 +144,7 @@ def _project_shown(request: HttpRequest, actor: Actor, project_id: uuid.UUID, me
         "may_member": action_allowed(actor, "project.member", project.pk),
         "may_delete": action_allowed(actor, "project.delete") and not project.is_default,
     }
-    if action_allowed(actor, "project.limits"):
-        found = [row for row in limits_overview(actor)["projects"] if str(row["id"]) == str(project.pk)]
-        context["bars"] = bars_of(found[0]) if found else []
+    context["bars"] = bars_of(project_limits_read(actor, project.pk))
     return render(request, "compute/project_detail.html", context, status=400 if message else 200)
 
 

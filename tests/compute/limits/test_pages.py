@@ -87,3 +87,12 @@ def test_a_form_names_project_and_labels(page_admin: Client, fake_node: Node, pr
     Node.objects.filter(pk=fake_node.pk).update(labels={"zone": "x"})
     assert page_admin.post("/instances/new", data).status_code == 302
     assert Project.objects.get(name="team").instances.count() == 1
+
+
+def test_members_see_what_their_project_may_use(
+    page_operator: Client, ask: Ask, admin: Actor, project: Project
+) -> None:
+    project_limits_set(admin, project.pk, {"max_instances": 4})
+    ask("web")
+    shown = page_operator.get(f"/projects/{project.pk}").content.decode()
+    assert "1 of 4" in shown and "limits/projects" not in shown
