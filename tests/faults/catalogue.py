@@ -18,8 +18,8 @@ _HEAD = """# What LibGo survives
 
 Written by `LIBGO_FAULTS_TABLE=docs/faults.md ./libgo test -m fault`; do not edit it by hand.
 Every row is a test that breaks something real: daemons and processes which the test itself started.
-Afterwards the mirror equals the engine, every operation has ended, and the audit's chain holds.
-Seconds are of one run.
+After those on an engine of the tests' own the mirror equals the engine, every operation has ended, and
+the audit's chain holds. “(part)”: not all that the list of faults asks. Seconds are of one run.
 
 """
 

@@ -94,7 +94,7 @@ def test_a_change_outside_shows_within_a_second(live: LiveConsole) -> None:
 
 
 @fault(
-    "F14 F22 F26 F27",
+    "F14 F22 F26 F27 (part)",
     "a process of LibGo is killed (SIGKILL) while a guest is made",
     sees="the operation ends by itself, well or with a reason",
     keeps="a whole guest or nothing: no row, no domain, no disk",

@@ -19,7 +19,7 @@ _CONFIG = {"image": "libgo/demo:latest", "network_mode": "none"}
 
 
 @fault(
-    "F01",
+    "F01 (part)",
     "the Docker engine is ended and started again",
     sees="node unreachable, instances stale in their last state, changes refused with 503 at once",
     keeps="instances and their states",
