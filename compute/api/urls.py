@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from compute.api import account_views as a
 from compute.api import (
+    adoption_urls,
     alert_urls,
     audit_urls,
     backup_urls,
@@ -71,6 +72,7 @@ urlpatterns = [
     path("projects/<str:project_id>/members/<str:user>", a.MemberDetail.as_view()),
     path("compute/instances", i.Instances.as_view()),
     *work_urls.urlpatterns,
+    *adoption_urls.urlpatterns,
     path("compute/instances/name/<str:name>", i.InstanceByName.as_view()),
     path(_INSTANCE, i.InstanceDetail.as_view()),
     path(f"{_INSTANCE}/resources", i.InstanceResources.as_view()),
