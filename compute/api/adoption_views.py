@@ -38,6 +38,7 @@ class AdoptMany(ApiView):
         request=AdoptManyRequest,
         response=AdoptedShape,
         errors=(409,),
+        operation_id="compute_instances_adopt_many",
     )
     def post(self, request: Request) -> HttpResponseBase:
         self.query({})

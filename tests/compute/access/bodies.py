@@ -16,6 +16,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "docker/networks/<str:network>/disconnect": {"container": "{docker}"},
     "compute/instances/<str:instance_id>/export": {"format": "qcow2"},
     "vms/<str:name>/export": {"format": "qcow2"},
+    "compute/instances/adopt": {"ids": ["x"]},
     "vms": {"disk": {"sizeBytes": 2**30, "format": "qcow2"}, "memory": {"sizeBytes": 2**28}},
     "projects/<str:project_id>/limits": {"max_instances": 5},
     "kvm/vms/<str:machine_id>": {"autostart": True},

@@ -302,7 +302,7 @@ DELETE backups/targets/<str:target_id> backup_target.delete site
 POST backups/targets/<str:target_id>/test backup_target.test site
 GET audit audit.read items
 GET audit/verify audit.verify site
-POST compute/instances/adopt instance.adopt items
+POST compute/instances/adopt instance.adopt site
 POST compute/instances/<str:instance_id>/adopt instance.adopt site
 """
 
