@@ -1,4 +1,4 @@
-"""``/schedules``."""
+"""``/compute/schedules``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Schedules(ApiView):
     def post(self, request: Request) -> HttpResponseBase:
         self.query({})
         row = schedules.schedule_create(self.actor, self.body(shapes.ScheduleCreateRequest))
-        return Response(schedule_shown(row), status=201, headers={"Location": f"/api/v1/schedules/{row.pk}"})
+        return Response(
+            schedule_shown(row), status=201, headers={"Location": f"/api/v1/compute/schedules/{row.pk}"}
+        )
 
 
 class SchedulePreview(ApiView):

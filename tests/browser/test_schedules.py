@@ -29,7 +29,7 @@ def test_a_schedule_from_its_form_to_its_history(page: Page, live: LiveConsole, 
     page.once("dialog", lambda dialog: dialog.accept())
     page.click("button:has-text('Delete')")
     expect(page.locator("h1.page-title")).to_have_text("Schedules")
-    assert live.get(f"/schedules?q={name}")["total"] == 0
+    assert live.get(f"/compute/schedules?q={name}")["total"] == 0
 
 
 def test_all_that_match_are_chosen_beyond_what_is_shown(page: Page, live: LiveConsole, name: str) -> None:

@@ -103,8 +103,8 @@ def test_two_clocks_run_it_once_a_killed_one_loses_nothing_and_only_its_own_snap
         "missed": "late",
         "missed_within_s": 600,
     }
-    schedule = live.api("POST", "/schedules", body).json()
-    address = f"/schedules/{schedule['id']}"
+    schedule = live.api("POST", "/compute/schedules", body).json()
+    address = f"/compute/schedules/{schedule['id']}"
 
     def runs() -> list[dict[str, Any]]:
         return list(live.get(f"{address}/runs")["items"])

@@ -20,8 +20,8 @@ _MORE: dict[str, dict[str, Any]] = {
     "vms": {"disk": {"sizeBytes": 2**30, "format": "qcow2"}, "memory": {"sizeBytes": 2**28}},
     "projects/<str:project_id>/limits": {"max_instances": 5},
     "kvm/vms/<str:machine_id>": {"autostart": True},
-    "schedules": {"cron": "0 3 * * *", "action": "stop", "target": {"filter": {}}},
-    "schedules/preview": {"cron": "0 3 * * *"},
+    "compute/schedules": {"cron": "0 3 * * *", "action": "stop", "target": {"filter": {}}},
+    "compute/schedules/preview": {"cron": "0 3 * * *"},
     "compute/instances/<str:instance_id>/backups": {"target": "bt-1"},
 }
 # What stands in the query beside the project; of a route and all below it.

@@ -261,16 +261,16 @@ POST profile/second-factor/confirm profile.update own
 GET profile/second-factor/picture profile.read own
 POST profile/second-factor/recovery-codes profile.update own
 POST compute/instances/bulk instance.update items
-GET schedules schedule.read list
-POST schedules schedule.create new
-POST schedules/preview profile.read own
-GET schedules/<str:schedule_id> schedule.read
-PUT,PATCH schedules/<str:schedule_id> schedule.update
-DELETE schedules/<str:schedule_id> schedule.delete
-GET schedules/<str:schedule_id>/runs schedule.read
-POST schedules/<str:schedule_id>/run schedule.run
-PUT schedules/<str:schedule_id>/pause schedule.update
-PUT schedules/<str:schedule_id>/resume schedule.update
+GET compute/schedules schedule.read list
+POST compute/schedules schedule.create new
+POST compute/schedules/preview profile.read own
+GET compute/schedules/<str:schedule_id> schedule.read
+PUT,PATCH compute/schedules/<str:schedule_id> schedule.update
+DELETE compute/schedules/<str:schedule_id> schedule.delete
+GET compute/schedules/<str:schedule_id>/runs schedule.read
+POST compute/schedules/<str:schedule_id>/run schedule.run
+PUT compute/schedules/<str:schedule_id>/pause schedule.update
+PUT compute/schedules/<str:schedule_id>/resume schedule.update
 GET alerts alert.read list
 GET alerts/<str:alert_id> alert.read
 POST alerts/<str:alert_id>/acknowledge alert.acknowledge

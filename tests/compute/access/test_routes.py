@@ -30,6 +30,7 @@ _METHODS = ("get", "post", "put", "patch", "delete")
 _NOUNS = {
     "compute/instances/name": {"name": "fake_name"},
     "compute/templates": {"template_id": "template"},
+    "compute/schedules": {"schedule_id": "schedule"},
     "compute/instances": {"instance_id": "fake"},
     "docker/containers": {"container_id": "docker", "container": "docker"},
     "docker/networks": {"network": "network"},
@@ -46,7 +47,6 @@ _NOUNS = {
     "kvm/images": {"image": "disk_image"},
     "projects": {"project_id": "project"},
     "operations": {"operation_id": "operation"},
-    "schedules": {"schedule_id": "schedule"},
     "alerts": {"alert_id": "alert", "rule_id": "alert_rule", "channel_id": "alert_channel"},
     "backups": {"backup_id": "backup", "target_id": "backup_target"},
     "nodes": {"node_id": "node"},

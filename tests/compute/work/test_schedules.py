@@ -36,7 +36,7 @@ from compute.states import Permission
 from tests.compute.work.conftest import Worked, client_for
 
 pytestmark = pytest.mark.django_db
-URL = "/api/v1/schedules"
+URL = "/api/v1/compute/schedules"
 BODY: dict[str, Any] = {
     "name": "nightly",
     "cron": "30 2 * * *",
