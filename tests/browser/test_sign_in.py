@@ -35,8 +35,9 @@ def test_a_second_factor_and_a_token_from_the_profile(chromium: Browser, live: L
 
     page.fill("#factor-password", PASSWORD)
     page.click("#factor button:has-text('Set it up')")
-    assert violations(page) == []
     picture = page.locator("#factor img")
+    expect(picture).to_be_visible()
+    assert violations(page) == []
     assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     page.fill("#first-code", pyotp.TOTP(page.inner_text("#secret")).now())
     page.click("#factor button:has-text('Switch on')")
@@ -47,10 +48,12 @@ def test_a_second_factor_and_a_token_from_the_profile(chromium: Browser, live: L
     page.set_viewport_size({"width": 1440, "height": 900})
     page.click("a:has-text('Account of')")
     page.click("button:has-text('Log out')")
+    expect(page.locator("#username")).to_be_visible()
     assert violations(page) == []
     page.fill("#username", username)
     page.fill("#password", PASSWORD)
     page.click("button[type=submit]")
+    expect(page.locator("#code")).to_be_visible()
     assert violations(page) == []
     page.fill("#code", codes[0])
     page.click("button:has-text('Continue')")
