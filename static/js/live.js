@@ -4,9 +4,11 @@
   const DEBOUNCE_MS = 120;
   const FIRST_RETRY_MS = 500;
   const MAX_RETRY_MS = 8000;
+  const DEPART_MS = 5000;
   let retryMs = FIRST_RETRY_MS;
   let wasOpen = false;
   let leaving = false;
+  let departing = false;
   const due = new Map();
 
   window.libgo = Object.assign(window.libgo || {}, {
@@ -60,6 +62,11 @@
     document.getElementById("link-text").textContent = text;
   }
 
+  // Not a reload: it would send the form again that made this page. And who is logging out is on the way already,
+  // with a page that takes this one's place.
+  const signIn = () => location.assign(document.body.dataset.here);
+  addEventListener("beforeunload", () => { departing = true; });
+
   function connect() {
     const socket = window.libgo.socket("/ws/v1/events");
     socket.onopen = () => {
@@ -72,7 +79,7 @@
     };
     socket.onmessage = (message) => show(JSON.parse(message.data));
     socket.onclose = (event) => {
-      if (event.code === 4401) { location.reload(); return; }
+      if (event.code === 4401) { setTimeout(signIn, departing ? DEPART_MS : 0); return; }
       link("orange", "reconnecting");
       setTimeout(connect, retryMs);
       retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
