@@ -107,15 +107,6 @@ def permissions_by_project(actor: Actor, project_ids: Iterable[str]) -> dict[str
     return {each: _narrowed(actor, each, found.get(each, frozenset())) for each in wanted}
 
 
-def permission_require(actor: Actor, permission: Permission, project_id: uuid.UUID | None) -> None:
-    """Raises ``PermissionDenied`` naming the missing permission."""
-    if permission not in permissions_in(actor, project_id):
-        raise PermissionDenied(
-            f"Your role does not have the permission “{permission}” here. Ask an administrator.",
-            permission=str(permission),
-        )
-
-
 def admin_require(actor: Actor) -> None:
     """Raises ``PermissionDenied`` unless the actor is a site administrator."""
     if not actor.is_admin:

@@ -96,6 +96,16 @@ def row_for_page(
     return row
 
 
+def rows_for_page(actor: Actor, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """``row_for_page`` for many: nodes and rights are read once."""
+    capabilities = {str(pk): words for pk, words in Node.objects.values_list("pk", "capabilities")}
+    allowed = permissions_by_project(actor, (row["project"]["id"] for row in found))
+    return [
+        row_for_page(row, allowed[row["project"]["id"]], capabilities.get(row["node"]["id"], []))
+        for row in found
+    ]
+
+
 def may_migrate(row: dict[str, Any]) -> bool:
     """Whether its row says that it may move to another node now."""
     is_free = not row["active_operation"] and not row["stale"] and row["may_update"]
@@ -116,12 +126,7 @@ def _listing(request: HttpRequest) -> dict[str, Any]:
         page_size=25,
     )
     found = instances_page(actor, wanted)
-    capabilities = {str(pk): words for pk, words in Node.objects.values_list("pk", "capabilities")}
-    allowed = permissions_by_project(actor, (row["project"]["id"] for row in found.items))
-    rows = [
-        row_for_page(row, allowed[row["project"]["id"]], capabilities.get(row["node"]["id"], []))
-        for row in found.items
-    ]
+    rows = rows_for_page(actor, found.items)
     usage = usage_latest([row["id"] for row in rows if row["state"] == "running"])
     for row in rows:
         row["usage"] = usage.get(row["id"])

@@ -15,13 +15,11 @@ from django.urls import reverse
 from django.views.decorators.http import require_GET
 
 from compute.actor import Actor
-from compute.models import Node
-from compute.selectors.access import permissions_by_project
 from compute.selectors.instances import InstanceFilter, instances_page
 from compute.selectors.nodes import nodes_list
 from compute.states import NodeStatus
 from compute.views.common import actor_of, page
-from compute.views.instances import row_for_page
+from compute.views.instances import rows_for_page
 from compute.views.tabs import instance_tabs
 
 _INSTANCES_MAX, _NODES_MAX, _WORDS_MAX = 8, 4, 100
@@ -74,12 +72,7 @@ def choices_for(actor: Actor, words: str) -> list[Choice]:
 def _rows(actor: Actor, words: str) -> list[dict[str, Any]]:
     """The best first: what is called so, then what begins so, then the rest."""
     found = instances_page(actor, InstanceFilter(q=words, page_size=_INSTANCES_MAX)).items
-    capabilities = {str(pk): can for pk, can in Node.objects.values_list("pk", "capabilities")}
-    allowed = permissions_by_project(actor, (row["project"]["id"] for row in found))
-    rows = [
-        row_for_page(row, allowed[row["project"]["id"]], capabilities.get(row["node"]["id"], []))
-        for row in found
-    ]
+    rows = rows_for_page(actor, found)
     wanted = words.lower()
     return sorted(rows, key=lambda row: (row["name"] != wanted, not row["name"].startswith(wanted)))
 
