@@ -14,21 +14,23 @@ from datetime import datetime
 from typing import Any
 
 import structlog
-from asgiref.sync import async_to_sync
-from channels.layers import get_channel_layer
 from django.db import transaction
 from django.utils import timezone
 from redis.exceptions import RedisError
 
+from compute.layer import messages_send
 from compute.live import rights_tell
 from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
+from compute.states import ACTIVE_OPERATION_STATES
 
 log = structlog.get_logger(__name__)
 
 # Admins see everything; members see their projects and all nodes.
 GROUP_ALL = "events.all"
 GROUP_SITE = "events.site"
+# The ids of operations that ended, for those who hold an answer until then.
+GROUP_ENDS = "operations.ends"
 
 
 def group_of_project(project_id: uuid.UUID | str) -> str:
@@ -59,18 +61,16 @@ def events_publish(facts: list[Fact]) -> list[Event]:
     """Record many facts with one insert."""
     rows = Event.objects.bulk_create([_row(fact) for fact in facts])
 
-    def tell() -> None:
-        for row in rows:
-            _send(row)
-
-    transaction.on_commit(tell)
+    messages = [([GROUP_ENDS], _end_of(row)) for row in rows if _is_end(row)]
+    messages += [(_groups_of(row), _message_of(row)) for row in rows]
+    transaction.on_commit(lambda: _send(messages))
     return rows
 
 
 def operation_progress_send(operation_id: str, project_id: str | None, data: Mapping[str, Any]) -> None:
     """Tell the screens how far an operation is; not kept."""
     message = _envelope("operation.progress", None, timezone.now(), {"operation": operation_id, **data})
-    _group_send(_groups(project_id), message)
+    _send([(_groups(project_id), message)])
 
 
 def rights_changed(*user_ids: uuid.UUID | str | None) -> None:
@@ -118,10 +118,22 @@ def _row(fact: Fact) -> Event:
     )
 
 
-def _send(row: Event) -> None:
-    message = _envelope(row.type, row.seq, row.timestamp, event_data(row))
+def _message_of(row: Event) -> dict[str, Any]:
+    return _envelope(row.type, row.seq, row.timestamp, event_data(row))
+
+
+def _end_of(row: Event) -> dict[str, Any]:
+    return {"type": "end", "operation": _text(row.operation_uid)}
+
+
+def _groups_of(row: Event) -> list[str]:
     project = _text(row.project_uid)
-    _group_send([GROUP_ALL, GROUP_SITE] if project is None else _groups(project), message)
+    return [GROUP_ALL, GROUP_SITE] if project is None else _groups(project)
+
+
+def _is_end(row: Event) -> bool:
+    is_told = row.type.startswith("operation.") and row.operation_uid is not None
+    return is_told and row.details.get("state") not in ACTIVE_OPERATION_STATES
 
 
 def _groups(project_id: str | None) -> list[str]:
@@ -139,13 +151,9 @@ def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any])
     return {"type": "fact", "envelope": envelope}
 
 
-def _group_send(groups: list[str], message: Mapping[str, Any]) -> None:
-    layer = get_channel_layer()
-    if layer is None:
-        return
+def _send(messages: list[tuple[list[str], dict[str, Any]]]) -> None:
     try:
-        for group in groups:
-            async_to_sync(layer.group_send)(group, dict(message))
+        messages_send(messages)
     except (RedisError, OSError) as error:
         # The row is there; pages catch up by seq when the broker is back.
         log.warning("event_not_sent", reason=str(error))

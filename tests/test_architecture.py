@@ -28,6 +28,7 @@ LEVELS = {
     "compute.migrations": 1,
     "compute.selectors": 2,
     "compute.events": 2,
+    "compute.layer": 2,
     "compute.live": 2,
     "compute.audit": 2,
     "compute.audit_guards": 0,
