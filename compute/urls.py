@@ -1,27 +1,12 @@
-"""The pages."""
+"""The pages: those of the parts, and those that every site has."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from compute.views import (
-    alert_urls,
-    audit_urls,
-    backup_urls,
-    instances,
-    limits_urls,
-    migrate,
-    nodes,
-    palette,
-    people_urls,
-    profile_urls,
-    schedule_urls,
-    session,
-    site,
-    tasks,
-    template_urls,
-    topology,
-)
+from compute.menu import MenuEntry, menu_register
+from compute.parts import routes_of
+from compute.views import instances, migrate, nodes, palette, session, site, tasks, topology
 
 urlpatterns = [
     path("", site.dashboard, name="dashboard"),
@@ -31,14 +16,7 @@ urlpatterns = [
     path("login/oidc/back", session.oidc_back, name="login_oidc_back"),
     path("logout", session.log_out, name="logout"),
     path("logged-out", session.logged_out, name="logged_out"),
-    *people_urls.urlpatterns,
-    *profile_urls.urlpatterns,
-    *schedule_urls.urlpatterns,
-    *alert_urls.urlpatterns,
-    *backup_urls.urlpatterns,
-    *limits_urls.urlpatterns,
-    *audit_urls.urlpatterns,
-    *template_urls.urlpatterns,
+    *routes_of("compute.views"),
     path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),
@@ -63,3 +41,7 @@ urlpatterns = [
     path("nodes/<uuid:node_id>/remove", nodes.node_remove, name="node_remove"),
     path("nodes/<uuid:node_id>/<str:action>", nodes.node_action, name="node_action"),
 ]
+menu_register(
+    MenuEntry("Activity", "Operations", "operations", "operation.read", 10, "operation"),
+    MenuEntry("Manage", "Administration", "admin:index", "site.admin", 90),
+)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, path
+from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
+from compute.parts import Routes, routes_of
 from dockerapp.views import containers, files, networks, system, volumes
-from dockerapp.views.image_urls import image_urls
-from dockerapp.views.stack_urls import stack_urls
 
 _CONTAINER = "instances/<uuid:instance_id>"
-urlpatterns: list[URLPattern] = [
-    *image_urls,
-    *stack_urls,
+urlpatterns: Routes = [
+    *routes_of("dockerapp.views"),
     path("networks", networks.network_list, name="docker_networks"),
     path("networks/new", networks.network_new, name="docker_network_new"),
     path("networks/prune", networks.network_prune, name="docker_network_prune"),
@@ -37,3 +36,9 @@ urlpatterns: list[URLPattern] = [
     path("nodes/<uuid:node_id>/system", system.node_system, name="docker_node_system"),
     path("nodes/<uuid:node_id>/prune", system.node_prune, name="docker_node_prune"),
 ]
+menu_register(
+    MenuEntry(
+        "Docker", "Networks", "docker_networks", "network.read", 40, "docker_network", backend="docker"
+    ),
+    MenuEntry("Docker", "Volumes", "docker_volumes", "volume.read", 50, "docker_volume", backend="docker"),
+)

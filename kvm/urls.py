@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from compute.menu import MenuEntry, menu_register
+from compute.parts import Routes, routes_of
 
-from kvm.views.copy_urls import copy_urls
-from kvm.views.inside_urls import inside_pages
-from kvm.views.machine_urls import machine_urls
-from kvm.views.network_urls import network_urls
-from kvm.views.storage_urls import storage_urls
-
-urlpatterns: list[URLPattern] = [
-    *copy_urls,
-    *machine_urls,
-    *network_urls,
-    *storage_urls,
-    *inside_pages,
-]
+urlpatterns: Routes = routes_of("kvm.views")
+menu_register(
+    MenuEntry("KVM", "Machines", "instances", "instance.read", 10, "machine", "backend=kvm", "kvm"),
+)

@@ -14,7 +14,7 @@ urlpatterns = [
     path("", include("compute.urls")),
     path("docker/", include("dockerapp.urls")),
     path("kvm/", include("kvm.urls")),
-    path("", include("compute.api.health_urls")),
+    path("", include("compute.api.health_routes")),
     path("api/v1/docker/", include("dockerapp.api.urls")),
     path("api/v1/", include("kvm.api.urls")),
     path("api/v1/", include("compute.api.urls")),

@@ -63,6 +63,8 @@ LEVELS = {
     "compute.admin": 6,
     "compute.admin_site": 6,
     "compute.urls": 6,
+    "compute.menu": 6,
+    "compute.parts": 6,
     "compute.templatetags": 6,
     "compute.management": 6,
     "compute.apps": 6,

@@ -7,17 +7,6 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import account_views as a
-from compute.api import (
-    adoption_urls,
-    alert_urls,
-    audit_urls,
-    backup_urls,
-    limits_urls,
-    profile_urls,
-    template_urls,
-    usage_urls,
-    work_urls,
-)
 from compute.api import attachment_views as t
 from compute.api import instance_views as i
 from compute.api import log_views as logs
@@ -26,6 +15,7 @@ from compute.api import operation_views as o
 from compute.api import snapshot_views as snap
 from compute.api.base import ApiView
 from compute.errors import NotFound
+from compute.parts import routes_of
 from compute.states import Action
 
 _VERBS = (
@@ -58,6 +48,8 @@ class Nowhere(ApiView):
 
 _INSTANCE = "compute/instances/<str:instance_id>"
 urlpatterns = [
+    # First: they have fixed words where an instance's name stands below.
+    *routes_of("compute.api"),
     path("auth/login", a.Login.as_view()),
     path("auth/refresh", a.Refresh.as_view()),
     path("auth/logout", a.Logout.as_view()),
@@ -71,8 +63,6 @@ urlpatterns = [
     path("projects/<str:project_id>/members", a.Members.as_view()),
     path("projects/<str:project_id>/members/<str:user>", a.MemberDetail.as_view()),
     path("compute/instances", i.Instances.as_view()),
-    *work_urls.urlpatterns,
-    *adoption_urls.urlpatterns,
     path("compute/instances/name/<str:name>", i.InstanceByName.as_view()),
     path(_INSTANCE, i.InstanceDetail.as_view()),
     path(f"{_INSTANCE}/resources", i.InstanceResources.as_view()),
@@ -106,12 +96,5 @@ urlpatterns = [
     path("nodes/<str:node_id>/test", o.NodeTest.as_view()),
     path("nodes/<str:node_id>/drain", o.NodeDrain.as_view()),
     path("nodes/<str:node_id>/resume", o.NodeResume.as_view()),
-    *profile_urls.urlpatterns,
-    *usage_urls.urlpatterns,
-    *alert_urls.urlpatterns,
-    *backup_urls.urlpatterns,
-    *limits_urls.urlpatterns,
-    *audit_urls.urlpatterns,
-    *template_urls.urlpatterns,
     re_path(r"^.*$", Nowhere.as_view()),
 ]

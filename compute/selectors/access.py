@@ -153,9 +153,21 @@ def action_require(actor: Actor, action: str, project_id: uuid.UUID | None = Non
     )
 
 
-def is_administrator_anywhere(user_id: uuid.UUID | None) -> bool:
-    """Whether the account administers some project."""
-    return Membership.objects.filter(user_id=user_id, role=Role.ADMIN.value).exists()
+def action_somewhere(actor: Actor, actions: Iterable[str]) -> frozenset[str]:
+    """Those of ``actions`` which the actor may do in some project or to something, by one query: what a
+    menu shows."""
+    if actor.is_admin:
+        return frozenset(actions)
+    rows = Membership.objects.filter(user_id=actor.user_id, user__is_active=True)
+    rights = {right for role in rows.values_list("role", flat=True) for right in ROLE_PERMISSIONS[Role(role)]}
+    return frozenset(
+        action
+        for action in actions
+        if (rule := rule_of(action)).reach is not Reach.SITE
+        and (
+            rule.reach is not Reach.PROJECT or rule.permission is Permission.READ or rule.permission in rights
+        )
+    )
 
 
 def projects_matter() -> bool:

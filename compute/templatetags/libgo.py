@@ -12,9 +12,9 @@ from django.utils.dateparse import parse_datetime
 from django.utils.html import format_html
 from django.utils.timesince import timesince
 
-from compute.backends.registry import backend_problem
-from compute.selectors.access import is_administrator_anywhere
+from compute.menu import Menu, menus_of
 from compute.selectors.access import projects_matter as _projects_matter
+from compute.views.common import actor_of
 
 register = template.Library()
 
@@ -92,12 +92,6 @@ def _lines(value: Any) -> list[str]:
 
 
 @register.filter
-def administers(user: Any) -> bool:
-    """Whether somebody is an administrator of the site or of some project."""
-    return bool(user.is_superuser) or is_administrator_anywhere(user.pk)
-
-
-@register.filter
 def pretty(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
 
@@ -108,10 +102,14 @@ def words(value: str) -> str:
     return str(value).removeprefix("instance.").removeprefix("bulk.").replace("_", " ")
 
 
-@register.simple_tag
-def backend_usable(name: str) -> bool:
-    """Whether the pages of this backend's own make sense here: it is switched on, its library is there."""
-    return not backend_problem(name)
+@register.simple_tag(takes_context=True)
+def menus(context: template.Context) -> list[Menu]:
+    """What the person who looks at this page may open."""
+    request = context["request"]
+    if not request.user.is_authenticated:
+        return []
+    match = request.resolver_match
+    return menus_of(actor_of(request), (match.url_name if match else "") or "")
 
 
 @register.simple_tag

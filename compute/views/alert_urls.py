@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from compute.views import alerts as v
 
 urlpatterns = [
@@ -23,3 +24,6 @@ urlpatterns = [
     path("alerts/channels/<uuid:channel_id>/log", v.channel_log, name="alert_channel_log"),
     path("alerts/<uuid:alert_id>/acknowledge", v.acknowledge, name="alert_acknowledge"),
 ]
+menu_register(
+    MenuEntry("Activity", "Alerts", "alerts", "alert.read", 30, "alert"),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from compute.views import audit
 
 urlpatterns = [
@@ -11,3 +12,7 @@ urlpatterns = [
     path("audit/state", audit.audit_state, name="audit_state"),
     path("events", audit.event_list, name="events"),
 ]
+menu_register(
+    MenuEntry("Activity", "Events", "events", "event.read", 40),
+    MenuEntry("Manage", "Audit", "audit", "audit.read", 40),
+)

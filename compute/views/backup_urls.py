@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from compute.views import backup_targets as t
 from compute.views import backups as v
 
@@ -21,3 +22,6 @@ urlpatterns = [
     path("instances/<uuid:instance_id>/backups", v.instance_backups, name="instance_backups"),
     path("instances/<uuid:instance_id>/backups/new", v.backup_new, name="backup_new"),
 ]
+menu_register(
+    MenuEntry("Manage", "Backups", "backups", "backup.read", 20, "backup"),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from compute.views import limits
 
 urlpatterns = [
@@ -14,3 +15,6 @@ urlpatterns = [
     path("limits/users/<uuid:user_id>", limits.user_limits_edit, name="limits_user"),
     path("limits/nodes/<uuid:node_id>", limits.node_placement, name="limits_node"),
 ]
+menu_register(
+    MenuEntry("Manage", "Limits", "limits", "site.limits", 60, "limits"),
+)

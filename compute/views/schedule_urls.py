@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from compute.views import schedules as v
 
 urlpatterns = [
@@ -14,3 +15,6 @@ urlpatterns = [
     path("schedules/<uuid:schedule_id>/edit", v.schedule_edit, name="schedule_edit"),
     path("schedules/<uuid:schedule_id>/do/<str:action>", v.schedule_action, name="schedule_action"),
 ]
+menu_register(
+    MenuEntry("Activity", "Schedules", "schedules", "schedule.read", 20, "schedule"),
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from compute.views import templates as t
 
 urlpatterns = [
@@ -14,3 +15,6 @@ urlpatterns = [
     path("templates/<uuid:template_id>/edit", t.template_edit, name="template_edit"),
     path("templates/<uuid:template_id>/remove", t.template_remove, name="template_remove"),
 ]
+menu_register(
+    MenuEntry("Manage", "Templates", "templates", "template.read", 10, "template"),
+)

@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from dockerapp.api import files
 
-file_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path(f"{thing}/{rest}", view.as_view())
     for thing in ("containers/<str:container>", "volumes/<str:volume>")
     for rest, view in (

@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 from dockerapp.api import images as im
 from dockerapp.api import registries as r
 
-image_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("images", im.Images.as_view()),
     path("images/pull", im.ImagePull.as_view()),
     path("images/push", im.ImagePush.as_view()),

@@ -8,7 +8,7 @@ from dockerapp.api import stacks
 from dockerapp.services.stacks import VERBS
 
 _STACK = "stacks/<str:name>"
-stack_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("stacks", stacks.StackList.as_view()),
     path("stacks/validate", stacks.StackValidateNew.as_view()),
     path(_STACK, stacks.StackDetail.as_view()),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from compute.menu import MenuEntry, menu_register
 from dockerapp.views import images as i
 from dockerapp.views import registries as r
 
-image_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("images", i.image_list, name="docker_images"),
     path("images/pull", i.image_pull, name="docker_image_pull"),
     path("images/build", i.image_build, name="docker_image_build"),
@@ -26,3 +27,9 @@ image_urls: list[URLPattern] = [
     path("registries/<uuid:registry_id>/remove", r.registry_remove, name="docker_registry_remove"),
     path("registries/<uuid:registry_id>/test", r.registry_test, name="docker_registry_test"),
 ]
+menu_register(
+    MenuEntry("Docker", "Images", "docker_images", "image.read", 10, "docker_image", backend="docker"),
+    MenuEntry(
+        "Docker", "Registries", "docker_registries", "registry.read", 20, "docker_regis", backend="docker"
+    ),
+)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from compute.menu import MenuEntry, menu_register
 from dockerapp.views import stacks
 
 _ONE = "stacks/<uuid:stack_id>"
 _OUTSIDE = "stacks/outside/<uuid:node_id>/<str:name>"
-stack_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("stacks", stacks.stack_list, name="docker_stacks"),
     path("stacks/new", stacks.stack_new, name="docker_stack_new"),
     path("stacks/check", stacks.stack_check, name="docker_stack_check"),
@@ -21,3 +22,6 @@ stack_urls: list[URLPattern] = [
     path(f"{_ONE}/do/<str:action>", stacks.stack_action, name="docker_stack_action"),
     path(f"{_ONE}/<str:tab>", stacks.stack_page, name="docker_stack_tab"),
 ]
+menu_register(
+    MenuEntry("Docker", "Stacks", "docker_stacks", "stack.read", 30, "docker_stack", backend="docker"),
+)

@@ -8,7 +8,7 @@ from kvm.api import exports as e
 from kvm.api import legacy_snapshots as legacy
 from kvm.api.imports import InstanceImport
 
-export_urls = [
+urlpatterns = [
     path("compute/instances/import", InstanceImport.as_view()),
     path("compute/instances/<str:instance_id>/export", e.InstanceExport.as_view()),
     path("exports", e.Exports.as_view()),

@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 from kvm.api import inside as i
 
 _ONE = "kvm/vms/<str:machine_id>"
-inside_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path(f"{_ONE}/screenshot", i.Screenshot.as_view()),
     path(f"{_ONE}/cloud-init", i.CloudInit.as_view()),
     path(f"{_ONE}/guest", i.Guest.as_view()),

@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 from kvm.api import machines as m
 
 _ONE = "kvm/vms/<str:machine_id>"
-machine_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path(_ONE, m.Machine.as_view()),
     path(f"{_ONE}/autostart", m.MachineAutostart.as_view()),
     path(f"{_ONE}/save", m.MachineSave.as_view()),

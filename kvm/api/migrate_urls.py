@@ -6,7 +6,7 @@ from django.urls import path
 
 from compute.api.migrate_views import Migrate, MigrateCheck
 
-migrate_urls = [
+urlpatterns = [
     path("kvm/vms/<str:instance_id>/migrate", Migrate.as_view()),
     path("kvm/vms/<str:instance_id>/migrate/check", MigrateCheck.as_view()),
 ]

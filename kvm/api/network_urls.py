@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from kvm.api import networks as n
 
-network_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("networks", n.Networks.as_view()),
     path("networks/<str:network>", n.NetworkDetail.as_view()),
     path("networks/<str:network>/start", n.NetworkStart.as_view()),

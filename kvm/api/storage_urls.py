@@ -9,7 +9,7 @@ from kvm.api import images, pools, volumes
 _POOL = "storage/pools/<str:pool>"
 _VOLUME = f"{_POOL}/volumes/<str:volume>"
 
-storage_urls = [
+urlpatterns = [
     path("storage/pool-types", pools.PoolTypes.as_view()),
     path("storage/pools", pools.Pools.as_view()),
     path(_POOL, pools.PoolDetail.as_view()),

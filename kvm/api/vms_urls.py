@@ -6,7 +6,7 @@ from django.urls import URLPattern, path
 
 from kvm.api import vms as v
 
-vms_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("vms", v.Vms.as_view()),
     path("vms/<str:name>", v.VmDetail.as_view()),
     path("vms/<str:name>/start", v.VmStart.as_view()),

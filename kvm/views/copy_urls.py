@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from kvm.views import clones, exports, snapshots
 
 _MACHINE = "machines/<uuid:instance_id>"
-copy_urls = [
+urlpatterns = [
     path(f"{_MACHINE}/snapshots", snapshots.machine_snapshots, name="machine_snapshots"),
     path(f"{_MACHINE}/snapshots/new", snapshots.snapshot_new, name="machine_snapshot_new"),
     path(f"{_MACHINE}/snapshots/restore", snapshots.snapshot_back, name="machine_snapshot_restore"),
@@ -18,3 +19,7 @@ copy_urls = [
     path("exports", exports.export_list, name="kvm_exports"),
     path("exports/<uuid:export_id>/delete", exports.export_remove, name="kvm_export_delete"),
 ]
+menu_register(
+    MenuEntry("KVM", "Import a machine", "kvm_import", "instance.create", 20, backend="kvm"),
+    MenuEntry("KVM", "Exports", "kvm_exports", "export.read", 60, "kvm_export", backend="kvm"),
+)

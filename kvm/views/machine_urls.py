@@ -7,7 +7,7 @@ from django.urls import URLPattern, path
 from kvm.views import machines
 
 _MACHINE = "machines/<uuid:instance_id>"
-machine_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path(f"{_MACHINE}/hardware", machines.machine_hardware, name="machine_hardware"),
     path(f"{_MACHINE}/change/<str:what>", machines.machine_dialog, name="machine_dialog"),
     path(f"{_MACHINE}/change/<str:what>/<str:dev>", machines.machine_dialog, name="machine_dialog"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from django.urls import URLPattern, path
 
+from compute.menu import MenuEntry, menu_register
 from kvm.views import networks as n
 
-network_urls: list[URLPattern] = [
+urlpatterns: list[URLPattern] = [
     path("networks", n.network_list, name="kvm_networks"),
     path("networks/new", n.network_new, name="kvm_network_new"),
     path("networks/<uuid:network_id>", n.network_page, name="kvm_network"),
@@ -16,3 +17,6 @@ network_urls: list[URLPattern] = [
     path("networks/<uuid:network_id>/hosts/remove", n.network_host_remove, name="kvm_network_host_remove"),
     path("networks/<uuid:network_id>/<str:action>", n.network_act, name="kvm_network_act"),
 ]
+menu_register(
+    MenuEntry("KVM", "Networks", "kvm_networks", "network.read", 50, "kvm_network", backend="kvm"),
+)

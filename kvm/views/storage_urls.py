@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.urls import path
 
+from compute.menu import MenuEntry, menu_register
 from kvm.views import images, storage
 
 _POOL, _VOLUME = "storage/<uuid:pool_id>", "volumes/<uuid:volume_id>"
-storage_urls = [
+urlpatterns = [
     path("storage", storage.pool_list, name="kvm_storage"),
     path("storage/new", storage.pool_new, name="kvm_pool_new"),
     path(_POOL, storage.pool_page, name="kvm_pool"),
@@ -27,3 +28,15 @@ storage_urls = [
     path("images/new", images.image_new, name="kvm_image_new"),
     path("images/<uuid:image_id>/delete", images.image_remove, name="kvm_image_remove"),
 ]
+menu_register(
+    MenuEntry("KVM", "Images", "kvm_images", "disk_image.read", 30, "kvm_image", backend="kvm"),
+    MenuEntry(
+        "KVM",
+        "Storage",
+        "kvm_storage",
+        "pool.read",
+        40,
+        ("kvm_storage", "kvm_pool", "kvm_volume"),
+        backend="kvm",
+    ),
+)
