@@ -17,6 +17,7 @@ import structlog
 from django.db import DatabaseError, close_old_connections
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
@@ -131,8 +132,10 @@ class NodeWatcher(threading.Thread):
         close_old_connections()
         self._list_resources(node, backend, inbox, batch)
         if batch.everything:
+            began = timezone.now()
             infos = [_detailed(backend, info) for info in backend.instance_list()]
-            instances_observe_complete(node, [info for info in infos if info is not None])
+            seen = [info for info in infos if info is not None]
+            self._look_again(instances_observe_complete(node, seen, began))
             Node.objects.filter(pk=node.pk).update(listed_at=Now())
         elif batch.listing or len(batch.engine_ids) > _MANY:
             self._reconcile(node, backend, batch.engine_ids)
@@ -156,6 +159,7 @@ class NodeWatcher(threading.Thread):
 
     def _reconcile(self, node: Node, backend: Backend, changed: set[str]) -> None:
         """One list call; details only of what differs from the rows or was named by an event."""
+        began = timezone.now()
         infos = backend.instance_list()
         columns = ("engine_id", "name", "state")
         known = {row[0]: row[1:] for row in Instance.objects.filter(node=node).values_list(*columns)}
@@ -164,22 +168,23 @@ class NodeWatcher(threading.Thread):
             for info in infos
             if info.engine_id in changed or known.get(info.engine_id) != (info.name, str(info.state))
         ]
-        self._observe(node, [info for info in different if info is not None])
-        instances_gone(node, set(known) - {info.engine_id for info in infos} - {""})
+        self._look_again(instances_observe(node, [info for info in different if info is not None]))
+        absent = set(known) - {info.engine_id for info in infos} - {""}
+        self._look_again(instances_gone(node, absent, began))
 
     def _reread(self, node: Node, backend: Backend, engine_ids: set[str]) -> None:
-        found, gone = [], []
+        found, gone, began = [], [], timezone.now()
         for engine_id in engine_ids:
             try:
                 found.append(backend.instance_get(engine_id))
             except InstanceNotFound:
                 gone.append(engine_id)
-        self._observe(node, found)
-        instances_gone(node, gone)
+        self._look_again(instances_observe(node, found))
+        self._look_again(instances_gone(node, gone, began))
 
-    def _observe(self, node: Node, infos: list[InstanceInfo]) -> None:
-        """What an operation looked at after us is looked at again: our look may have seen more."""
-        for engine_id in instances_observe(node, infos):
+    def _look_again(self, engine_ids: set[str]) -> None:
+        """What was looked at, made or removed after us: our look may have seen more, or less."""
+        for engine_id in engine_ids:
             self._inbox.instance(engine_id)
 
     def _sample(self, node: Node, backend: Backend, ended: threading.Event) -> None:

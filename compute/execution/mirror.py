@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from django.db import IntegrityError, transaction
@@ -22,12 +22,14 @@ from compute.backends.types import InstanceInfo
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
 from compute.execution.resources import owners_settle
-from compute.models import Instance, Node, Operation, Project
+from compute.models import Instance, InstanceGone, Node, Operation, Project
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState
 
 # A row whose create operation ended without an engine id and without its own clean-up.
 _ORPHAN_AFTER = timedelta(minutes=2)
 _ACTIVE = sorted(ACTIVE_OPERATION_STATES)
+# Longer than any look takes from asking the engine to writing what it said.
+_GONE_KEPT = timedelta(minutes=10)
 
 # Operations that put another thing of the engine in the place of the row's, and bind it themselves.
 REPLACERS = ["instance.recreate", "instance.restore"]
@@ -49,20 +51,24 @@ _FACT_OF_STATE = {
 
 def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool = False) -> set[str]:
     """Write what was seen of these instances; the others of the node are left alone. Engine ids of those
-    that were looked at again meanwhile, whose later look stays. ``stamp``: earlier looks that come later
-    shall not count, also when this one changes nothing."""
+    that were looked at again, or were removed, meanwhile: the later look stays. ``stamp``: earlier looks
+    that come later shall not count, also when this one changes nothing."""
     outdated: set[str] = set()
     if not infos:
         return outdated
     moving = moving_ids()
     with transaction.atomic():
         rows = _rows_by_engine_id(node, infos)
+        gone = _gone_since(node, [info for info in infos if info.engine_id not in rows])
         replaced = _being_replaced(node)
         facts: list[Fact] = []
         created: list[Instance] = []
         for info in infos:
             row = rows.get(info.engine_id) or _row_being_made(node, info)
             if _left_to_operation(row, info, replaced) or _left_to_move(row, info, moving):
+                continue
+            if row is None and gone(info):
+                outdated.add(info.engine_id)
                 continue
             if row is None:
                 row = _row_new(node, info)
@@ -82,32 +88,38 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
     return outdated
 
 
-def instances_observe_complete(node: Node, infos: Sequence[InstanceInfo]) -> None:
-    """Write a complete list: what it does not hold is gone."""
+def instances_observe_complete(
+    node: Node, infos: Sequence[InstanceInfo], looked_at: datetime | None = None
+) -> set[str]:
+    """Write a complete list, which was asked for at ``looked_at``: what it does not hold is gone. Engine
+    ids of those that were looked at, made or removed since then."""
     with transaction.atomic():
-        instances_observe(node, infos)
+        _changes_lock(node)
+        outdated = instances_observe(node, infos)
         seen = {info.engine_id for info in infos}
         known = Instance.objects.filter(node=node).exclude(engine_id="").values_list("engine_id", flat=True)
-        instances_gone(node, set(known) - seen)
+        outdated |= instances_gone(node, set(known) - seen, looked_at)
         orphans = Instance.objects.filter(
             node=node, engine_id="", created_at__lt=timezone.now() - _ORPHAN_AFTER
         ).exclude(operations__state__in=_ACTIVE)
-        for row in orphans:
-            instance_forget(row)
+        _forget(node, orphans)
+    return outdated
 
 
-def instances_gone(node: Node, engine_ids: Iterable[str]) -> None:
-    """Remove the rows of instances that the engine no longer has. One that is being made or
-    deleted right now is left to its operation."""
+def instances_gone(node: Node, engine_ids: Iterable[str], looked_at: datetime | None = None) -> set[str]:
+    """Remove the rows of instances that the engine, asked at ``looked_at``, did not have. One that is being
+    made or deleted right now is left to its operation. Engine ids of those that were seen since then,
+    which stay: a list that began before an instance was made does not know it."""
     wanted = list(set(engine_ids) - moving_ids().keys())
     if not wanted:
-        return
+        return set()
     rows = Instance.objects.filter(node=node, engine_id__in=wanted).exclude(
         operations__in=Operation.objects.filter(action__in=_ROW_OWNERS, state__in=_ACTIVE)
     )
-    for row in rows:
-        instance_forget(row)
+    later = {row for row in rows if looked_at and row.observed_at and row.observed_at > looked_at}
+    _forget(node, [row for row in rows if row not in later])
     owners_settle(node)
+    return {row.engine_id for row in later}
 
 
 def moving_ids() -> dict[str, bool]:
@@ -129,6 +141,8 @@ def _left_to_move(row: Instance | None, info: InstanceInfo, moving: dict[str, bo
 def instance_moved(row: Instance, node: Node, info: InstanceInfo) -> None:
     """Bind a row to what it has become on another node. One transaction: nobody sees two, or none."""
     with transaction.atomic():
+        _changes_lock(row.node)
+        _note_gone(row.node, [row])
         # A watcher that read the engine before the move began may have taken it for a new one.
         Instance.objects.filter(node=node, engine_id=info.engine_id).exclude(pk=row.pk).delete()
         before = row.node
@@ -143,18 +157,64 @@ def instance_moved(row: Instance, node: Node, info: InstanceInfo) -> None:
 
 def instance_forget(row: Instance) -> None:
     """Remove one row and say so. Its operations and events stay, by id and name."""
+    _forget(row.node, [row])
+
+
+def _forget(node: Node, rows: Iterable[Instance]) -> None:
+    """Remove rows, however many, by one write each of facts, notes and rows."""
+    wanted = {row.pk: row for row in rows}
+    if not wanted:
+        return
     with transaction.atomic():
-        events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row)])
-        Instance.objects.filter(pk=row.pk).delete()
+        _changes_lock(node)
+        there = Instance.objects.filter(pk__in=wanted)
+        found = [wanted[pk] for pk in there.values_list("pk", flat=True)]
+        events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row) for row in found])
+        _note_gone(node, found)
+        there.delete()
+
+
+def _note_gone(node: Node, rows: Iterable[Instance]) -> None:
+    now = timezone.now()
+    InstanceGone.objects.filter(node=node, gone_at__lt=now - _GONE_KEPT).delete()
+    InstanceGone.objects.bulk_create(
+        InstanceGone(node=node, engine_id=row.engine_id, instance_uid=row.pk, gone_at=now) for row in rows
+    )
+
+
+def _gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[InstanceInfo], bool]:
+    """Tells of each that has no row whether it was removed after this look at it began."""
+    if not unknown:
+        return lambda info: False
+    _changes_lock(node)
+    began = min(info.observed_at for info in unknown)
+    gone: dict[str, datetime] = {}
+    notes = InstanceGone.objects.filter(node=node, gone_at__gte=began).order_by("gone_at")
+    for engine_id, uid, at in notes.values_list("engine_id", "instance_uid", "gone_at"):
+        # The mark of one that has an engine's id may have been inherited by another.
+        gone[engine_id or str(uid)] = at
+
+    def is_gone(info: InstanceInfo) -> bool:
+        times = [gone[key] for key in (info.engine_id, info.instance_id) if key in gone]
+        return any(at >= info.observed_at for at in times)
+
+    return is_gone
+
+
+def _changes_lock(node: Node) -> None:
+    """Who adds and who removes rows of a node do so one after the other (SQLite has one writer anyway);
+    taken before any row of an instance, so that nobody waits in a circle."""
+    Node.objects.select_for_update().filter(pk=node.pk).values_list("pk", flat=True).first()
 
 
 def instance_reread(backend: Backend, node: Node, engine_id: str) -> None:
     """Ask the engine about one instance and write what it says. Raises ``InstanceNotFound`` after
     removing the row of one that is gone."""
+    began = timezone.now()
     try:
         info = backend.instance_get(engine_id)
     except InstanceNotFound:
-        instances_gone(node, [engine_id])
+        instances_gone(node, [engine_id], began)
         raise
     instances_observe(node, [info], stamp=True)
 
@@ -164,6 +224,9 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
     try:
         with transaction.atomic():
             row.refresh_from_db()
+            if row.engine_id and row.engine_id != info.engine_id:
+                _changes_lock(row.node)
+                _note_gone(row.node, [row])
             fact = _row_update(row, info, stamp=True)
             if fact is not None:
                 events_publish([fact])

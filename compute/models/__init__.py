@@ -6,7 +6,7 @@ from compute.models.audit import AuditEvent, AuditSeal, AuditTombstone
 from compute.models.backup import Backup, BackupTarget
 from compute.models.bulk import BulkItem
 from compute.models.event import Event
-from compute.models.instance import Instance
+from compute.models.instance import Instance, InstanceGone
 from compute.models.limits import SiteLimits, UserLimits
 from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
@@ -42,6 +42,7 @@ __all__ = [
     "Event",
     "IdempotencyKey",
     "Instance",
+    "InstanceGone",
     "Membership",
     "Node",
     "Operation",

@@ -75,3 +75,20 @@ class Instance(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class InstanceGone(models.Model):
+    """An instance that a node no longer has, and when that was known: a look at it that began earlier may
+    come to write later, and must not bring it back. Kept for as long as a look can take."""
+
+    node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
+    # Empty: its create ended before the engine's id was known; then the id that it bore as a mark tells.
+    engine_id = models.CharField(max_length=128, blank=True)
+    instance_uid = models.UUIDField()
+    gone_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["node", "gone_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.engine_id} {self.gone_at}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
 from typing import Any
 
 from docker import APIClient
@@ -33,8 +35,9 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 def container_list(client: EngineClient) -> list[InstanceInfo]:
     """All containers, running or not, by one call."""
+    asked_at = datetime.now(timezone.utc)
     rows = client.call(lambda api: api.containers(all=True))
-    return [summary_info(row) for row in rows if not _is_ours(row)]
+    return [replace(summary_info(row), observed_at=asked_at) for row in rows if not _is_ours(row)]
 
 
 def _is_ours(row: Mapping[str, Any]) -> bool:
@@ -43,10 +46,11 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
 
 
 def container_get(client: EngineClient, engine_id: str) -> InstanceInfo:
+    asked_at = datetime.now(timezone.utc)
     doc = client.call(lambda api: api.inspect_container(engine_id))
     if is_helper(str(doc.get("Name", "")), (doc.get("Config") or {}).get("Labels") or {}):
         raise InstanceNotFound("The engine has no such container.")
-    return inspect_info(doc)
+    return replace(inspect_info(doc), observed_at=asked_at)
 
 
 def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter) -> InstanceInfo:

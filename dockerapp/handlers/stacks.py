@@ -202,14 +202,14 @@ def _observe(work: Work, stack_id: str) -> None:
 
 
 def _reread(work: Work, engine_ids: list[str]) -> None:
-    found, gone = [], []
+    found, gone, began = [], [], timezone.now()
     for engine_id in engine_ids:
         try:
             found.append(work.backend.instance_get(engine_id))
         except InstanceNotFound:
             gone.append(engine_id)
     instances_observe(work.node, found)
-    instances_gone(work.node, gone)
+    instances_gone(work.node, gone, began)
 
 
 HANDLERS: dict[str, Handler] = {
