@@ -10,6 +10,7 @@ _INSTANCE = "ws/v1/instances/<str:instance_id>"
 websocket_urlpatterns = [
     path("ws/v1/events", c.Events.as_asgi()),
     path("ws/v1/operations/<str:operation_id>", c.OperationSocket.as_asgi()),
+    path("ws/v1/usage", c.UsageOfMany.as_asgi()),
     path(f"{_INSTANCE}/logs", c.Logs.as_asgi()),
     path(f"{_INSTANCE}/stats", c.Stats.as_asgi()),
     path(f"{_INSTANCE}/exec", c.Exec.as_asgi()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Collection, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -21,9 +21,9 @@ _OVERDUE_S = 7.0
 class Watch:
     """What one looker-on has not taken yet: the newest sample, or that there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, wake: asyncio.Event | None = None) -> None:
         self._news: dict[str, Any] | None = None
-        self._wake = asyncio.Event()
+        self._wake = wake or asyncio.Event()
         self.last = ""
         self.since = asyncio.get_running_loop().time()
         self.is_overdue = False
@@ -42,6 +42,10 @@ class Watch:
         while self._news is None:
             self._wake.clear()
             await self._wake.wait()
+        return self.take() or {}
+
+    def take(self) -> dict[str, Any] | None:
+        """What came since the last time, without waiting."""
         news, self._news = self._news, None
         return news
 
@@ -60,15 +64,21 @@ class _Poller:
     @contextmanager
     def watch(self, instance_id: str) -> Iterator[Watch]:
         watch = Watch()
-        self.watches.setdefault(instance_id, set()).add(watch)
-        if self._task is None or self._task.done():
-            self._task = asyncio.get_running_loop().create_task(self._run())
+        self.join(instance_id, watch)
         try:
             yield watch
         finally:
-            self.watches[instance_id].discard(watch)
-            if not self.watches[instance_id]:
-                del self.watches[instance_id]
+            self.leave(instance_id, watch)
+
+    def join(self, instance_id: str, watch: Watch) -> None:
+        self.watches.setdefault(instance_id, set()).add(watch)
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    def leave(self, instance_id: str, watch: Watch) -> None:
+        self.watches[instance_id].discard(watch)
+        if not self.watches[instance_id]:
+            del self.watches[instance_id]
 
     async def _run(self) -> None:
         look = sync_to_async(usage_latest, thread_sensitive=False)
@@ -81,6 +91,36 @@ class _Poller:
 
 
 _pollers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Poller] = weakref.WeakKeyDictionary()
+
+
+class Board:
+    """The newest samples of many, which may become others while one looks on. Close it when done."""
+
+    def __init__(self) -> None:
+        self._poller = _pollers.setdefault(asyncio.get_running_loop(), _Poller())
+        self._wake = asyncio.Event()
+        self._watches: dict[str, Watch] = {}
+
+    def show(self, instance_ids: Collection[str]) -> None:
+        """These from now on. One that is new here is told as soon as there is a sample."""
+        for gone in set(self._watches) - set(instance_ids):
+            self._poller.leave(gone, self._watches.pop(gone))
+        for new in set(instance_ids) - set(self._watches):
+            self._watches[new] = Watch(self._wake)
+            self._poller.join(new, self._watches[new])
+
+    async def news(self) -> dict[str, dict[str, Any]]:
+        """What is new of them by id, at least one; ``{"timestamp": None}`` where samples stay away."""
+        while True:
+            taken = {key: watch.take() for key, watch in self._watches.items()}
+            found = {key: sample for key, sample in taken.items() if sample is not None}
+            if found:
+                return found
+            self._wake.clear()
+            await self._wake.wait()
+
+    def close(self) -> None:
+        self.show(())
 
 
 async def samples(

@@ -17,7 +17,6 @@ urlpatterns = [
     path("logout", session.log_out, name="logout"),
     path("logged-out", session.logged_out, name="logged_out"),
     *routes_of("compute.views"),
-    path("instances", instances.instance_list, name="instances"),
     path("instances/new", instances.instance_new, name="instance_new"),
     path("instances/<uuid:instance_id>", instances.instance_detail, name="instance"),
     path("instances/<uuid:instance_id>/do/<str:action>", instances.instance_action, name="instance_action"),

@@ -20,6 +20,8 @@ class InstanceFilterShape(Base[Any]):
     project = s.CharField(required=False, max_length=100)
     image = s.CharField(required=False, max_length=500)
     q = s.CharField(required=False, max_length=200)
+    attention = s.BooleanField(required=False)
+    mine = s.BooleanField(required=False)
     labels = s.DictField(required=False, child=s.CharField(allow_blank=True, max_length=500))
 
 

@@ -19,14 +19,21 @@ from compute.errors import InvalidInput
 from compute.models import Instance
 from compute.selectors import cluster
 from compute.selectors.events import events_page
-from compute.selectors.instances import InstanceFilter, instance_dict, instance_get, instances_page
+from compute.selectors.instances import (
+    InstanceFilter,
+    instance_dict,
+    instance_get,
+    instances_page,
+    label_pair,
+)
 from compute.services import execs, instances
 from compute.services.idempotency import Idempotency
 from compute.services.templates import create_body
 from compute.states import Action
 from compute.streams import exec_once
 
-_FILTERS = ("backend", "state", "type", "node", "project", "image", "q", "label", "page", "page_size", "sort")
+_TEXT_FILTERS = ("backend", "state", "type", "node", "project", "image", "q", "label")
+_FILTERS = (*_TEXT_FILTERS, "attention", "mine", "page", "page_size", "sort")
 _IN_USE = (409, 422, 503)
 _KEY_MAX = 200
 
@@ -34,9 +41,10 @@ _KEY_MAX = 200
 class Instances(ApiView):
     @api("instances", "VMs and containers in one list", response=s.InstancePage, query=_FILTERS)
     def get(self, request: Request) -> HttpResponseBase:
-        known: dict[str, Parse] = {name: text for name in _FILTERS} | PAGING
+        known: dict[str, Parse] = {name: text for name in _TEXT_FILTERS}
+        known |= {"attention": boolean, "mine": boolean, **PAGING}
         asked = self.query(known, frozenset({"label"}))
-        labels = dict(_label(value) for value in asked.pop("label", []))
+        labels = dict(label_pair(value) for value in asked.pop("label", []))
         return self.answer_page(
             instances_page(self.actor, InstanceFilter(**asked, labels=labels)), "instances"
         )
@@ -260,13 +268,6 @@ class ComputeHealth(ApiView):
     def get(self, request: Request) -> HttpResponseBase:
         self.query({})
         return Response(cluster.health())
-
-
-def _label(value: str) -> tuple[str, str]:
-    key, equals, wanted = value.partition("=")
-    if not key or not equals or not key.isprintable():
-        raise InvalidInput.field("label", "must be “key=value”.")
-    return key, wanted
 
 
 def idempotency_of(request: Request) -> Idempotency | None:

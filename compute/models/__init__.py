@@ -12,6 +12,7 @@ from compute.models.node import Node
 from compute.models.operation import Operation, OperationLog
 from compute.models.project import Membership, Project
 from compute.models.resource import Resource, ResourceLook
+from compute.models.saved_view import ListColumns, SavedView
 from compute.models.schedule import Schedule, ScheduleMade, ScheduleRun
 from compute.models.signin import (
     ApiToken,
@@ -43,6 +44,7 @@ __all__ = [
     "IdempotencyKey",
     "Instance",
     "InstanceGone",
+    "ListColumns",
     "Membership",
     "Node",
     "Operation",
@@ -52,6 +54,7 @@ __all__ = [
     "RefreshToken",
     "Resource",
     "ResourceLook",
+    "SavedView",
     "Schedule",
     "ScheduleMade",
     "ScheduleRun",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import uuid
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from django.db.models import Count, F, FilteredRelation, Q, QuerySet, TextField, Window
-from django.db.models.expressions import OrderBy
+from django.db.models.expressions import Expression, OrderBy
 from django.db.models.fields.json import KeyTextTransform
-from django.db.models.functions import Cast
+from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact
 
 from compute.actor import Actor
@@ -20,7 +22,7 @@ from compute.models import Instance
 from compute.models.node import node_status
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
-from compute.selectors.masking import config_masked, mapping_masked
+from compute.selectors.masking import MASK, config_masked, mapping_masked
 from compute.selectors.page import Page, order_by, page_bounds
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType
 
@@ -40,6 +42,16 @@ _OWN_LABEL = "libgo."
 # Written by every tool that speaks Compose; the containers of one stack share its value.
 STACK_LABEL = "com.docker.compose.project"
 GROUPS = frozenset({"stack", "node", "project"})
+LABEL_GROUP = "label:"
+# Broken, not to be made out, sick, or out of reach.
+NEEDS_ATTENTION = (
+    Q(state__in=[InstanceState.ERROR.value, InstanceState.UNKNOWN.value])
+    | Q(health="unhealthy")
+    | Q(node__is_enabled=True, node__is_reachable=False)
+)
+_WORDS_MAX = 8
+_LABELS_READ_MAX = 5000
+_LABEL_TEXTS = ("engine_labels_text", "labels_text")
 _COLUMNS = (
     "name type backend engine_id state status health image cpu_cores memory_bytes storage_bytes managed "
     "node__name node__is_enabled node__is_reachable node__is_draining node__error project__name "
@@ -59,8 +71,9 @@ _TEXTS = {
 @dataclass(frozen=True)
 class InstanceFilter:
     """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses;
-    ``engine_ids``, when given, are the only ones wanted; ``states`` the only states. ``group`` puts
-    together what shares one of ``GROUPS``; what has none of it comes last."""
+    ``engine_ids``, when given, are the only ones wanted; ``states`` the only states. ``attention``: only
+    what somebody should look at; ``mine``: only what the actor made. ``group`` puts together what shares
+    one of ``GROUPS``, or by ``label:<key>`` a label; what has none of it comes last."""
 
     backend: str = ""
     state: str = ""
@@ -72,6 +85,8 @@ class InstanceFilter:
     labels: Mapping[str, str] = field(default_factory=dict)
     engine_ids: Collection[str] | None = None
     states: tuple[InstanceState, ...] = ()
+    attention: bool = False
+    mine: bool = False
     sort: list[str] = field(default_factory=list)
     group: str = ""
     page: int = 1
@@ -79,18 +94,27 @@ class InstanceFilter:
 
 
 def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
-    """One query: rows, their node, their active operation, and the total."""
+    """One query: rows, their node, their active operation, and the total; a second one where labels are
+    searched. In groups each row says its ``group`` and how many are in it (``group_total``)."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows = _filtered(_rows(visible(actor, Instance.objects.all())), wanted)
+    rows = _filtered(actor, _rows(visible(actor, Instance.objects.all())), wanted)
     ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
+    group = _group_expression(wanted.group)
+    counts: dict[str, Any] = {"total": Window(Count("id"))}
+    if group is not None:
+        counts["group_total"] = Window(Count("id"), partition_by=[group])
     found = list(
-        rows.annotate(total=Window(Count("id")), **_TEXTS)
-        .order_by(*_group_order(wanted.group), *ordering)
-        .values(*_COLUMNS, *_TEXTS, "total")[start:end]
+        rows.annotate(**counts, **_TEXTS)
+        .order_by(*([] if group is None else [OrderBy(group, nulls_last=True)]), *ordering)
+        .values(*_COLUMNS, *_TEXTS, *counts)[start:end]
     )
     decode = _Decoder()
     total = found[0]["total"] if found else (rows.count() if start else 0)
-    return Page([_shape(row, decode) for row in found], total, wanted.page, wanted.page_size)
+    items = [_shape(row, decode) for row in found]
+    if group is not None:
+        for item, row in zip(items, found, strict=True):
+            item["group"], item["group_total"] = group_of(item, wanted.group), row["group_total"]
+    return Page(items, total, wanted.page, wanted.page_size)
 
 
 def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
@@ -108,7 +132,7 @@ def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
 
 def instances_matching(actor: Actor, wanted: InstanceFilter, limit: int) -> list[Instance]:
     """At most ``limit`` of those that the list would show with this filter, by name, with their node."""
-    rows = _filtered(visible(actor, Instance.objects.select_related("node")), wanted)
+    rows = _filtered(actor, visible(actor, Instance.objects.select_related("node")), wanted)
     return list(rows.order_by("name", "id")[:limit])
 
 
@@ -143,8 +167,8 @@ def _rows(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     return rows.annotate(active=FilteredRelation("operations", condition=active))
 
 
-def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
-    rows = _narrowed(rows, wanted)
+def _filtered(actor: Actor, rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
+    rows = _narrowed(actor, rows, wanted)
     if wanted.state:
         rows = rows.filter(state=_one_of("state", wanted.state, InstanceState))
     if wanted.type:
@@ -157,17 +181,65 @@ def _filtered(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Inst
         rows = rows.filter(by_id_or_name(wanted.node, id_column="node_id", name_column="node__name"))
     if wanted.project:
         rows = rows.filter(by_id_or_name(wanted.project, id_column="project_id", name_column="project__name"))
-    if wanted.q:
-        found = Q()
-        for column in ("name", "image", "status", "networks", "engine_id"):
-            found |= Q(**{f"{column}__icontains": wanted.q})
-        rows = rows.filter(found)
+    for word in wanted.q.split()[:_WORDS_MAX]:
+        rows = _searched(rows, word)
     for key, value in wanted.labels.items():
         rows = rows.filter(Exact(_label("labels", key), value) | Exact(_label("engine_labels", key), value))
     return rows
 
 
-def _narrowed(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
+def _searched(rows: QuerySet[Instance], word: str) -> QuerySet[Instance]:
+    """Those that have the word somewhere that everybody may read."""
+    found = Q()
+    for column in ("name", "image", "status", "networks", "engine_id"):
+        found |= Q(**{f"{column}__icontains": word})
+    # As text, in which one database keeps letters as escapes: this only tells who is worth a look.
+    texts = {"own": Cast("labels", TextField()), "engine": Cast("engine_labels", TextField())}
+    maybe = rows.exclude(found).annotate(**texts)
+    for part in filter(None, word.split("=")):
+        held = Q()
+        for text in {part, json.dumps(part)[1:-1]}:
+            held |= Q(own__icontains=text) | Q(engine__icontains=text)
+        maybe = maybe.filter(held)
+    decode, wanted, ids = _Decoder(), word.casefold(), []
+    for pk, own, engine in maybe.values_list("pk", "own", "engine")[:_LABELS_READ_MAX]:
+        shown = decode.labels(engine, own)
+        # The mask of a secret is found by nobody: else one could guess it letter by letter.
+        if any(wanted in f"{key}={value}".casefold() for key, value in shown.items()):
+            ids.append(pk)
+    return rows.filter(found | Q(pk__in=ids)) if ids else rows.filter(found)
+
+
+def label_keys(actor: Actor, limit: int = 30) -> list[str]:
+    """Keys of labels that the actor sees, the most used first."""
+    rows = visible(actor, Instance.objects.all()).annotate(**{name: _TEXTS[name] for name in _LABEL_TEXTS})
+    counts: Counter[str] = Counter()
+    decode = _Decoder()
+    for engine, own, number in rows.values_list(*_LABEL_TEXTS).annotate(number=Count("id")):
+        for key in decode.labels(engine, own):
+            counts[key] += number
+    return [key for key, _ in counts.most_common(limit)]
+
+
+def view_counts(actor: Actor) -> dict[str, int]:
+    """How many each of the views has that everybody has: ``all``, ``attention``, ``mine``, and each state
+    and type by its word. One query."""
+    states = {word.value: Count("id", filter=Q(state=word.value)) for word in InstanceState}
+    types = {word.value: Count("id", filter=Q(type=word.value)) for word in InstanceType}
+    return visible(actor, Instance.objects.all()).aggregate(
+        all=Count("id"),
+        attention=Count("id", filter=NEEDS_ATTENTION),
+        mine=Count("id", filter=Q(created_by=actor.user_id)),
+        **states,
+        **types,
+    )
+
+
+def _narrowed(actor: Actor, rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
+    if wanted.attention:
+        rows = rows.filter(NEEDS_ATTENTION)
+    if wanted.mine:
+        rows = rows.filter(created_by=actor.user_id)
     if wanted.states:
         rows = rows.filter(state__in=[word.value for word in wanted.states])
     if wanted.engine_ids is not None:
@@ -177,18 +249,38 @@ def _narrowed(rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Inst
 
 def group_of(row: Mapping[str, Any], group: str) -> str:
     """The name under which a public row stands in a grouped list; empty when it belongs nowhere."""
-    if group == "stack":
-        return str(row["labels"].get(STACK_LABEL, ""))
+    key = _label_of(group)
+    if key:
+        return str(row["labels"].get(key, ""))
     return str((row[group] or {}).get("name", "")) if group in GROUPS else ""
 
 
-def _group_order(group: str) -> list[OrderBy]:
+def _label_of(group: str) -> str:
+    """The label by which is grouped; empty where it is none."""
+    return STACK_LABEL if group == "stack" else group.partition(LABEL_GROUP)[2]
+
+
+def _group_expression(group: str) -> Expression | F | None:
     if not group:
-        return []
+        return None
+    key = _label_of(group)
+    if key and mapping_masked({key: MASK[:1]})[key] == MASK:
+        raise InvalidInput.field("group", f"the values of “{key[:50]}” are not shown to anybody.")
+    if key:
+        # What LibGo or whoever looks after it wrote counts more than what the engine tells.
+        return Coalesce(_label("labels", key), _label("engine_labels", key))
     if group not in GROUPS:
-        raise InvalidInput.field("group", f"“{group[:50]}” is not one of {', '.join(sorted(GROUPS))}.")
-    by = _label("engine_labels", STACK_LABEL) if group == "stack" else F(f"{group}__name")
-    return [OrderBy(by, nulls_last=True)]
+        known = ", ".join(sorted(GROUPS))
+        raise InvalidInput.field("group", f"“{group[:50]}” is not one of {known}, {LABEL_GROUP}<key>.")
+    return F(f"{group}__name")
+
+
+def label_pair(text: str) -> tuple[str, str]:
+    """``key=value`` as both. Raises ``InvalidInput`` without a key."""
+    key, equals, value = text.partition("=")
+    if not key or not equals or not key.isprintable():
+        raise InvalidInput.field("label", "must be “key=value”.")
+    return key, value
 
 
 def _label(column: str, key: str) -> Cast:

@@ -55,5 +55,5 @@ def bulk_can(row: dict[str, Any], free: bool) -> str:
 
 def bulk_filter(wanted: InstanceFilter) -> str:
     """The list's filter as the bulk route takes it."""
-    names = ("backend", "state", "node", "q")
+    names = ("backend", "state", "type", "node", "project", "image", "q", "attention", "mine", "labels")
     return json.dumps({name: getattr(wanted, name) for name in names if getattr(wanted, name)})

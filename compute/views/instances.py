@@ -1,4 +1,4 @@
-"""The list, the form and the page of instances."""
+"""The form and the page of instances."""
 
 from __future__ import annotations
 
@@ -14,26 +14,18 @@ from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
 from compute.forms import LimitsForm, form_class
-from compute.live import usage_latest
 from compute.models import Instance, Node
 from compute.permissions import holds
-from compute.selectors.access import permissions_by_project, permissions_in, projects_matter
+from compute.selectors.access import permissions_by_project, permissions_in
 from compute.selectors.events import events_page
-from compute.selectors.instances import (
-    GROUPS,
-    InstanceFilter,
-    group_of,
-    instance_dict,
-    instance_get,
-    instances_page,
-)
+from compute.selectors.instances import instance_dict, instance_get
 from compute.selectors.operations import OperationFilter, operations_page
 from compute.services import catalogue
 from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
 from compute.services.migration import migrate_targets
 from compute.services.screenshots import FRESH_S, screenshot_png
 from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
-from compute.views.bulk import bulk_actions, bulk_can, bulk_filter
+from compute.views.bulk import bulk_can
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
 from compute.views.things import projects_with
@@ -111,54 +103,6 @@ def may_migrate(row: dict[str, Any]) -> bool:
     is_free = not row["active_operation"] and not row["stale"] and row["may_update"]
     can = str(Capability.MIGRATE) in row["capabilities"]
     return is_free and can and InstanceState(row["state"]) in ALLOWED_FROM[Action.MIGRATE]
-
-
-def _listing(request: HttpRequest) -> dict[str, Any]:
-    actor, given = actor_of(request), request.GET
-    wanted = InstanceFilter(
-        backend=given.get("backend", ""),
-        state=given.get("state", ""),
-        node=given.get("node", ""),
-        q=given.get("q", "").replace("\x00", "")[:100],
-        sort=[given["sort"]] if given.get("sort") else [],
-        group=given.get("group", ""),
-        page=max(1, number(given.get("page"), 1)),
-        page_size=25,
-    )
-    found = instances_page(actor, wanted)
-    rows = rows_for_page(actor, found.items)
-    usage = usage_latest([row["id"] for row in rows if row["state"] == "running"])
-    for row in rows:
-        row["usage"] = usage.get(row["id"])
-        row["group"] = group_of(row, wanted.group)
-    query = given.copy()
-    query.pop("page", None)
-    sort_query = query.copy()
-    sort_query.pop("sort", None)
-    return {
-        "rows": rows,
-        "found": found,
-        "wanted": wanted,
-        "sort": given.get("sort", "name"),
-        "query": query.urlencode(),
-        "sort_query": sort_query.urlencode(),
-        "full_query": given.urlencode(),
-        "backends": backend_names(),
-        "states": [state.value for state in InstanceState],
-        "nodes": [node.name for node in Node.objects.all()],
-        "bulk_actions": bulk_actions(),
-        "bulk_filter": bulk_filter(wanted),
-        "groups": sorted(GROUPS if projects_matter() else GROUPS - {"project"}),
-        "filtered": bool(wanted.backend or wanted.state or wanted.node or wanted.q),
-    }
-
-
-@require_GET
-@page
-def instance_list(request: HttpRequest) -> HttpResponse:
-    is_fragment = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
-    template = "compute/_instance_table.html" if is_fragment else "compute/instance_list.html"
-    return render(request, template, _listing(request))
 
 
 @require_http_methods(["GET", "POST"])

@@ -2,9 +2,10 @@
 // The focus itself moves, so what a screen reader says and what Enter does agree.
 (() => {
   "use strict";
-  const ROW = "main tbody tr:has(a[href])";
+  const ROW = "main tbody tr:not(.group-row):has(a[href])";
   const HELP = [
     ["j  k", "next and previous line of a list"], ["Enter", "open it"], ["x", "tick it"], ["/", "search here"],
+    ["↓", "from the search into the list"], ["n  p", "next and previous page"],
     ["Ctrl K", "go to anything, do anything"], ["?", "these keys"],
   ];
   let place = -1, help;
@@ -51,13 +52,27 @@
     help.showModal();
   }
 
+  // Out of the search, to what it found.
+  function leaveSearch(event) {
+    if (event.key === "ArrowDown" && rows().length) {
+      place = -1;
+      event.target.blur();
+      go(1);
+    } else if (event.key === "Escape" && !event.target.value) event.target.blur();
+    else return;
+    event.preventDefault();
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.target.matches("main input[type=search]")) leaveSearch(event);
     if (isTyping(event.target) || document.querySelector("dialog[open], .modal.show")) return;
     const search = document.querySelector("main input[type=search]");
     if (event.key === "j") go(1);
     else if (event.key === "k") go(-1);
     else if (event.key === "x") tick();
+    else if (event.key === "n") document.querySelector("main a[rel=next]")?.click();
+    else if (event.key === "p") document.querySelector("main a[rel=prev]")?.click();
     else if (event.key === "?") tell();
     else if (event.key === "/" && search) search.focus();
     else return;

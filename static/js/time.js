@@ -38,5 +38,6 @@
     writeAll(document);
     setInterval(() => writeAll(document), TICK_MS);
   });
+  document.addEventListener("drawn", (event) => writeAll(event.detail.elt));
   document.addEventListener("htmx:load", (event) => writeAll(event.detail.elt.parentNode || document));
 })();

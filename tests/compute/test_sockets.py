@@ -151,6 +151,46 @@ async def test_samples_are_streamed_to_a_viewer(
     assert (await socket.envelope())["data"] == sample
 
 
+async def test_one_socket_tells_what_many_use_of_which_one_may_see_them(
+    connect: Any, viewer: Actor, stranger: Actor, project: Any, fake_node: Any
+) -> None:
+    rows = [
+        await sync_to_async(Instance.objects.create)(
+            node=fake_node,
+            project=project,
+            name=name,
+            type="vm",
+            engine_id=name,
+            created_at="2026-01-01T00:00:00Z",
+        )
+        for name in ("web", "db", "unwatched")
+    ]
+    sample = {"timestamp": "2026-01-01T00:00:00Z", "cpu_percent": 1.5, "memory_bytes": 7, "pids": 3}
+    await sync_to_async(usage_write)({str(row.pk): sample for row in rows})
+    ids = [str(row.pk) for row in rows[:2]]
+    told = orjson.dumps({"type": "watch", "data": {"instances": [*ids, str(uuid.uuid4())]}}).decode()
+    socket = await connect(viewer, "/ws/v1/usage")
+    await socket.send(told)
+    shown = {
+        "timestamp": sample["timestamp"],
+        "cpu_percent": 1.5,
+        "memory_bytes": 7,
+        "memory_limit_bytes": None,
+    }
+    assert (await socket.envelope())["data"] == dict.fromkeys(ids, shown)
+    hidden = await connect(stranger, "/ws/v1/usage")
+    await hidden.send(told)
+    assert await hidden._app.receive_nothing(2.5)
+    for bad in (
+        "[]",
+        '{"type":"watch","data":{"instances":["x"]}}',
+        '{"type":"watch","data":{"instances":7}}',
+    ):
+        socket = await connect(viewer, "/ws/v1/usage")
+        await socket.send(bad)
+        assert await socket.closed_with() == 4400
+
+
 async def test_a_right_taken_away_closes_the_socket(
     connect: Any, operator: Actor, project: Any, fake_node: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

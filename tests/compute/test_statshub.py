@@ -57,3 +57,23 @@ async def test_samples_that_stay_away_are_told_once_and_end_a_stream_of_rows(red
     await watched.aclose()
     rows = [row async for row in statshub.sample_rows("a")]
     assert rows == [b"", b'{"timestamp":"2"}\n']
+
+
+async def test_a_board_tells_of_many_at_once_and_of_others_when_they_change(redis: dict[str, Any]) -> None:
+    redis["samples"] = {pk: [{"timestamp": "1"}] for pk in ("a", "b", "c")}
+    board = statshub.Board()
+    board.show(["a", "b"])
+    assert await asyncio.wait_for(board.news(), 5) == {"a": {"timestamp": "1"}, "b": {"timestamp": "1"}}
+    redis["samples"]["a"].append({"timestamp": "2"})
+    assert await asyncio.wait_for(board.news(), 5) == {"a": {"timestamp": "2"}}
+    board.show(["b", "c"])
+    assert await asyncio.wait_for(board.news(), 5) == {"c": {"timestamp": "1"}}
+    seen: dict[str, Any] = {}
+    while seen.keys() < {"b", "c"}:
+        seen |= await asyncio.wait_for(board.news(), 5)
+    assert seen == {"b": {"timestamp": None}, "c": {"timestamp": None}}, "that they stay away is told"
+    board.close()
+    await asyncio.sleep(0.1)
+    after = redis["questions"]
+    await asyncio.sleep(0.1)
+    assert redis["questions"] == after

@@ -22,6 +22,7 @@ _ROUTES = [*of_docker, *of_kvm, *of_compute]
 # The action of each socket, and the noun that stands in its path; without one it shows what one may see.
 _SOCKETS = {
     "ws/v1/events": ("event.read", ""),
+    "ws/v1/usage": ("instance.read", ""),
     "ws/v1/operations/<str:operation_id>": ("operation.read", "operation"),
     "ws/v1/instances/<str:instance_id>/logs": ("instance.logs", "docker"),
     "ws/v1/instances/<str:instance_id>/stats": ("instance.read", "fake"),
