@@ -7,6 +7,7 @@ Observations are truth, events are only hints to observe. Every function here ta
 from __future__ import annotations
 
 import importlib
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -23,11 +24,12 @@ from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
 from compute.execution.resources import owners_settle
 from compute.models import Instance, InstanceGone, Node, Operation, Project
-from compute.states import ACTIVE_OPERATION_STATES, InstanceState
+from compute.states import ACTIVE_OPERATION_STATES, InstanceState, OperationState
 
 # A row whose create operation ended without an engine id and without its own clean-up.
 _ORPHAN_AFTER = timedelta(minutes=2)
 _ACTIVE = sorted(ACTIVE_OPERATION_STATES)
+_GIVEN_UP = [OperationState.FAILED.value, OperationState.CANCELLED.value, OperationState.INTERRUPTED.value]
 # Longer than any look takes from asking the engine to writing what it said.
 _GONE_KEPT = timedelta(minutes=10)
 
@@ -69,6 +71,8 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
                 continue
             if row is None and gone(info):
                 outdated.add(info.engine_id)
+                continue
+            if row is None and _came_too_late(node, info):
                 continue
             if row is None:
                 row = _row_new(node, info)
@@ -259,6 +263,24 @@ def _left_to_operation(row: Instance | None, info: InstanceInfo, replaced: dict[
     return str(row.pk) in replaced and replaced[str(row.pk)] != info.operation_id
 
 
+def _came_too_late(node: Node, info: InstanceInfo) -> bool:
+    """Whether it was made for a create that had to be given up: an engine that hung may still carry out
+    what it was told. What the operation recorded is then taken back once more, and nobody sees it."""
+    operations, instances = _uuid_list(info.operation_id), _uuid_list(info.instance_id)
+    if not operations or not instances:
+        return False
+    given_up = Operation.objects.filter(
+        pk__in=operations,
+        node=node,
+        action="instance.create",
+        instance_uid__in=instances,
+        # An image that was made from it would hand the marks on, but not the name.
+        instance_name=info.name,
+        state__in=_GIVEN_UP,
+    ).exclude(undo_steps=[])
+    return bool(given_up.update(undo_pending=True))
+
+
 def _row_being_made(node: Node, info: InstanceInfo) -> Instance | None:
     """The row that waits for this instance. The mark alone is no proof: images made from a
     container inherit its labels, so the row must still be without an engine id."""
@@ -272,7 +294,11 @@ def _row_being_made(node: Node, info: InstanceInfo) -> Instance | None:
 
 
 def _uuid_list(text: str) -> list[str]:
-    return [text] if len(text) == 36 else []
+    """A mark as the id that it claims to be, if it is one: anybody can write marks."""
+    try:
+        return [str(uuid.UUID(text))]
+    except ValueError:
+        return []
 
 
 def _row_new(node: Node, info: InstanceInfo) -> Instance:

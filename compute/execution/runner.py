@@ -124,17 +124,22 @@ def _finish_badly(operation: Operation, report: OperationReporter, error: Comput
         return
     cancelled = isinstance(error, OperationCancelled)
     state = OperationState.CANCELLED if cancelled else OperationState.FAILED
-    _close(operation, state, _error_columns(error, left))
+    _close(operation, state, {**_error_columns(error), **_undo_columns(operation, report.undo_steps, left)})
 
 
-def _error_columns(error: ComputeError, left: list[UndoStep]) -> dict[str, Any]:
+def _error_columns(error: ComputeError) -> dict[str, Any]:
     return {
         "error_code": error.code,
         "error_message": error.message[:2000],
         "error_details": error.details,
-        "undo_steps": [asdict(step) for step in left],
-        "undo_pending": bool(left),
     }
+
+
+def _undo_columns(operation: Operation, steps: list[UndoStep], left: list[UndoStep]) -> dict[str, Any]:
+    """What a create recorded stays written down, also when it is taken back: an engine that hung may make
+    the instance after all, and the mirror then asks for it to be taken back again."""
+    kept = steps if operation.action == "instance.create" else left
+    return {"undo_steps": [asdict(step) for step in kept], "undo_pending": bool(left)}
 
 
 def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
@@ -232,24 +237,27 @@ def operation_recover(operation_id: str) -> None:
         report = OperationReporter(operation, lost)
         left = _undo(operation, report.undo_steps)
         _row_settle(operation)
-        _close(operation, *_outcome_of_lost(operation, left))
+        _close(operation, *_outcome_of_lost(operation, report.undo_steps, left))
     finally:
         heartbeat.release(operation)
 
 
-def _outcome_of_lost(operation: Operation, left: list[UndoStep]) -> tuple[OperationState, dict[str, Any]]:
+def _outcome_of_lost(
+    operation: Operation, steps: list[UndoStep], left: list[UndoStep]
+) -> tuple[OperationState, dict[str, Any]]:
     if (moved := migration.migration_result(operation)) is not None:
         return OperationState.SUCCEEDED, _success_columns(moved, left)
     if (made := backups.backup_result(operation)) is not None:
         return OperationState.SUCCEEDED, _success_columns(made, left)
+    undo = _undo_columns(operation, steps, left)
     if operation.action == "instance.create":
         message = "The worker was lost while it made this instance. Everything it had made was removed."
-        return OperationState.FAILED, _error_columns(OperationInterrupted(message), left)
+        return OperationState.FAILED, {**_error_columns(OperationInterrupted(message)), **undo}
     message = (
         "The worker was lost on the way, and how far it came is not known. The instance was read again: "
         "look at its state, and repeat the action if it is still wanted."
     )
-    return OperationState.INTERRUPTED, _error_columns(OperationInterrupted(message), left)
+    return OperationState.INTERRUPTED, {**_error_columns(OperationInterrupted(message)), **undo}
 
 
 def undo_finish(operation_id: str) -> None:
@@ -258,5 +266,5 @@ def undo_finish(operation_id: str) -> None:
     steps = [UndoStep(**step) for step in operation.undo_steps]
     left = _undo(operation, steps)
     Operation.objects.filter(pk=operation_id, undo_pending=True).update(
-        undo_steps=[asdict(step) for step in left], undo_pending=bool(left)
+        **_undo_columns(operation, steps, left)
     )

@@ -29,6 +29,7 @@ from dockerapp.engine.spec import changeable_body, create_body, endpoint_body, r
 
 UNDO_CONTAINER = "container"
 _NOT_MODIFIED = 304
+_LIST_WITHIN_S = 10.0
 # The names that engines give to volumes nobody named.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
@@ -36,8 +37,15 @@ _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 def container_list(client: EngineClient) -> list[InstanceInfo]:
     """All containers, running or not, by one call."""
     asked_at = datetime.now(timezone.utc)
-    rows = client.call(lambda api: api.containers(all=True))
+    rows = client.call(_listed)
     return [replace(summary_info(row), observed_at=asked_at) for row in rows if not _is_ours(row)]
+
+
+def _listed(api: APIClient) -> list[Mapping[str, Any]]:
+    # The engine answers from its memory, so it is slow only when it is lost.
+    deadline_s = min(float(api.timeout), _LIST_WITHIN_S)
+    answer = api._get(api._url("/containers/json"), params={"all": 1}, timeout=deadline_s)
+    return as_list(api._result(answer, True))
 
 
 def _is_ours(row: Mapping[str, Any]) -> bool:

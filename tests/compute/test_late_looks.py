@@ -18,13 +18,16 @@ from compute.backends.base import Backend
 from compute.backends.fake import FakeBackend, FakeEngine
 from compute.backends.registry import backend_for
 from compute.backends.types import InstanceInfo, StorageInfo
+from compute.errors import BackendTimeout
+from compute.execution import sweep
 from compute.execution.mirror import (
     instance_adopt,
     instances_gone,
     instances_observe,
     instances_observe_complete,
 )
-from compute.models import Event, Instance, InstanceGone, Node
+from compute.execution.runner import undo_finish
+from compute.models import Event, Instance, InstanceGone, Node, Operation
 from compute.selectors.nodes import node_config
 from compute.selectors.resource_users import names_used
 from compute.services.instances import InstanceCreate, instance_create, instance_delete
@@ -176,3 +179,43 @@ def test_notes_of_what_is_gone_are_not_kept(fake_node: Node, project: Any) -> No
     InstanceGone.objects.update(gone_at=timezone.now() - timedelta(hours=1))
     instances_gone(fake_node, ["e2"])
     assert list(InstanceGone.objects.values_list("engine_id", flat=True)) == ["e2"]
+
+
+def test_what_an_engine_makes_for_a_create_that_was_given_up_is_taken_back_and_never_shown(
+    admin: Actor,
+    fake_node: Node,
+    engine: FakeEngine,
+    worker_inline: None,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    def hangs(report: Any) -> None:
+        raise BackendTimeout("The engine did not answer in time.")
+
+    engine.before_create_ends = hangs
+    with django_capture_on_commit_callbacks(execute=True):
+        asked = instance_create(admin, InstanceCreate("web", backend="fake", config={"image": "demo"}))
+    failed = Operation.objects.get(pk=asked.pk)
+    assert (failed.state, failed.error_code, failed.undo_pending) == ("failed", "BACKEND_TIMEOUT", False)
+    [step] = failed.undo_steps
+    marks = {"instance_id": str(asked.instance_uid), "operation_id": str(asked.pk)}
+    late = replace(_info(step["ref"]["engine_id"], "web"), **marks)
+    engine.put(late)
+    instances_observe(fake_node, [_seen(late)])
+    assert not Instance.objects.exists()
+    assert sweep.undos_pending() == [str(asked.pk)]
+    undo_finish(str(asked.pk))
+    assert not engine.instances
+    assert sweep.undos_pending() == []
+    other = replace(_seen(late), engine_id="e10", name="made-from-its-image")
+    instances_observe(fake_node, [other])
+    assert Instance.objects.get().name == "made-from-its-image"
+
+
+def _seen(info: InstanceInfo) -> InstanceInfo:
+    return replace(info, observed_at=timezone.now())
+
+
+def test_marks_that_are_no_ids_are_nobody_s(fake_node: Node, project: Any) -> None:
+    odd = replace(_info("e1"), instance_id="x" * 36, operation_id="y" * 36)
+    instances_observe_complete(fake_node, [odd])
+    assert Instance.objects.get().managed is False

@@ -65,7 +65,7 @@ def test_a_hanging_engine_is_noticed_and_delays_nobody_else(
         assert live.get("/compute/instances") is not None
         assert live.get("/compute/cluster/status")["backends"]["kvm"]["status"] == "healthy"
         assert time.monotonic() - began < 2
-        seen = until(lambda: live.get(node)["status"] == "unreachable", "the hang is noticed", 20)
+        seen = until(lambda: live.get(node)["status"] == "unreachable", "the hang is noticed", 10)
         measured("shown after", seen)
     finally:
         engine.process.send_signal(signal.SIGCONT)
