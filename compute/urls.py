@@ -6,10 +6,10 @@ from django.urls import path
 
 from compute.menu import MenuEntry, menu_register
 from compute.parts import routes_of
-from compute.views import instances, migrate, nodes, palette, session, site, tasks, topology
+from compute.views import dashboard, instances, migrate, nodes, palette, session, site, tasks, topology
 
 urlpatterns = [
-    path("", site.dashboard, name="dashboard"),
+    path("", dashboard.dashboard, name="dashboard"),
     path("palette", palette.palette, name="palette"),
     path("login", session.log_in, name="login"),
     path("login/oidc", session.oidc_log_in, name="login_oidc"),

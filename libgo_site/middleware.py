@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
+from threading import Lock
 
 import structlog
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
 
 from compute.request_id import request_id_for
 
@@ -25,3 +30,57 @@ class RequestIdMiddleware:
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
         return response
+
+
+_TEXTS = ("text/", "application/javascript", "application/json", "image/svg+xml")
+# Less would not become smaller; more is no file of a page.
+_LEAST, _MOST = 1024, 4 * 1024 * 1024
+
+
+class StaticGzipMiddleware:
+    """Sends static texts compressed: Tabler's style sheet is 80 KB instead of 635. Each file is compressed
+    once for each process and kept; pages and the API are left alone, their secrets could be guessed from
+    their length."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+        self._lock = Lock()
+        self._kept: dict[tuple[str, str], bytes] = {}
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path.startswith(settings.STATIC_URL):
+            return self._get_response(request)
+        # WhiteNoise knows its own, strong tags only.
+        if "HTTP_IF_NONE_MATCH" in request.META:
+            request.META["HTTP_IF_NONE_MATCH"] = request.META["HTTP_IF_NONE_MATCH"].removeprefix("W/")
+        response = self._get_response(request)
+        if self._fits(request, response):
+            patch_vary_headers(response, ["Accept-Encoding"])
+            if "gzip" in request.headers.get("Accept-Encoding", ""):
+                return self._compressed(request.path, response)
+        return response
+
+    def _fits(self, request: HttpRequest, response: HttpResponseBase) -> bool:
+        size = int(response.get("Content-Length") or 0)
+        return (
+            request.method == "GET"
+            and response.status_code == 200
+            and _LEAST <= size <= _MOST
+            and response.get("Content-Type", "").startswith(_TEXTS)
+            and "Content-Encoding" not in response
+        )
+
+    def _compressed(self, path: str, response: HttpResponseBase) -> HttpResponseBase:
+        # The tag changes with the file.
+        key = (path, response.get("ETag", ""))
+        body = self._kept.get(key)
+        if body is None:
+            with self._lock:
+                body = self._kept.setdefault(key, gzip.compress(b"".join(response), 6))
+        response.close()
+        sent = HttpResponse(body, headers={**response.headers, "Content-Encoding": "gzip"})
+        sent["Content-Length"] = str(len(body))
+        if key[1]:
+            # Weak: the same file in other bytes.
+            sent["ETag"] = f"W/{key[1].removeprefix('W/')}"
+        return sent

@@ -19,7 +19,7 @@ from compute.live import usage_dict, usage_recent_many, usage_write
 from compute.models import Instance, Node
 from compute.selectors.page import time_text
 from compute.states import InstanceState
-from compute.usage.points import STEP_S, Collector, measures_sum
+from compute.usage.points import STEP_S, Collector, Measures, measures_sum, project_subject
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +39,15 @@ class Sampler:
         """One sample of every running instance, and of the host. Raises ``ComputeError``,
         ``DatabaseError``."""
         rows = Instance.objects.filter(node=self._node, state=InstanceState.RUNNING.value)
-        ids = {engine_id: str(pk) for engine_id, pk in rows.values_list("engine_id", "pk")}
-        self._remember([*ids.values(), self._subject])
+        ids: dict[str, str] = {}
+        projects: dict[str, str] = {}
+        for engine_id, pk, project_id in rows.values_list("engine_id", "pk", "project_id"):
+            ids[engine_id] = str(pk)
+            projects[engine_id] = str(project_subject(self._node.pk, project_id))
+        self._remember([*ids.values(), *set(projects.values()), self._subject])
         found = self._backend.usage_all() if ids else {}
         samples: dict[str, dict[str, Any]] = {}
-        together = []
+        by_project: dict[str, list[Measures]] = {}
         for engine_id, usage in found.items():
             if engine_id not in ids:
                 continue
@@ -51,8 +55,10 @@ class Sampler:
             samples[subject] = usage_dict(usage)
             measures = self._collector.measures(subject, at_s, samples[subject])
             self._collector.put(subject, at_s, measures)
-            together.append(measures)
-        samples[self._subject] = self._host(measures_sum(together))
+            by_project.setdefault(projects[engine_id], []).append(measures)
+        samples |= {subject: self._sum(subject, many) for subject, many in by_project.items()}
+        together = measures_sum(measures for many in by_project.values() for measures in many)
+        samples[self._subject] = self._host(together)
         usage_write(samples)
 
     def store(self) -> None:
@@ -66,7 +72,13 @@ class Sampler:
         except DatabaseError as error:
             log.info("usage_not_stored", node=self._node.name, reason=str(error))
 
-    def _host(self, together: dict[str, float | None]) -> dict[str, Any]:
+    def _sum(self, subject: str, many: list[Measures]) -> dict[str, Any]:
+        """Of a project what its instances here use together."""
+        measures, at = measures_sum(many), datetime.now(timezone.utc)
+        self._collector.put(subject, at.timestamp(), measures)
+        return {**measures, "timestamp": time_text(at)}
+
+    def _host(self, together: Measures) -> dict[str, Any]:
         """Of the host what it tells; where it does not, all that runs on it."""
         try:
             usage = self._backend.host_usage()

@@ -15,9 +15,9 @@ from time import time
 from django.db import transaction
 from django.db.models import Max, Q
 
-from compute.models import Instance, Node, UsageBlock
+from compute.models import Instance, Node, Project, UsageBlock
 from compute.usage.codec import FINE, HOURLY, MINUTE, QUARTER, RESOLUTIONS, Block, Resolution
-from compute.usage.points import Collector, Point, points_merge
+from compute.usage.points import Collector, Point, points_merge, project_subject
 
 # A sampler may be late by its flush and a busy database.
 _ROLL_AFTER_S = 90
@@ -71,9 +71,10 @@ def usage_prune(*, now_s: float | None = None) -> int:
 def usage_prune_gone(*, now_s: float | None = None) -> int:
     """Drop the past of what was deleted a day ago; how many rows."""
     now_s, dropped = time() if now_s is None else now_s, 0
-    known = set(Instance.objects.values_list("pk", flat=True)) | set(
-        Node.objects.values_list("pk", flat=True)
-    )
+    nodes = set(Node.objects.values_list("pk", flat=True))
+    known = nodes | set(Instance.objects.values_list("pk", flat=True))
+    for project in Project.objects.values_list("pk", flat=True):
+        known |= {project_subject(node, project) for node in nodes}
     subjects = set(UsageBlock.objects.order_by().values_list("subject", flat=True).distinct())
     gone = sorted(subjects - known)
     for start in range(0, len(gone), _AT_ONCE):

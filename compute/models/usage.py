@@ -7,8 +7,9 @@ from django.db import models
 
 class UsageBlock(models.Model):
     """Points of ``step_s`` from ``starts_s`` on (both in seconds, since 1970 in UTC), as
-    ``compute.usage.codec`` packs them. The subject is an instance or a node, by id and without a
-    relation: a thousand rows do not stand in the way of a delete."""
+    ``compute.usage.codec`` packs them. The subject is an instance, a node, or a project on a node
+    (``compute.usage.points.project_subject``), by id and without a relation: a thousand rows do not stand
+    in the way of a delete."""
 
     subject = models.UUIDField()
     step_s = models.PositiveIntegerField()

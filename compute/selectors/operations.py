@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from compute.actor import Actor
 from compute.errors import InvalidInput, OperationNotFound
@@ -50,10 +51,33 @@ def operations_page(actor: Actor, wanted: OperationFilter) -> Page:
     return Page(items, rows.count(), wanted.page, wanted.page_size)
 
 
+def operations_open(actor: Actor, limit: int) -> list[dict[str, Any]]:
+    """What has not ended, the oldest first; parents stand for their children."""
+    rows = _visible(actor).filter(parent=None, state__in=sorted(ACTIVE_OPERATION_STATES))
+    return [operation_dict(row) for row in rows.order_by("created_at", "id")[:limit]]
+
+
 def operations_active_count(actor: Actor) -> int:
     """How many of those the actor sees have not ended."""
     rows = _visible(actor).filter(parent=None)
     return rows.filter(state__in=sorted(ACTIVE_OPERATION_STATES)).count()
+
+
+def operations_unresolved(actor: Actor, since: datetime, limit: int) -> list[dict[str, Any]]:
+    """What failed since then, newest first, unless the same was done to the same thing later, or the thing
+    is gone."""
+    same = Q(action=OuterRef("action")) | Q(action="instance.delete")
+    later = Operation.objects.filter(
+        same,
+        state=OperationState.SUCCEEDED.value,
+        instance_name=OuterRef("instance_name"),
+        target=OuterRef("target"),
+        created_at__gt=OuterRef("created_at"),
+    )
+    bad = (OperationState.FAILED.value, OperationState.INTERRUPTED.value)
+    rows = _visible(actor).filter(state__in=bad, parent=None, finished_at__gte=since)
+    found = rows.exclude(Exists(later)).order_by("-finished_at", "id")[:limit]
+    return [operation_dict(row) for row in found]
 
 
 def operation_get(actor: Actor, operation_id: str | uuid.UUID) -> Operation:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from django import template
 from django.utils.dateparse import parse_datetime
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.timesince import timesince
 
 from compute.menu import Menu, menus_of
@@ -70,6 +70,28 @@ def _moment(value: Any) -> datetime | None:
 @register.filter
 def percent_of(part: Any, whole: Any) -> int:
     return min(100, round(100 * float(part or 0) / float(whole))) if whole else 0
+
+
+@register.simple_tag
+def sparkline(values: Sequence[float | None], label: str, most: float = 0) -> str:
+    """A small picture of numbers in order; where nothing was measured the line is broken. Its top is
+    ``most``, or the largest number."""
+    top = max([most, *(value for value in values if value is not None), 1e-9])
+    step = 100 / max(1, len(values) - 1)
+    parts: list[list[str]] = [[]]
+    for place, value in enumerate(values):
+        if value is None:
+            parts.append([])
+        else:
+            parts[-1].append(f"{place * step:.1f},{23 - 22 * min(value, top) / top:.1f}")
+    # One point alone is a short dash.
+    lines = [part if len(part) > 1 else [part[0], part[0]] for part in parts if part]
+    return format_html(
+        '<svg class="spark" viewBox="0 0 100 24" preserveAspectRatio="none" role="img" aria-label="{}">'
+        "{}</svg>",
+        label,
+        format_html_join("", '<polyline points="{}"/>', ((" ".join(line),) for line in lines)),
+    )
 
 
 @register.filter

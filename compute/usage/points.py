@@ -7,6 +7,7 @@ None where nothing was measured: a gap stays a gap.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -144,6 +145,11 @@ def measures_sum(many: Iterable[Measures]) -> Measures:
             if value is not None:
                 total[name] = (total[name] or 0.0) + value
     return total
+
+
+def project_subject(node_id: uuid.UUID, project_id: uuid.UUID) -> uuid.UUID:
+    """Under which is kept what a project uses of one node: each node has a sampler of its own."""
+    return uuid.uuid5(node_id, str(project_id))
 
 
 def points_merge(points: Iterable[Point]) -> Point:

@@ -20,6 +20,7 @@ from compute.errors import ComputeError, NotFound
 from compute.models import User
 from compute.selectors.access import actor_for
 from compute.selectors.events import events_newest
+from compute.states import OperationState
 
 View = Callable[..., HttpResponse]
 
@@ -89,6 +90,15 @@ def _trigger(name: str, detail: dict[str, str]) -> HttpResponse:
 def page_of(home: str) -> Callable[[View], View]:
     """``page`` for the pages of another noun."""
     return partial(page, home=home)
+
+
+def coloured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Operations, and the children of those that have some, with the colour of their state."""
+    for row in rows:
+        for each in (row, *(row.get("children") or ())):
+            waits = each["state"] == "waiting"
+            each["colour"] = "secondary" if waits else OperationState(each["state"]).colour
+    return rows
 
 
 def number(value: str | None, default: int) -> int:

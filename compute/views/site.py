@@ -1,15 +1,11 @@
-"""Dashboard, operations, nodes."""
+"""Operations: their list, one with its log, and stopping it."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_GET, require_POST
 
-from compute.selectors.cluster import cluster_status
-from compute.selectors.instances import InstanceFilter, instance_counts, instances_page
 from compute.selectors.operations import (
     OperationFilter,
     operation_full,
@@ -17,45 +13,9 @@ from compute.selectors.operations import (
     operation_log,
     operations_page,
 )
-from compute.services.limit_settings import site_limits_read
 from compute.services.operations import operation_cancel
-from compute.states import InstanceState, NodeStatus, OperationState
-from compute.views.common import actor_of, number, page, toast
-from compute.views.limits import bars_of
-
-
-def _coloured(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    for row in rows:
-        row["colour"] = _colour(row["state"])
-        for child in row.get("children") or ():
-            child["colour"] = _colour(child["state"])
-    return rows
-
-
-def _colour(state: str) -> str:
-    return "secondary" if state == "waiting" else OperationState(state).colour
-
-
-@require_GET
-@page
-def dashboard(request: HttpRequest) -> HttpResponse:
-    actor = actor_of(request)
-    counts = instance_counts(actor)
-    status = cluster_status(actor)
-    for node in status["nodes"]:
-        node["colour"] = NodeStatus(node["status"]).colour
-    context = {
-        "cluster": status,
-        "counts": counts,
-        "limit_bars": bars_of(site_limits_read(actor)),
-        "states": [(s.value, s.colour, counts["by_state"].get(s.value, 0)) for s in InstanceState],
-        "running": instances_page(
-            actor, InstanceFilter(state="running", sort=["-created_at"], page_size=8)
-        ).items,
-        "operations": _coloured(operations_page(actor, OperationFilter(parent="none", page_size=8)).items),
-    }
-    is_fragment = bool(request.headers.get("HX-Request")) and request.GET.get("part") == "body"
-    return render(request, "compute/_dashboard.html" if is_fragment else "compute/dashboard.html", context)
+from compute.states import OperationState
+from compute.views.common import actor_of, coloured, number, page, toast
 
 
 @require_GET
@@ -69,7 +29,7 @@ def operation_list(request: HttpRequest) -> HttpResponse:
     found = operations_page(actor_of(request), wanted)
     context = {
         "found": found,
-        "rows": _coloured(found.items),
+        "rows": coloured(found.items),
         "state": state,
         "states": [word.value for word in OperationState],
         "full_query": request.GET.urlencode(),
@@ -86,7 +46,7 @@ def operation_list(request: HttpRequest) -> HttpResponse:
 @page
 def operation_detail(request: HttpRequest, operation_id: str) -> HttpResponse:
     actor = actor_of(request)
-    row = _coloured([operation_full(operation_get(actor, operation_id))])[0]
+    row = coloured([operation_full(operation_get(actor, operation_id))])[0]
     context = {"row": row, "lines": operation_log(actor, operation_id, limit=2000)}
     template = (
         "compute/_operation.html" if request.headers.get("HX-Request") else "compute/operation_detail.html"

@@ -18,8 +18,7 @@ from compute.selectors.operations import (
     operations_active_count,
     operations_page,
 )
-from compute.states import OperationState
-from compute.views.common import actor_of, page
+from compute.views.common import actor_of, coloured, page
 
 _ROWS, _LINES = 20, 2000
 
@@ -29,10 +28,7 @@ _ROWS, _LINES = 20, 2000
 def task_list(request: HttpRequest) -> HttpResponse:
     """The open drawer; ``open`` is the operation whose log it shows, the newest at first."""
     actor = actor_of(request)
-    rows = [
-        _coloured(row)
-        for row in operations_page(actor, OperationFilter(parent="none", page_size=_ROWS)).items
-    ]
+    rows = coloured(operations_page(actor, OperationFilter(parent="none", page_size=_ROWS)).items)
     chosen = _chosen(actor, request.GET.get("open", ""), rows)
     lines = operation_log(actor, chosen["id"], limit=_LINES) if chosen else []
     return render(request, "compute/_tasks.html", {"rows": rows, "chosen": chosen, "lines": lines})
@@ -46,7 +42,7 @@ def task_line(request: HttpRequest) -> HttpResponse:
     newest = operations_page(actor, OperationFilter(parent="none", page_size=1)).items
     context = {
         "active": operations_active_count(actor),
-        "newest": _coloured(newest[0]) if newest else None,
+        "newest": next(iter(coloured(newest)), None),
     }
     return render(request, "compute/_task_line.html", context)
 
@@ -55,11 +51,7 @@ def _chosen(actor: Actor, wanted: str, rows: list[dict[str, Any]]) -> dict[str, 
     """The one asked for, also when newer ones have pushed it off the list."""
     if wanted:
         try:
-            return _coloured(operation_dict(operation_get(actor, wanted)))
+            return coloured([operation_dict(operation_get(actor, wanted))])[0]
         except NotFound:
             pass
     return rows[0] if rows else None
-
-
-def _coloured(row: dict[str, Any]) -> dict[str, Any]:
-    return {**row, "colour": OperationState(row["state"]).colour}

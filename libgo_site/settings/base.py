@@ -73,6 +73,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "libgo_site.middleware.RequestIdMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "libgo_site.middleware.StaticGzipMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

@@ -16,11 +16,11 @@ from compute.execution.sampler import Sampler
 from compute.execution.turns import turn
 from compute.execution.usage import usage_prune, usage_prune_gone, usage_roll, usage_store
 from compute.live import _redis, usage_recent, usage_write
-from compute.models import Node, UsageBlock
+from compute.models import Instance, Node, Project, UsageBlock
 from compute.selectors.nodes import node_config
 from compute.selectors.usage import Span, columns_of, instance_history, span_for
 from compute.usage.codec import FINE, HOURLY, MINUTE, QUARTER
-from compute.usage.points import Collector
+from compute.usage.points import Collector, project_subject
 
 pytestmark = pytest.mark.django_db
 HOUR = 1_700_000_000 // 3600 * 3600
@@ -123,6 +123,15 @@ def test_the_past_of_what_was_deleted_goes_after_a_day(make: Any, subject: str) 
     assert UsageBlock.objects.get().subject == row.pk
 
 
+def test_the_past_of_a_project_is_kept_for_as_long_as_the_project(make: Any, fake_node: Node) -> None:
+    row = make("web")
+    kept = str(project_subject(fake_node.pk, row.project_id))
+    for each in (kept, str(project_subject(fake_node.pk, uuid.uuid4()))):
+        _store(each, HOUR, HOUR + 100)
+    assert usage_prune_gone(now_s=datetime.now(timezone.utc).timestamp() + 90_000) == 1
+    assert str(UsageBlock.objects.get().subject) == kept
+
+
 def test_one_has_the_turn_at_a_time() -> None:
     with turn("usage", 30) as first, turn("usage", 30) as second, turn("other", 30) as third:
         assert (first, second, third) == (True, False, True)
@@ -152,8 +161,23 @@ def test_the_sampler_stores_instances_and_their_node(make: Any, fake_node: Node,
     watched.look()
     watched.store_rest()
     subjects = set(UsageBlock.objects.values_list("subject", flat=True))
-    assert subjects == {row.pk, fake_node.pk}
+    assert subjects == {row.pk, fake_node.pk, project_subject(fake_node.pk, row.project_id)}
     assert usage_recent(str(fake_node.pk))[0]["cpu_percent"] == 12.5, "all that runs on it"
+
+
+def test_what_a_project_uses_of_a_node_is_the_sum_of_its_instances(
+    make: Any, fake_node: Node, clean_redis: None
+) -> None:
+    first, second = make("web"), make("db")
+    elsewhere = Project.objects.create(name="elsewhere")
+    Instance.objects.filter(pk=second.pk).update(project=elsewhere)
+    make("more")
+    _sampler(fake_node).look()
+    of_default, of_elsewhere = (
+        usage_recent(str(project_subject(fake_node.pk, project)))[0]
+        for project in (first.project_id, elsewhere.pk)
+    )
+    assert (of_default["cpu_percent"], of_elsewhere["cpu_percent"]) == (25.0, 12.5)
 
 
 def test_a_new_sampler_takes_over_what_the_last_one_had_not_stored(
@@ -196,7 +220,7 @@ def test_a_database_that_fails_loses_nothing(
         watched.store_rest()
     assert not UsageBlock.objects.exists()
     watched.store_rest()
-    assert UsageBlock.objects.count() == 2
+    assert UsageBlock.objects.count() == 3
 
 
 # -- what may be asked -------------------------------------------------------------------------------

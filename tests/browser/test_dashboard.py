@@ -1,0 +1,70 @@
+"""The first page in Chromium: light, alive, and only of this host."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, Page, Response, expect
+
+from tests.browser.conftest import context_close, log_in
+from tests.live import LiveConsole
+
+_LIGHT_BYTES = 300 * 1000
+
+
+def test_the_first_page_is_light_and_asks_no_other_host(
+    chromium: Browser, live: LiveConsole, name: str
+) -> None:
+    live.create(name, "docker")
+    context = chromium.new_context()
+    page = context.new_page()
+    log_in(page, live)
+    # As for the first time: nothing is in the cache.
+    session = context.new_cdp_session(page)
+    session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+    answers: list[Response] = []
+
+    def heard(answer: Response) -> None:
+        answers.append(answer)
+
+    page.on("response", heard)
+    page.goto(f"{live.url}/")
+    expect(page.locator("[data-usage]")).to_have_attribute("data-points", re.compile(r"36\d"), timeout=15000)
+    page.wait_for_load_state("networkidle")
+    hosts = {urlsplit(answer.url).netloc for answer in answers}
+    assert hosts == {urlsplit(live.url).netloc}
+    sizes = {}
+    for answer in answers:
+        kind = answer.headers.get("content-type", "").partition(";")[0]
+        if kind in ("text/html", "text/css", "text/javascript", "application/javascript"):
+            sizes[urlsplit(answer.url).path] = answer.request.sizes()["responseBodySize"]
+    context_close(context)
+    print(f"{sum(sizes.values()) / 1000:.0f} KB: {sizes}")
+    assert {"/", "/static/js/live.js", "/static/css/libgo.css"} <= sizes.keys()
+    assert sum(sizes.values()) < _LIGHT_BYTES
+
+
+def test_what_fails_and_what_works_shows_by_itself(page: Page, live: LiveConsole, name: str) -> None:
+    page.goto(f"{live.url}/")
+    expect(page.locator("#link-text")).to_have_text("live")
+    live.create(name, "docker", config={"image": "libgo/demo:latest", "command": ["sh", "-c", "sleep 999"]})
+    expect(page.locator("#dashboard")).to_contain_text(name, timeout=3000)
+    live.api("POST", "/docker/images/pull?wait=20", {"image": "127.0.0.1:1/none:latest"})
+    trouble = page.locator("#dash-troubles a", has_text="127.0.0.1:1/none")
+    expect(trouble).to_be_visible(timeout=10000)
+    trouble.click()
+    expect(page.locator(".alert-danger")).to_be_visible()
+
+
+def test_the_busiest_is_shown_with_what_it_uses(page: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(
+        name,
+        "docker",
+        config={"image": "libgo/demo:latest", "command": ["sh", "-c", "while :; do :; done"]},
+        resources={"cpu": {"cores": 0.3}},
+    )
+    page.goto(f"{live.url}/")
+    row = page.locator(f"#dash-busy-{made['id']}")
+    expect(row).to_contain_text("%", timeout=40000)
+    expect(row.locator("svg polyline").first).to_be_attached()

@@ -1,0 +1,46 @@
+"""Static texts travel compressed; a browser's copy is still recognised; pages are left alone."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as site
+from django.test import Client
+
+FILE = "js/live.js"
+
+
+@pytest.fixture(autouse=True)
+def ground(settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+
+
+def _get(client: Client, path: str, **headers: str) -> Any:
+    return client.get(f"/static/{path}", headers=headers)
+
+
+def test_a_text_is_sent_compressed_to_those_who_take_it(client: Client) -> None:
+    plain = b"".join(_get(client, FILE))
+    assert plain == (Path(site.BASE_DIR) / "static" / FILE).read_bytes()
+    for _ in range(2):
+        pressed = _get(client, FILE, accept_encoding="gzip, br")
+        assert pressed["Content-Encoding"] == "gzip" and "Accept-Encoding" in pressed["Vary"]
+        assert gzip.decompress(pressed.content) == plain
+        assert int(pressed["Content-Length"]) == len(pressed.content) < len(plain) / 2
+
+
+def test_a_copy_that_is_still_good_is_not_sent_again(client: Client) -> None:
+    tag = _get(client, FILE, accept_encoding="gzip")["ETag"]
+    assert tag.startswith("W/")
+    assert _get(client, FILE, accept_encoding="gzip", if_none_match=tag).status_code == 304
+    plain = _get(client, FILE)
+    assert _get(client, FILE, if_none_match=plain["ETag"]).status_code == 304
+    assert _get(client, FILE, if_modified_since=plain["Last-Modified"]).status_code == 304
+
+
+def test_what_is_not_there_and_what_is_a_page_are_as_they_were(client: Client) -> None:
+    assert _get(client, "js/none.js", accept_encoding="gzip").status_code == 404
+    assert "Content-Encoding" not in client.get("/login", headers={"accept-encoding": "gzip"})
