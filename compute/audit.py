@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from compute.actor import Actor
@@ -19,8 +20,18 @@ _REFUSALS = frozenset(
 _FAILURES = frozenset(["failed", "timed_out", "cancelled", "interrupted"])
 _TEXT_MAX, _ADDRESS_MAX, _AGENT_MAX, _DETAIL_MAX = 255, 64, 120, 500
 
-# Whether the request at work has been told of; None outside of one.
-_told: ContextVar[list[bool] | None] = ContextVar("audit_told", default=None)
+
+@dataclass
+class Watched:
+    """What became known of one request: whether an audit row or an operation was written, and what the
+    matrix refused, which a page may have shown beside its form instead of failing."""
+
+    is_told: bool = False
+    refused: dict[str, Any] | None = None
+
+
+# Of the request at work; None outside of one.
+_watched: ContextVar[Watched | None] = ContextVar("audit_watched", default=None)
 
 
 def audit(
@@ -87,21 +98,28 @@ def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
 
 
 @contextmanager
-def audit_watched() -> Iterator[list[bool]]:
-    """Around one request: the list holds something once an audit row or an operation was written."""
-    seen: list[bool] = []
-    token = _told.set(seen)
+def audit_watched() -> Iterator[Watched]:
+    """Around one request."""
+    seen = Watched()
+    token = _watched.set(seen)
     try:
         yield seen
     finally:
-        _told.reset(token)
+        _watched.reset(token)
 
 
 def audit_told() -> None:
     """The request at work needs no row of its own any more."""
-    seen = _told.get()
+    seen = _watched.get()
     if seen is not None:
-        seen.append(True)
+        seen.is_told = True
+
+
+def audit_refused(details: Mapping[str, Any]) -> None:
+    """The matrix said no to something that the request at work asked for."""
+    seen = _watched.get()
+    if seen is not None:
+        seen.refused = dict(details)
 
 
 def _short(value: Any) -> Any:

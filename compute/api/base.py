@@ -69,7 +69,7 @@ class ApiView(APIView):
         with audit_watched() as seen:
             response = super().dispatch(request, *args, **kwargs)
         if not self.audit_exempt and TRANSFER_HEADER not in response:
-            self._audit(response, is_told=bool(seen))
+            self._audit(response, is_told=seen.is_told)
         return response
 
     def _audit(self, response: HttpResponseBase, *, is_told: bool) -> None:

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db.models import Model, Q, QuerySet
 
 from compute.actor import Actor, Credential
+from compute.audit import audit_refused
 from compute.errors import NotFound, PermissionDenied
 from compute.models import Membership, Operation, Project, User
 from compute.permissions import Reach, rule_of
@@ -140,12 +141,14 @@ def action_require(actor: Actor, action: str, project_id: uuid.UUID | None = Non
         return
     rule = rule_of(action)
     if rule.reach is Reach.SITE or project_id is None:
+        audit_refused({"action": action})
         try:
             admin_require(actor)
         except PermissionDenied as error:
             raise PermissionDenied(error.message, **error.details, action=action) from None
     if not permissions_in(actor, project_id):
         raise NotFound("There is no such thing in your projects.")
+    audit_refused({"action": action})
     raise PermissionDenied(
         f"Your role does not have the permission “{rule.permission}” here. Ask an administrator.",
         permission=str(rule.permission),

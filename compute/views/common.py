@@ -14,7 +14,7 @@ from django.urls import reverse
 
 from compute.actor import Actor, Credential
 from compute.api.exception_handler import HTTP_STATUS
-from compute.audit import audit_watched
+from compute.audit import Watched, audit_watched
 from compute.audit_net import Asked, request_audit
 from compute.errors import ComputeError, NotFound
 from compute.models import User
@@ -49,7 +49,7 @@ def page(view: View, *, home: str = "instances") -> View:
         try:
             with audit_watched() as seen:
                 response = view(request, *args, **kwargs)
-            _audit(request, Asked(*_asked(request), response.status_code), is_told=bool(seen))
+            _audit(request, _ended(request, response, seen), is_told=seen.is_told or _is_redrawn(response))
             return response
         except ComputeError as error:
             status = HTTP_STATUS.get(error.code, 500)
@@ -67,6 +67,19 @@ def _asked(request: HttpRequest) -> tuple[str, str, str]:
     """Method, route and path."""
     match = request.resolver_match
     return request.method or "", match.route if match else "", request.path
+
+
+def _ended(request: HttpRequest, response: HttpResponse, seen: Watched) -> Asked:
+    """A page that shows beside its form what the matrix refused was refused all the same."""
+    if seen.refused and not seen.is_told and request.method != "GET":
+        return Asked(*_asked(request), 403, "PERMISSION_DENIED", seen.refused)
+    return Asked(*_asked(request), response.status_code)
+
+
+def _is_redrawn(response: HttpResponse) -> bool:
+    """A form that comes back, or a look at what would be: nothing was changed. What was done is answered
+    with another page or a word."""
+    return response.status_code == 200 or '"kind": "danger"' in response.get("HX-Trigger", "")
 
 
 def _audit(request: HttpRequest, asked: Asked, *, is_told: bool) -> None:

@@ -16,7 +16,7 @@ from compute.errors import ComputeError, InvalidInput
 from compute.forms import LimitsForm, form_class
 from compute.models import Instance, Node
 from compute.permissions import holds
-from compute.selectors.access import permissions_by_project, permissions_in
+from compute.selectors.access import action_require, permissions_by_project, permissions_in
 from compute.selectors.events import events_page
 from compute.selectors.instances import instance_dict, instance_get
 from compute.selectors.operations import OperationFilter, operations_page
@@ -180,8 +180,10 @@ def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview
 def instance_picture(request: HttpRequest, instance_id: str) -> HttpResponse:
     """What the screen shows, small; the browser keeps it for a moment, so a list that is drawn again
     asks nobody."""
+    actor = actor_of(request)
+    action_require(actor, "instance.screen", instance_get(actor, instance_id).project_id)
     try:
-        picture = screenshot_png(actor_of(request), instance_id, number(request.GET.get("width"), 160))
+        picture = screenshot_png(actor, instance_id, number(request.GET.get("width"), 160))
     except ComputeError:
         # It went off between the page and its picture: then there is none.
         return HttpResponse(status=204)

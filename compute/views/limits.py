@@ -54,8 +54,8 @@ def site_limits_edit(request: HttpRequest) -> HttpResponse:
 @page
 def project_limits_edit(request: HttpRequest, project_id: str) -> HttpResponse:
     actor = actor_of(request)
-    action_require(actor, "project.limits")
     project = project_get(actor, project_id)
+    action_require(actor, "project.limits", project.pk)
     form = MaximumsForm(settings.project_limits_read(actor, project.pk), _data(request))
     if form.is_bound and form.is_valid():
         settings.project_limits_set(actor, project.pk, form.body())

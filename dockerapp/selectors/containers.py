@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 from django.db.models import Q
 
@@ -17,12 +18,13 @@ from dockerapp.selectors.nodes import BACKEND
 _PREFIX = re.compile(r"[0-9a-f]{12,63}")
 
 
-def container_get(actor: Actor, wanted: str, node: str = "") -> Instance:
+def container_get(actor: Actor, container: str | uuid.UUID, node: str = "") -> Instance:
     """By LibGo's id, the name, the engine's id or 12 and more characters of its beginning; on one
     node or the only node that has it. What is asked for exactly goes before what only begins so.
 
     Raises ``ContainerNotFound`` for what is not visible; ``InvalidInput`` when several are meant.
     """
+    wanted = str(container)
     rows = visible(actor, Instance.objects.select_related("node", "project")).filter(backend=BACKEND)
     if node:
         rows = rows.filter(by_id_or_name(node, id_column="node_id", name_column="node__name"))

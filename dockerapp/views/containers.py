@@ -25,7 +25,8 @@ _COLUMNS = "-eo pid,user,pcpu,pmem,rss,etime,args"
 @page
 def container_processes(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
-    _, context = instance_context(actor, instance_id, "processes")
+    instance, context = instance_context(actor, instance_id, "processes")
+    action_require(actor, "instance.processes", instance.project_id)
     try:
         context["top"] = container_top(actor, instance_id, arguments=_COLUMNS)
     except ComputeError as error:
@@ -39,7 +40,8 @@ def container_processes(request: HttpRequest, instance_id: str) -> HttpResponse:
 @page
 def container_files_changed(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
-    _, context = instance_context(actor, instance_id, "changes")
+    instance, context = instance_context(actor, instance_id, "changes")
+    action_require(actor, "instance.changes", instance.project_id)
     try:
         context["changes"] = container_changes(actor, instance_id)
     except ComputeError as error:

@@ -15,7 +15,7 @@ from compute.actor import Actor
 from compute.errors import ComputeError, InvalidInput, NotFound
 from compute.models import Node, Operation, Project
 from compute.permissions import holds
-from compute.selectors.access import action_allowed, permissions_in, visible
+from compute.selectors.access import action_allowed, action_require, permissions_in, visible
 from compute.selectors.masking import MASK
 from compute.selectors.operations import OperationFilter, operation_get, operations_page
 from compute.selectors.page import PAGE_SIZE_MAX
@@ -208,6 +208,7 @@ def stack_diff(request: HttpRequest, stack_id: str) -> HttpResponse:
     """What a change would change, and whether it may be deployed."""
     actor = actor_of(request)
     found = stack_get(actor, str(stack_id))
+    action_require(actor, "stack.update", found.project.pk)
     shown = stack_detail(actor, found)
     if shown["compose"] is None:
         raise NotFound("There is nothing to change here.")

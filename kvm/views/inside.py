@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
 from compute.errors import ComputeError
+from compute.selectors.access import action_require
 from compute.views.common import actor_of, page
 from compute.views.instances import instance_context
 from kvm.services.cloud_init import TEXTS, cloud_init_change, cloud_init_shown
@@ -28,7 +29,8 @@ _EDITORS = (
 def machine_guest(request: HttpRequest, instance_id: str) -> HttpResponse:
     """Asked once the page stands: an agent may take its time."""
     actor = actor_of(request)
-    _, context = instance_context(actor, instance_id, "guest")
+    instance, context = instance_context(actor, instance_id, "guest")
+    action_require(actor, "instance.guest", instance.project_id)
     if request.GET.get("part") != "body":
         return render(request, "kvm/machine_guest.html", context)
     try:
@@ -42,7 +44,8 @@ def machine_guest(request: HttpRequest, instance_id: str) -> HttpResponse:
 @page
 def machine_cloud_init(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
-    _, context = instance_context(actor, instance_id, "cloud_init")
+    instance, context = instance_context(actor, instance_id, "cloud_init")
+    action_require(actor, "instance.seed_read", instance.project_id)
     if request.method == "POST":
         return render(request, "kvm/_cloud_init_verdict.html", _saved(actor, instance_id, request))
     try:

@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from compute.actor import Actor
 from compute.errors import ComputeError, NotFound
 from compute.models import Operation
+from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node_names
 from compute.states import InstanceState
 from compute.views.common import actor_of, page_of, toast
@@ -46,6 +47,7 @@ def network_list(request: HttpRequest) -> HttpResponse:
 @_page
 def network_new(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
+    action_require(actor, "host_network.create")
     form = KvmNetworkForm([], backend_node_names(BACKEND), request.POST or None)
     if request.method == "POST" and form.is_valid():
         try:

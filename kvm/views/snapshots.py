@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
+from compute.selectors.access import action_require
 from compute.services import snapshots
 from compute.states import InstanceState
 from compute.views.common import actor_of, page, toast
@@ -38,6 +39,7 @@ def snapshot_new(request: HttpRequest, instance_id: str) -> HttpResponse:
     """The dialog; what it may ask for depends on whether the machine runs and on the kind it has."""
     actor, given = actor_of(request), request.POST
     instance, context = instance_context(actor, instance_id, "snapshots")
+    action_require(actor, "instance.snapshot", instance.project_id)
     message = ""
     if request.method == "POST":
         body: dict[str, Any] = {key: given.get(key, "").strip() for key in ("name", "description")}
@@ -64,6 +66,7 @@ def snapshot_new(request: HttpRequest, instance_id: str) -> HttpResponse:
 def snapshot_back(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
     instance, context = instance_context(actor, instance_id, "snapshots")
+    action_require(actor, "instance.restore", instance.project_id)
     if request.method == "POST":
         name = request.POST.get("name", "")
         snapshots.snapshot_restore(actor, instance.pk, name)
@@ -77,6 +80,7 @@ def snapshot_back(request: HttpRequest, instance_id: str) -> HttpResponse:
 def snapshot_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
     instance, context = instance_context(actor, instance_id, "snapshots")
+    action_require(actor, "instance.snapshot_delete", instance.project_id)
     if request.method == "POST":
         name = request.POST.get("name", "")
         snapshots.snapshot_delete(actor, instance.pk, name)

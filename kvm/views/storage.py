@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from compute.actor import Actor
 from compute.errors import ComputeError
 from compute.models import Operation, Resource
+from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node_names
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
@@ -55,6 +56,7 @@ def pool_list(request: HttpRequest) -> HttpResponse:
 @_page
 def pool_new(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
+    action_require(actor, "pool.create")
     data = request.POST if request.method == "POST" else None
     form = PoolForm(projects_with(actor, "volume.create")[:1], backend_node_names(BACKEND), data)
     if data is not None and form.is_valid():

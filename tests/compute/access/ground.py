@@ -44,7 +44,27 @@ _CAPABILITIES = (
     "console events exec terminal kill logs pause reconfigure rename reset resize snapshot clone stats "
     "network_attach volume save screenshot migrate export graphics attach"
 ).split()
-_DISK = {"pool": "pool-1", "format": "qcow2", "type": "file", "capacity": 2**30}
+_DISK = {
+    "pool": "pool-1",
+    "format": "qcow2",
+    "type": "file",
+    "capacity": 2**30,
+    "allocation": 2**20,
+    "in_use": False,
+    "standalone": True,
+    "backing_chain": [],
+    "domains": [],
+}
+_KVM_NETWORK = {
+    "persistent": True,
+    "autostart": True,
+    "bridge_name": "virbr9",
+    "forward": {"mode": "nat", "dev": ""},
+    "ip": None,
+    "pending_changes": {},
+}
+_POOL = {"state": "running", "type": "dir", "capacity": 2**34, "allocation": 0, "available": 2**34}
+_SERVICE = {"image": "demo", "replicas": 1, "cpu_cores": 0, "memory_bytes": 0}
 PASSWORD = "correct horse battery"
 
 
@@ -103,6 +123,7 @@ def _side(project: Project, nodes: dict[str, Node]) -> Side:
             state="running",
             created_at=timezone.now(),
             managed=True,
+            config={"image": "demo"},
         )
         side.ids[backend] = str(row.pk)
         side.ids[f"{backend}_name"] = row.name
@@ -117,7 +138,7 @@ def _side(project: Project, nodes: dict[str, Node]) -> Side:
         name=f"s-{project.name}",
         compose="services: {a: {image: demo}}",
         deployed_sealed="x",
-        services={"a": {"image": "demo", "replicas": 1}},
+        services={"a": _SERVICE},
     )
     side.ids["stack"], side.ids["stack_id"] = stack.name, str(stack.pk)
     template = Template.objects.create(name=f"t-{project.name}", project=project, backend="fake")
@@ -215,7 +236,7 @@ def _hosts(nodes: dict[str, Node]) -> dict[str, str]:
     docker, kvm = nodes["docker"], nodes["kvm"]
     found = {
         "image": _resource(docker, "image", None, tags=["demo:1"]),
-        "host_network": _resource(kvm, "network", None),
+        "host_network": _resource(kvm, "network", None, **_KVM_NETWORK),
         "node": nodes["fake"].name,
     }
     Resource.objects.create(
@@ -223,7 +244,7 @@ def _hosts(nodes: dict[str, Node]) -> dict[str, str]:
         kind="pool",
         engine_id=uuid.uuid4().hex,
         name="pool-1",
-        data={"state": "running", "type": "dir"},
+        data={**_POOL, "path": "/nonexistent", "autostart": True, "persistent": True},
     )
     found["pool"] = "pool-1"
     registry = Registry.objects.create(name="r-1", host="registry.example.com")

@@ -113,6 +113,25 @@ def test_a_page_that_is_refused_is_told_too(viewer: Actor, make: Any, client: Cl
     assert (row.username, row.method, row.result) == ("vera", "session", "PERMISSION_DENIED")
 
 
+def test_a_page_that_shows_the_refusal_beside_its_form_is_told_as_refused(
+    viewer: Actor, make: Any, client: Client, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client.force_login(User.objects.get(pk=viewer.user_id))
+    assert client.post("/projects", {"name": "mine"}).status_code == 200
+    row = AuditEvent.objects.filter(username="vera").get()
+    assert (row.action, row.outcome, row.result) == ("project.create", "refused", "PERMISSION_DENIED")
+
+
+def test_a_form_that_comes_back_is_no_change(admin: Actor, client: Client, settings: Any) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    client.force_login(User.objects.get(pk=admin.user_id))
+    before = AuditEvent.objects.count()
+    assert client.post("/alerts/channels/new", {"name": ""}).status_code == 200
+    assert client.post("/limits/site", {"max_instances": "many"}).status_code == 200
+    assert AuditEvent.objects.count() == before
+
+
 def test_filters(as_admin: APIClient, project: Project) -> None:
     audit(SYSTEM, "test.one", "alpha", project=project.pk)
     audit(SYSTEM, "test.two", "beta", result="BACKEND_ERROR")
