@@ -76,6 +76,7 @@ GET user user.read site
 POST user_change:edit,user_change:password,user_change:disable,user_change:enable user.update site
 POST user_change:delete user.delete site
 GET profile profile.read own
+POST instance_view_save,instance_view_remove,instance_columns profile.update own
 POST profile_email profile.update own
 POST profile_password profile.password own
 POST profile_token_new,profile_token_revoke profile.tokens own
