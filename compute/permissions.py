@@ -135,6 +135,7 @@ _OF_SITE: dict[str, str] = {
     "registry": "create update delete test",
     "system": "prune",
     "instance": "define adopt",
+    "adoption_rule": "read create update delete apply",
     "audit": "verify",
     "backup_target": "create update delete test",
     "channel": "create update delete test",

@@ -194,5 +194,5 @@ def action_title(word: str) -> str:
 
 
 def _action_choices() -> list[tuple[str, str]]:
-    own = [(action.word, action.title) for action in actions_known()]
+    own = [(action.word, action.title) for action in actions_known() if action.repeats]
     return own + [(action.word, action.title) for action in node_actions_known()]

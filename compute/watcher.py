@@ -30,6 +30,7 @@ from compute.execution.resources import resources_look
 from compute.execution.sampler import STORE_EVERY_S, Sampler
 from compute.models import Instance, Node
 from compute.selectors.nodes import node_config
+from compute.services.adoption_rules import arrivals_adopt
 from compute.services.nodes import node_lost, node_seen
 
 log = structlog.get_logger(__name__)
@@ -142,6 +143,8 @@ class NodeWatcher(threading.Thread):
             self._reconcile(node, backend, batch.engine_ids)
         elif batch.engine_ids:
             self._reread(node, backend, batch.engine_ids)
+        if batch:
+            arrivals_adopt(node)
 
     def _list_resources(self, node: Node, backend: Backend, inbox: _Inbox, batch: Batch) -> None:
         """Images, networks, volumes: a list of each kind that an event named, not too often."""

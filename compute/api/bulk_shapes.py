@@ -22,6 +22,7 @@ class InstanceFilterShape(Base[Any]):
     q = s.CharField(required=False, max_length=200)
     attention = s.BooleanField(required=False)
     mine = s.BooleanField(required=False)
+    managed = s.BooleanField(required=False)
     labels = s.DictField(required=False, child=s.CharField(allow_blank=True, max_length=500))
 
 

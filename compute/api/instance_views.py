@@ -33,7 +33,7 @@ from compute.states import Action
 from compute.streams import exec_once
 
 _TEXT_FILTERS = ("backend", "state", "type", "node", "project", "image", "q", "label")
-_FILTERS = (*_TEXT_FILTERS, "attention", "mine", "page", "page_size", "sort")
+_FILTERS = (*_TEXT_FILTERS, "attention", "mine", "managed", "page", "page_size", "sort")
 _IN_USE = (409, 422, 503)
 _KEY_MAX = 200
 
@@ -42,7 +42,7 @@ class Instances(ApiView):
     @api("instances", "VMs and containers in one list", response=s.InstancePage, query=_FILTERS)
     def get(self, request: Request) -> HttpResponseBase:
         known: dict[str, Parse] = {name: text for name in _TEXT_FILTERS}
-        known |= {"attention": boolean, "mine": boolean, **PAGING}
+        known |= {"attention": boolean, "mine": boolean, "managed": boolean, **PAGING}
         asked = self.query(known, frozenset({"label"}))
         labels = dict(label_pair(value) for value in asked.pop("label", []))
         return self.answer_page(

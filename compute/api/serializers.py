@@ -137,7 +137,7 @@ class InstanceShape(Base[Any]):
     ports = s.ListField(child=s.DictField())
     labels = s.DictField()
     annotations = s.DictField()
-    managed = s.BooleanField()
+    managed = s.BooleanField(help_text="LibGo made it, or a project adopted it.")
     pending_changes = s.DictField()
     created_at = s.DateTimeField()
     started_at = s.DateTimeField(allow_null=True)

@@ -311,6 +311,7 @@ def _row_new(node: Node, info: InstanceInfo) -> Instance:
         created_at=info.created_at or timezone.now(),
         observed_at=info.observed_at,
         managed=owner is not None,
+        adoption_due=owner is None,
     )
     for column, value in _observed(info).items():
         setattr(row, column, value)

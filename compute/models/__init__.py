@@ -1,6 +1,7 @@
 """Columns and constraints; no I/O and no rules of the domain."""
 
 from compute.models.access import IdempotencyKey, RefreshToken, User
+from compute.models.adoption import AdoptionRule
 from compute.models.alert import Alert, AlertChannel, AlertDelivery, AlertRule, AlertsSeen
 from compute.models.audit import AuditEvent, AuditSeal, AuditTombstone
 from compute.models.backup import Backup, BackupTarget
@@ -26,6 +27,7 @@ from compute.models.template import Template, TemplateVersion
 from compute.models.usage import Turn, UsageBlock
 
 __all__ = [
+    "AdoptionRule",
     "Alert",
     "AlertChannel",
     "AlertDelivery",

@@ -46,7 +46,11 @@ class Instance(models.Model):
     # LibGo's own: not in the engine.
     labels = models.JSONField(default=dict, blank=True)
     annotations = models.JSONField(default=dict, blank=True)
+    # LibGo made it, or a project adopted it; then it is told when.
     managed = models.BooleanField(default=False, editable=False)
+    adopted_at = models.DateTimeField(null=True, editable=False)
+    # It appeared, and no standing rule has looked at it yet.
+    adoption_due = models.BooleanField(default=False, editable=False)
     pending_changes = models.JSONField(default=dict, editable=False)
 
     created_at = models.DateTimeField(db_index=True)
@@ -71,6 +75,7 @@ class Instance(models.Model):
         indexes = [
             models.Index(fields=["project", "state"]),
             models.Index(fields=["node", "name"]),
+            models.Index(fields=["node"], condition=models.Q(adoption_due=True), name="instances_to_judge"),
         ]
 
     def __str__(self) -> str:

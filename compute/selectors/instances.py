@@ -70,10 +70,11 @@ _TEXTS = {
 
 @dataclass(frozen=True)
 class InstanceFilter:
-    """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses;
-    ``engine_ids``, when given, are the only ones wanted; ``states`` the only states. ``attention``: only
-    what somebody should look at; ``mine``: only what the actor made. ``group`` puts together what shares
-    one of ``GROUPS``, or by ``label:<key>`` a label; what has none of it comes last."""
+    """Empty means "any". ``labels`` must all match; ``q`` searches name, image and addresses; ``managed``
+    False: made outside and adopted by nobody; ``engine_ids``, when given, are the only ones wanted;
+    ``states`` the only states. ``attention``: only what somebody should look at; ``mine``: only what the
+    actor made. ``group`` puts together what shares one of ``GROUPS``, or by ``label:<key>`` a label; what
+    has none of it comes last."""
 
     backend: str = ""
     state: str = ""
@@ -83,6 +84,7 @@ class InstanceFilter:
     image: str = ""
     q: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    managed: bool | None = None
     engine_ids: Collection[str] | None = None
     states: tuple[InstanceState, ...] = ()
     attention: bool = False
@@ -240,6 +242,8 @@ def _narrowed(actor: Actor, rows: QuerySet[Instance], wanted: InstanceFilter) ->
         rows = rows.filter(NEEDS_ATTENTION)
     if wanted.mine:
         rows = rows.filter(created_by=actor.user_id)
+    if wanted.managed is not None:
+        rows = rows.filter(managed=wanted.managed)
     if wanted.states:
         rows = rows.filter(state__in=[word.value for word in wanted.states])
     if wanted.engine_ids is not None:

@@ -58,6 +58,8 @@ class InstanceAction:
     danger: bool = False
     capability: Capability | None = None
     kept: Kept | None = None
+    # Whether the form of schedules offers it.
+    repeats: bool = True
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class NodeAction:
 _actions: dict[str, InstanceAction] = {}
 _node_actions: dict[str, NodeAction] = {}
 # Modules of compute that register actions of their own when they are imported.
-_BRINGERS: tuple[str, ...] = ("compute.services.backup_actions",)
+_BRINGERS: tuple[str, ...] = ("compute.services.backup_actions", "compute.services.adoption_actions")
 _SNAPSHOT_NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}")
 
 

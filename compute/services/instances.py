@@ -291,7 +291,7 @@ def _mixed_check(node: Node) -> None:
     """``compute.allowMixedDeployments: false`` keeps a site to one kind of backend."""
     if settings.LIBGO["compute"]["allow_mixed_deployments"]:
         return
-    if Instance.objects.filter(managed=True).exclude(backend=node.backend).exists():
+    if Instance.objects.filter(managed=True, adopted_at=None).exclude(backend=node.backend).exists():
         raise PolicyDenied(
             "This site runs instances of one backend only (compute.allowMixedDeployments is false).",
             rule="compute.allowMixedDeployments",

@@ -4,7 +4,7 @@ both take the last place."""
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -152,16 +152,22 @@ def arrival_check(instance: Instance, node: Node) -> dict[str, Any]:
     return {**asdict(amounts), "node": str(node.pk)}
 
 
-def adoption_check(project: Project, instances: Iterable[Instance]) -> None:
-    """Before instances that exist become a project's: only its own limits are asked, the site counts them
-    already. Raises ``ResourceLimitExceeded``."""
-    limits_lock()
-    rules, total = site_rules(), Amounts()
-    for instance in instances:
-        if instance.project_id != project.pk:
-            total = total.plus(Amounts.of(instance, rules))
-    scope = project_scope(project)
-    _check(scope, usage_of([scope], rules)[0], total)
+class AdoptionRoom:
+    """What a project has room for, while instances that exist become its own one after the other: only
+    its own limits are asked, the site counts them already. Who takes for good holds ``limits_lock``."""
+
+    def __init__(self, project: Project) -> None:
+        self._project, self._rules, self._taken = project, site_rules(), Amounts()
+        self._scope = project_scope(project)
+        self._used = usage_of([self._scope], self._rules)[0]
+
+    def take(self, instance: Instance) -> None:
+        """Raises ``ResourceLimitExceeded``, and takes nothing then."""
+        if instance.project_id == self._project.pk:
+            return
+        total = self._taken.plus(Amounts.of(instance, self._rules))
+        _check(self._scope, self._used, total)
+        self._taken = total
 
 
 def _more(instance: Instance, more: Amounts) -> dict[str, Any]:

@@ -145,6 +145,7 @@ def instance_context(actor: Actor, instance_id: str | uuid.UUID, tab: str) -> tu
     instance = instance_get(actor, instance_id)
     allowed = permissions_in(actor, instance.project_id)
     row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
+    row["adopted_at"] = instance.adopted_at
     row["may_migrate"] = may_migrate(row) and bool(migrate_targets(instance))
     everything = instance_tabs(row)
     tabs = [item for item in everything if item.place == "tabs"]

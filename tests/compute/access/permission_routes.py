@@ -303,7 +303,15 @@ POST backups/targets/<str:target_id>/test backup_target.test site
 GET audit audit.read items
 GET audit/verify audit.verify site
 POST compute/instances/adopt instance.adopt site
+POST compute/instances/adopt/preview instance.adopt site
 POST compute/instances/<str:instance_id>/adopt instance.adopt site
+GET compute/adoption-rules adoption_rule.read site
+POST compute/adoption-rules adoption_rule.create site
+POST compute/adoption-rules/preview instance.adopt site
+GET compute/adoption-rules/<str:rule_id> adoption_rule.read site
+PUT,PATCH compute/adoption-rules/<str:rule_id> adoption_rule.update site
+DELETE compute/adoption-rules/<str:rule_id> adoption_rule.delete site
+POST compute/adoption-rules/<str:rule_id>/apply adoption_rule.apply site
 """
 
 

@@ -17,7 +17,7 @@ from compute.models import Instance, Node, Operation, Project, Resource
 from compute.selectors.limits import project_scope, site_rules, usage_of
 from compute.services.instances import instance_update
 from compute.services.limit_settings import project_limits_set, site_limits_set, user_limits_set
-from compute.services.limits import adoption_check, growth_check, storage_check, volume_check
+from compute.services.limits import AdoptionRoom, growth_check, storage_check, volume_check
 from compute.services.snapshots import instance_clone
 from compute.states import InstanceState, InstanceType
 from compute.tasks import operation_run
@@ -171,13 +171,14 @@ def test_adopting_asks_the_limits_of_the_project_it_comes_to(
 ) -> None:
     team = Project.objects.create(name="team", max_instances=1)
     rows = [_outside(fake_node, name) for name in ("x", "y")]
+    room = AdoptionRoom(team)
+    room.take(rows[0])
     with pytest.raises(ResourceLimitExceeded) as refused:
-        adoption_check(team, rows)
+        room.take(rows[1])
     assert refused.value.details["asked"] == 2
-    adoption_check(team, rows[:1])
     # What is the project's already is no more than it was.
     Instance.objects.filter(engine_id="x").update(project=team)
-    adoption_check(team, [Instance.objects.get(engine_id="x")])
+    AdoptionRoom(team).take(Instance.objects.get(engine_id="x"))
 
 
 def test_a_failed_create_gives_its_place_back(
