@@ -17,6 +17,7 @@ _MORE: dict[str, dict[str, Any]] = {
     "compute/instances/<str:instance_id>/export": {"format": "qcow2"},
     "vms/<str:name>/export": {"format": "qcow2"},
     "compute/instances/adopt": {"ids": ["x"]},
+    "compute/instances/adopt/preview": {"ids": ["x"]},
     "vms": {"disk": {"sizeBytes": 2**30, "format": "qcow2"}, "memory": {"sizeBytes": 2**28}},
     "projects/<str:project_id>/limits": {"max_instances": 5},
     "kvm/vms/<str:machine_id>": {"autostart": True},
