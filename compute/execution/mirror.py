@@ -60,12 +60,12 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
         return outdated
     moving = moving_ids()
     with transaction.atomic():
-        rows = _rows_by_engine_id(node, infos)
-        gone = _gone_since(node, [info for info in infos if info.engine_id not in rows])
+        rows, gone = _known(node, infos)
         replaced = _being_replaced(node)
         facts: list[Fact] = []
         created: list[Instance] = []
-        for info in infos:
+        # All in one order, so that nobody who writes others of them waits in a circle.
+        for info in sorted(infos, key=lambda info: info.engine_id):
             row = rows.get(info.engine_id) or _row_being_made(node, info)
             if _left_to_operation(row, info, replaced) or _left_to_move(row, info, moving):
                 continue
@@ -186,6 +186,19 @@ def _note_gone(node: Node, rows: Iterable[Instance]) -> None:
     )
 
 
+def _known(
+    node: Node, infos: Sequence[InstanceInfo]
+) -> tuple[dict[str, Instance], Callable[[InstanceInfo], bool]]:
+    """Their rows by engine id, and what tells of those without whether they are gone."""
+    rows = _rows_by_engine_id(node, infos)
+    unknown = [info for info in infos if info.engine_id not in rows]
+    gone = _gone_since(node, unknown)
+    if unknown:
+        # Whoever held the lock before may have added them.
+        rows |= _rows_by_engine_id(node, unknown)
+    return rows, gone
+
+
 def _gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[InstanceInfo], bool]:
     """Tells of each that has no row whether it was removed after this look at it began."""
     if not unknown:
@@ -208,7 +221,7 @@ def _gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[Instan
 def _changes_lock(node: Node) -> None:
     """Who adds and who removes rows of a node do so one after the other (SQLite has one writer anyway);
     taken before any row of an instance, so that nobody waits in a circle."""
-    Node.objects.select_for_update().filter(pk=node.pk).values_list("pk", flat=True).first()
+    Node.objects.select_for_update(no_key=True).filter(pk=node.pk).values_list("pk", flat=True).first()
 
 
 def instance_reread(backend: Backend, node: Node, engine_id: str) -> None:

@@ -99,7 +99,7 @@ class _Coarser:
 
 @transaction.atomic
 def _roll_some(pks: list[int]) -> None:
-    fine = list(UsageBlock.objects.select_for_update().filter(pk__in=pks, is_rolled=False))
+    fine = list(UsageBlock.objects.select_for_update(no_key=True).filter(pk__in=pks, is_rolled=False))
     coarser, hours = _Coarser(), set()
     for row in fine:
         block = Block.unpack(bytes(row.data), FINE.points)
@@ -170,7 +170,7 @@ def _some_change(changes: Mapping[BlockKey, Mapping[int, Point]], is_rolled: boo
 
 def _rows_of(keys: Iterable[BlockKey]) -> Iterable[UsageBlock]:
     wanted = list(keys)
-    rows = UsageBlock.objects.select_for_update().filter(
+    rows = UsageBlock.objects.select_for_update(no_key=True).filter(
         subject__in={key[0] for key in wanted},
         step_s__in={key[1] for key in wanted},
         starts_s__in={key[2] for key in wanted},

@@ -140,7 +140,7 @@ def _free(actor: Actor, backup_id: str | uuid.UUID, action: str) -> Backup:
     """One that no operation is at work on. Raises ``InvalidState``."""
     row = backup_get(actor, backup_id)
     action_require(actor, action, row.project_id)
-    Backup.objects.select_for_update().get(pk=row.pk)
+    Backup.objects.select_for_update(no_key=True).get(pk=row.pk)
     if unfinished(row):
         raise InvalidState("Another operation is at work on this backup. Wait for it.", state=row.state)
     if row.state == BackupState.CREATING:

@@ -183,7 +183,7 @@ def _begin(parent: Operation, item: BulkItem) -> bool:
     try:
         with transaction.atomic():
             # In this order for everybody, so that those who come at once count one after the other.
-            now = Operation.objects.select_for_update().get(pk=parent.pk)
+            now = Operation.objects.select_for_update(no_key=True).get(pk=parent.pk)
             if now.cancel_requested:
                 return False
             if _under_way(parent, item) >= PER_NODE:

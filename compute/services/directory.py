@@ -116,7 +116,7 @@ def grants_problems() -> list[str]:
 def _admit(person: Person, config: Mapping[str, Any], remote_address: str) -> User:
     if not config["allow_all"] and not _wanted(person, config):
         raise PolicyDenied("None of your groups may use this site. Ask an administrator.", rule="groups")
-    known = DirectoryIdentity.objects.select_for_update().select_related("user")
+    known = DirectoryIdentity.objects.select_for_update(no_key=True).select_related("user")
     identity = known.filter(provider=person.provider, subject=person.subject).first()
     user = identity.user if identity else _account_make(person, remote_address)
     if not user.is_active:

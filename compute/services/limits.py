@@ -92,8 +92,9 @@ class Claim:
 
 
 def limits_lock() -> None:
-    """Serialise everything that adds instances or resources, until the transaction ends."""
-    Project.objects.select_for_update().filter(is_default=True).first()
+    """Serialise everything that adds instances or resources, until the transaction ends. ``no_key``, here
+    and elsewhere: rows that refer to the locked one may be written meanwhile."""
+    Project.objects.select_for_update(no_key=True).filter(is_default=True).first()
 
 
 def limits_check(claim: Claim) -> None:

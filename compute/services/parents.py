@@ -76,7 +76,7 @@ def parent_settle(parent_id: str) -> None:
     """Write how far it is, and close it when nothing of it is open. Any process, any number of times."""
     with transaction.atomic():
         rows = Operation.objects.filter(pk=parent_id, is_parent=True, state=OperationState.RUNNING.value)
-        parent = rows.select_for_update(of=("self",)).select_related("user").first()
+        parent = rows.select_for_update(of=("self",), no_key=True).select_related("user").first()
         if parent is None:
             return
         open_items = BulkItem.objects.filter(parent=parent, state=BulkItemState.WAITING.value).count()

@@ -56,7 +56,7 @@ def schedule_run_now(actor: Actor, id_or_name: str | uuid.UUID) -> ScheduleRun:
     """Once, besides its times, as its owner; whoever presses must themselves be allowed the action.
     Raises ``InvalidState`` while a run is under way and runs must not overlap."""
     with transaction.atomic():
-        row = Schedule.objects.select_for_update().get(pk=schedule_get(actor, id_or_name).pk)
+        row = Schedule.objects.select_for_update(no_key=True).get(pk=schedule_get(actor, id_or_name).pk)
         action_require(actor, "schedule.run", row.project_id)
         action_require(actor, any_action_get(row.action).needs, row.project_id)
         if row.overlap == OverlapPolicy.SKIP and run_is_active(row):
@@ -69,7 +69,9 @@ def schedule_run_now(actor: Actor, id_or_name: str | uuid.UUID) -> ScheduleRun:
 
 def _due(schedule_id: uuid.UUID, now: datetime) -> None:
     with transaction.atomic():
-        rows = Schedule.objects.select_for_update(of=("self",)).select_related("owner", "project")
+        rows = Schedule.objects.select_for_update(of=("self",), no_key=True).select_related(
+            "owner", "project"
+        )
         row = rows.filter(pk=schedule_id, is_enabled=True, next_at__lte=now).first()
         if row is None or row.next_at is None:
             return

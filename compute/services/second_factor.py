@@ -84,7 +84,7 @@ def factor_confirm(actor: Actor, code: str) -> list[str]:
     _not_yet(user)
     _tries_count(user)
     with transaction.atomic():
-        row = SecondFactor.objects.select_for_update().filter(user=user, confirmed_at=None).first()
+        row = SecondFactor.objects.select_for_update(no_key=True).filter(user=user, confirmed_at=None).first()
         if row is None:
             raise InvalidState("Begin with a new secret first.", state="none")
         if not _totp_spend(row, code):

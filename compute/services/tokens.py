@@ -81,7 +81,7 @@ def token_create(actor: Actor, given: Mapping[str, Any]) -> tuple[dict[str, Any]
     )
     try:
         with transaction.atomic():
-            User.objects.select_for_update().get(pk=actor.user_id)
+            User.objects.select_for_update(no_key=True).get(pk=actor.user_id)
             if ApiToken.objects.filter(user_id=actor.user_id).count() >= TOKENS_MAX:
                 raise InvalidState(
                     f"You have {TOKENS_MAX} tokens, which is the most. Revoke one.", state="full"

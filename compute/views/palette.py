@@ -41,13 +41,15 @@ class Choice:
 @require_GET
 @page
 def palette(request: HttpRequest) -> HttpResponse:
-    words = request.GET.get("q", "").replace("\x00", "")[:_WORDS_MAX].strip()
+    words = request.GET.get("q", "")[:_WORDS_MAX]
     return render(request, "compute/_palette.html", {"choices": choices_for(actor_of(request), words)})
 
 
 def choices_for(actor: Actor, words: str) -> list[Choice]:
     """At most a screen of them. “web” opens what is called so, and tells what can be done with the
     first; “stop web” stops; “logs web” opens its logs."""
+    # PostgreSQL takes no null character, not even to look for it.
+    words = words.replace("\x00", "").strip()
     if not words:
         return []
     verb, _, rest = words.partition(" ")

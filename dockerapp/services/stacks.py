@@ -240,7 +240,11 @@ def _managed(found: Found) -> Stack:
 
 def _locked(row: Stack) -> Stack:
     """The row as it is now, held until the transaction ends. Raises ``InstanceBusy``."""
-    row = Stack.objects.select_for_update(of=("self",)).select_related("node", "project").get(pk=row.pk)
+    row = (
+        Stack.objects.select_for_update(of=("self",), no_key=True)
+        .select_related("node", "project")
+        .get(pk=row.pk)
+    )
     last = row.last_operation
     if last is not None and last.state in ACTIVE_OPERATION_STATES:
         raise InstanceBusy(

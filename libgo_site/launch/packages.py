@@ -96,6 +96,13 @@ KVM = (
         _has("syslinux", "mcopy", "mkfs.vfat", "sfdisk", "mke2fs"),
     ),
 )
+
+
+def _has_postgres() -> bool:
+    """Debian keeps the server's programs of each version in a folder of its own, out of the path."""
+    return any(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+
+
 TESTS = (
     Need("browser tests", ("chromium",), _has("chromium")),
     Need("pull tests: a local registry", ("docker-registry",), _has("docker-registry")),
@@ -104,6 +111,7 @@ TESTS = (
     Need("tests of nodes behind ssh", ("openssh-server",), _has("sshd")),
     Need("tests of Podman as a node", ("podman",), _has("podman")),
     Need("tests of signing in by LDAP", ("slapd",), _has("slapd")),
+    Need("tests on PostgreSQL", ("postgresql",), _has_postgres),
 )
 
 

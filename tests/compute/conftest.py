@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from compute.actor import Actor
 from compute.backends.fake import FakeEngine
 from compute.backends.registry import backend_forget, backend_register
+from compute.execution.lease import heartbeat
 from compute.models import Instance, Membership, Node, Operation, Project, User
 from compute.selectors.access import actor_for
 from compute.services import operations
@@ -103,8 +105,10 @@ def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def worker_inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker that hears every bell at once."""
+    """A worker that hears every bell at once. What this test writes is seen by its own connection only, so
+    the thread that keeps leases would find them lost."""
     monkeypatch.setattr(operations, "_ring", operation_run)
+    monkeypatch.setattr(heartbeat, "hold", lambda operation: threading.Event())
 
 
 @pytest.fixture
