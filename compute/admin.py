@@ -1,4 +1,4 @@
-"""Django admin: everything can be looked at; only what has no service behind it can be changed."""
+"""Django admin: everything can be looked at; services change accounts, projects and memberships."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 from django.contrib import admin, messages
 from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import Group
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 
+from compute.actor import Actor
+from compute.admin_site import MatrixAdmin, ReadOnly
 from compute.audit import audit
 from compute.errors import ComputeError
 from compute.models import (
@@ -29,41 +32,88 @@ from compute.models import (
     SignIn,
     User,
 )
+from compute.selectors.access import action_allowed
+from compute.services.accounts import account_changed, account_told, user_delete
+from compute.services.projects import (
+    PROJECT_LIMITS,
+    member_remove,
+    member_set,
+    project_create,
+    project_delete,
+    project_update,
+)
 from compute.services.second_factor import factor_reset
 from compute.services.sign_ins import account_lock_out
 from compute.views.common import actor_of
 
 
-class ReadOnly(admin.ModelAdmin):
-    """Written by LibGo itself: changing it by hand would make it untrue."""
-
-    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-
 class MembershipInline(admin.TabularInline):
+    """Its rows are saved by ``memberships_save``; whoever may change what it stands in may see it."""
+
     model = Membership
     extra = 0
 
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return action_allowed(actor_of(request), "site.admin")
+
+    def _may(self, request: HttpRequest, obj: Any = None) -> bool:
+        return action_allowed(actor_of(request), "project.member")
+
+    has_add_permission = has_change_permission = has_delete_permission = _may
+
+
+def memberships_save(actor: Actor, formset: Any) -> None:
+    """What an inline says of memberships, by the service that changes them."""
+    formset.save(commit=False)
+    for row in formset.deleted_objects:
+        member_remove(actor, row.project_id, str(row.user_id))
+    for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
+        membership_save(actor, row)
+
+
+def membership_save(actor: Actor, row: Membership) -> None:
+    """Make it so; a row that is about somebody or something else now no longer is about the other."""
+    before = Membership.objects.filter(pk=row.pk).first()
+    if before is not None and (before.user_id, before.project_id) != (row.user_id, row.project_id):
+        member_remove(actor, before.project_id, str(before.user_id))
+    member_set(actor, row.project_id, str(row.user_id), row.role)
+    row.pk = Membership.objects.get(project=row.project_id, user=row.user_id).pk
+    row._state.adding = False
+
 
 @admin.register(User)
-class LibGoUserAdmin(UserAdmin):
+class LibGoUserAdmin(MatrixAdmin, UserAdmin):
+    noun = "user"
+    verbs = {"view": "read", "add": "create", "change": "update", "delete": "delete"}
     list_display = ("username", "email", "is_active", "is_superuser", "second_factor", "last_login")
     list_filter = ("is_active", "is_superuser", "second_factor")
+    # Groups and Django's own permissions decide nothing here: the matrix does.
+    fieldsets = (
+        (None, {"fields": ("username", "password")}),
+        ("Person", {"fields": ("first_name", "last_name", "email")}),
+        ("Rights", {"fields": ("is_active", "is_superuser")}),
+    )
+    filter_horizontal = ()
     actions = ("second_factor_reset",)
     inlines = (MembershipInline,)
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        actor, obj.is_staff = actor_of(request), obj.is_superuser
+        if not change:
+            super().save_model(request, obj, form, change)
+            details = {"after": account_told(obj)}
+            audit(actor, "user.create", obj.username, target_uid=obj.pk, details=details)
+            return
+        before = account_told(User.objects.get(pk=obj.pk))
+        obj.token_version += 1
         super().save_model(request, obj, form, change)
-        if change and not obj.is_active:
-            account_lock_out(obj)
-        audit(actor_of(request), "user.update" if change else "user.create", obj.username, target_uid=obj.pk)
+        account_changed(actor, obj, before, sorted(form.changed_data))
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        user_delete(actor_of(request), obj.pk)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        memberships_save(actor_of(request), formset)
 
     @admin.action(description="Take away the second factor that somebody lost")
     def second_factor_reset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
@@ -87,20 +137,51 @@ class LibGoUserAdmin(UserAdmin):
 
 
 @admin.register(Project)
-class ProjectAdmin(admin.ModelAdmin):
-    list_display = ("name", "is_default", "max_instances", "max_cpu_cores", "max_memory_bytes", "created_at")
+class ProjectAdmin(MatrixAdmin):
+    noun = "project"
+    verbs = {"view": "read", "add": "create", "change": "update", "delete": "delete"}
+    list_display = ("name", "is_default", *PROJECT_LIMITS, "created_at")
     search_fields = ("name", "description")
+    fields = ("name", "description", *PROJECT_LIMITS)
     inlines = (MembershipInline,)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return obj is None or not obj.is_default
+        return super().has_delete_permission(request, obj) and (obj is None or not obj.is_default)
+
+    def save_model(self, request: HttpRequest, obj: Project, form: Any, change: bool) -> None:
+        actor, given = actor_of(request), dict(form.cleaned_data)
+        if change:
+            project_update(actor, obj.pk, {name: given[name] for name in form.changed_data})
+            return
+        obj.pk, obj._state.adding = project_create(actor, given).pk, False
+        limits = {name: given[name] for name in PROJECT_LIMITS if given[name] is not None}
+        if limits:
+            project_update(actor, obj.pk, limits)
+
+    def delete_model(self, request: HttpRequest, obj: Project) -> None:
+        project_delete(actor_of(request), obj.pk)
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        memberships_save(actor_of(request), formset)
 
 
 @admin.register(Membership)
-class MembershipAdmin(admin.ModelAdmin):
+class MembershipAdmin(MatrixAdmin):
+    noun = "project"
+    verbs = {"view": "read", "add": "member", "change": "member", "delete": "member"}
     list_display = ("user", "project", "role")
     list_filter = ("role", "project")
     search_fields = ("user__username", "project__name")
+
+    def save_model(self, request: HttpRequest, obj: Membership, form: Any, change: bool) -> None:
+        membership_save(actor_of(request), obj)
+
+    def delete_model(self, request: HttpRequest, obj: Membership) -> None:
+        member_remove(actor_of(request), obj.project_id, str(obj.user_id))
+
+
+# Django's groups give no right here.
+admin.site.unregister(Group)
 
 
 @admin.register(Node)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.contrib import admin
 
-from compute.admin import ReadOnly
+from compute.admin_site import ReadOnly
 from dockerapp.models import Registry
 
 

@@ -191,7 +191,7 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
         person_require(actor)
     with transaction.atomic():
         user = user_get(actor, user_id)
-        before = _told(user)
+        before = account_told(user)
         if "email" in given:
             user.email = _email(given["email"])
         if "is_active" in given:
@@ -201,18 +201,27 @@ def user_update(actor: Actor, user_id: uuid.UUID | str, given: Mapping[str, Any]
             user.set_password(given["password"])
         user.token_version += 1
         user.save()
-        if "password" in given or not user.is_active:
+        if "password" in given:
             account_lock_out(user)
         if "role" in given:
             _role_set(user, _role(given["role"]))
-        _admin_left_check()
-        rights_changed(user.pk)
-        details = {"fields": sorted(given), **changes_of(before, _told(user))}
-        audit(actor, "user.update", user.get_username(), target_uid=user.pk, details=details)
+        account_changed(actor, user, before, sorted(given))
     return user
 
 
-def _told(user: User) -> dict[str, Any]:
+def account_changed(actor: Actor, user: User, before: Mapping[str, Any], fields: list[str]) -> None:
+    """What follows whenever an administrator changed an account, within the same transaction: who was
+    switched off is out, what is open asks again, and the audit has what it was (``account_told``). Raises
+    ``InvalidState`` where nobody would be left to administer."""
+    if not user.is_active:
+        account_lock_out(user)
+    _admin_left_check()
+    rights_changed(user.pk)
+    details = {"fields": fields, **changes_of(before, account_told(user))}
+    audit(actor, "user.update", user.get_username(), target_uid=user.pk, details=details)
+
+
+def account_told(user: User) -> dict[str, Any]:
     """For the audit: what of an account an administrator sets."""
     roles = Membership.objects.filter(user=user).values_list("project__name", "role")
     return {

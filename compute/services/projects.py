@@ -18,7 +18,7 @@ from compute.selectors.identity import by_id_or_name
 from compute.services.instance_body import name_check
 from compute.states import Role
 
-_LIMITS = ("max_instances", "max_cpu_cores", "max_memory_bytes", "max_storage_bytes")
+PROJECT_LIMITS = ("max_instances", "max_cpu_cores", "max_memory_bytes", "max_storage_bytes")
 
 
 def project_dict(project: Project) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def project_dict(project: Project) -> dict[str, Any]:
 
 
 def limits_dict(project: Project) -> dict[str, Any]:
-    return {name: getattr(project, name) for name in _LIMITS}
+    return {name: getattr(project, name) for name in PROJECT_LIMITS}
 
 
 def _settings(project: Project) -> dict[str, Any]:
@@ -82,12 +82,12 @@ def project_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str
         with transaction.atomic():
             project = project_get(actor, id_or_name)
             action_require(actor, "project.update", project.pk)
-            if set(given) & set(_LIMITS):
+            if set(given) & set(PROJECT_LIMITS):
                 action_require(actor, "project.limits")
             before = _settings(project)
             if "name" in given:
                 project.name = name_check(given["name"])
-            for column in ("description", *_LIMITS):
+            for column in ("description", *PROJECT_LIMITS):
                 if column in given:
                     setattr(project, column, given[column])
             project.save()

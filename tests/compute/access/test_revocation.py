@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.db import SessionStore
+from django.test import Client as PageClient
 from django.utils import timezone
 
 from compute import rights
@@ -19,7 +20,7 @@ from compute.actor import Actor
 from compute.backends.fake import FakeEngine
 from compute.backends.types import InstanceInfo
 from compute.live import rights_tell, ticket_issue
-from compute.models import Instance, Project, User
+from compute.models import Instance, Membership, Project, User
 from compute.services import accounts, projects
 from compute.services.sign_ins import Began, Visitor, session_ended, sign_in_begin
 from compute.states import InstanceState, InstanceType
@@ -105,6 +106,22 @@ async def test_a_role_that_is_lowered_ends_what_it_opened(
     assert code == 4403
     assert await watching.is_quiet()
     await watching.leave()
+
+
+async def test_what_the_django_admin_takes_away_is_gone_at_once_too(
+    admin: Actor, operator: Actor, project: Project, path: str, settings: Any
+) -> None:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    pages = PageClient()
+    await sync_to_async(pages.force_login)(await User.objects.aget(pk=admin.user_id))
+    row = await Membership.objects.aget(user_id=operator.user_id)
+    client = await _open(operator, f"{path}/stats")
+    gone = f"/admin/compute/membership/{row.pk}/delete/"
+    assert await _closes(client, pages.post, gone, {"post": "yes"}) == 4404
+    client = await _open(operator, "/ws/v1/events")
+    form = {"username": operator.username, "memberships-TOTAL_FORMS": "0", "memberships-INITIAL_FORMS": "0"}
+    off = f"/admin/compute/user/{operator.user_id}/change/"
+    assert await _closes(client, pages.post, off, form) == 4401
 
 
 async def test_a_download_asks_again_at_once_and_a_watch_outlives_no_loop() -> None:
