@@ -1,7 +1,7 @@
 """``./libgo bench``: LibGo's answers beside the engine's own, in the same run, interleaved.
 
 ./libgo bench [--json FILE] [NAME...]     names: list, create, logs, followers, exec,
-                                          kvm_create, kvm_list, usage
+                                          kvm_create, kvm_list, usage, pages
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import requests
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from tests.bench_kvm import guest_create_cases, list_page_cases
+from tests.bench_pages import pages_cases
 from tests.bench_streams import bench_exec, bench_followers, bench_logs
 from tests.bench_usage import usage_cases
 from tests.live import LiveConsole, until
@@ -154,6 +155,11 @@ def bench_usage(console: LiveConsole, backend: DockerBackend) -> list[dict[str, 
     return usage_cases(console, backend, _interleaved)
 
 
+def bench_pages(console: LiveConsole, backend: DockerBackend) -> list[dict[str, Any]]:
+    """The list of 1,000 instances in Chromium, of a console of its own with a fake engine."""
+    return pages_cases()
+
+
 def _interleaved(cases: dict[str, Callable[[], Any]], rounds: int = _ROUNDS) -> list[dict[str, Any]]:
     """Each case once a round, so that the machine's moods hit all alike; the first round warms up."""
     times: dict[str, list[float]] = {name: [] for name in cases}
@@ -184,6 +190,7 @@ _BENCHES = {
     "kvm_create": bench_kvm_create,
     "kvm_list": bench_kvm_list,
     "usage": bench_usage,
+    "pages": bench_pages,
 }
 
 if __name__ == "__main__":

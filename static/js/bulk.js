@@ -334,6 +334,6 @@
 
   const again = () => document.querySelectorAll("[data-bulk]").forEach((place) => restore(place.dataset.bulk));
   document.addEventListener("htmx:afterSettle", again);
-  document.addEventListener("drawn", again);
+  document.addEventListener("drawn", (event) => { if (event.detail.isWhole) again(); });
   document.addEventListener("DOMContentLoaded", again);
 })();

@@ -20,8 +20,8 @@
     const now = all.findIndex((row) => row.contains(document.activeElement));
     // A list that was drawn again has lost the focus: go on from where it was.
     place = Math.max(0, Math.min(all.length - 1, (now >= 0 ? now : place) + step));
-    linkOf(all[place]).focus();
-    all[place].scrollIntoView({ block: "nearest" });
+    linkOf(all[place]).focus({ preventScroll: true });
+    all[place].scrollIntoView({ block: "nearest", behavior: "instant" });
   }
 
   function tick() {

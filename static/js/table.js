@@ -7,7 +7,9 @@
   const TYPING_MS = 10;
   const RETRY_MS = 2000;
   const PIECES = ["views", "instances"];
-  let asking = null, isFresh = true, resting = null, typing = null;
+  // More than fit on a screen: what people asked for shows these first, and the rest a frame later.
+  const SOON = 20;
+  let asking = null, isFresh = true, resting = null, typing = null, newest = null;
 
   const form = () => document.getElementById("table-form");
   const table = () => document.getElementById("instances");
@@ -40,12 +42,12 @@
     const address = `${location.pathname}${search === "?" ? "" : search}`;
     if (how === "push") history.pushState(null, "", address);
     else if (how === "replace") history.replaceState(null, "", address);
-    return draw();
+    return draw(true);
   }
 
   // -- drawing -------------------------------------------------------------------------------
 
-  async function draw() {
+  async function draw(isAsked = false) {
     asking?.abort();
     const mine = asking = new AbortController();
     isFresh = true;
@@ -57,7 +59,7 @@
       if (answer.redirected) location.assign(document.body.dataset.here);
       const text = await answer.text();
       if (mine !== asking) return;
-      if (answer.ok) put(text);
+      if (answer.ok) put(text, isAsked);
       else document.dispatchEvent(new CustomEvent("toast", { detail: { text: "The list cannot be shown so.", kind: "danger" } }));
     } catch (error) {
       if (error.name === "AbortError") return;
@@ -69,14 +71,48 @@
     resting = setTimeout(() => { resting = null; if (!isFresh) draw(); }, Math.max(PACE_MS, 2 * (performance.now() - began)));
   }
 
-  function put(text) {
-    const newer = new DOMParser().parseFromString(text, "text/html");
+  function put(text, isAsked) {
+    const newer = newest = new DOMParser().parseFromString(text, "text/html");
+    const rows = isAsked && table().getBoundingClientRect().top > 0 ? [...newer.querySelectorAll("tbody > tr")].slice(SOON) : [];
+    const body = newer.querySelector("tbody");
+    rows.forEach((row) => row.remove());
+    show(newer, !rows.length);
+    if (!rows.length) return;
+    requestAnimationFrame(() => setTimeout(() => {
+      if (newer !== newest) return;
+      body.append(...rows);
+      show(newer, true);
+    }));
+  }
+
+  function show(newer, isWhole) {
+    const hold = anchor();
     for (const id of PIECES) {
       const piece = newer.getElementById(id);
       if (piece) window.libgo.morph(document.getElementById(id), piece);
     }
+    hold();
     after();
-    document.dispatchEvent(new CustomEvent("drawn", { detail: { elt: table() } }));
+    document.dispatchEvent(new CustomEvent("drawn", { detail: { elt: table(), isWhole } }));
+  }
+
+  // Whoever reads further down keeps before their eyes what they read, whatever comes and goes above it: the
+  // line with the focus, else the first in sight that is still there afterwards.
+  function anchor() {
+    if (!scrollY) return () => {};
+    const seen = [...table().querySelectorAll("tr[data-name]")].map((row) => ({ row, ...place(row) }));
+    const inSight = seen.filter(({ top, bottom }) => bottom > 0 && top < innerHeight);
+    inSight.sort((a, b) => b.row.contains(document.activeElement) - a.row.contains(document.activeElement));
+    return () => {
+      const kept = inSight.find(({ row }) => row.isConnected);
+      const by = kept ? place(kept.row).top - kept.top : 0;
+      if (by) scrollBy({ top: by, behavior: "instant" });
+    };
+  }
+
+  function place(row) {
+    const { top, bottom } = row.getBoundingClientRect();
+    return { top, bottom };
   }
 
   function after() {
@@ -155,7 +191,7 @@
   // -- the screen of a machine, larger, while one points at it ---------------------------------
 
   const preview = { box: null };
-  function show(link) {
+  function look(link) {
     hide();
     const box = preview.box = document.createElement("div");
     box.className = "preview card";
@@ -216,10 +252,10 @@
       if (event.target.form !== form()) columns(event.currentTarget);
     });
     table().addEventListener("live", happened);
-    addEventListener("popstate", () => draw().then(fill));
+    addEventListener("popstate", () => draw(true).then(fill));
     document.addEventListener("visibilitychange", () => { usage.watch(); if (!document.hidden && !isFresh) happened(); });
     for (const [on, off] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
-      document.addEventListener(on, (event) => { const link = event.target.closest("[data-picture]"); if (link) show(link); });
+      document.addEventListener(on, (event) => { const link = event.target.closest("[data-picture]"); if (link) look(link); });
       document.addEventListener(off, (event) => { if (event.target.closest("[data-picture]")) hide(); });
     }
     addEventListener("scroll", hide, { passive: true });

@@ -1,0 +1,179 @@
+"""The list of instances while two hundred of them are restless: nobody loses their place, their focus, what
+they ticked or typed; and the address says all of what is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import context_close, log_in
+from tests.fake_crowd import CrowdConsole
+from tests.live import until
+
+COUNT = 200
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[CrowdConsole]:
+    console = CrowdConsole(tmp_path_factory.mktemp("crowd") / "var", COUNT)
+    try:
+        console.start()
+        yield console
+    finally:
+        console.stop()
+
+
+@pytest.fixture
+def listed(chromium: Browser, crowd: CrowdConsole) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    log_in(page, crowd)
+    page.goto(f"{crowd.url}/instances")
+    expect(page.locator("#link")).to_have_class(re.compile("status-green"))
+    yield page
+    crowd.churn(0)
+    context_close(context)
+    assert complaints == [], "the browser complained"
+
+
+def _names(page: Page) -> list[str]:
+    return [str(row.get_attribute("data-name")) for row in page.locator("tr[data-name]").all()]
+
+
+def _top(page: Page, name: str) -> float:
+    box = page.locator(f"tr[data-name='{name}']").bounding_box()
+    assert box is not None
+    return box["y"]
+
+
+def test_under_a_storm_place_focus_ticks_and_order_stay(listed: Page, crowd: CrowdConsole) -> None:
+    before = _names(listed)
+    assert before == sorted(before) and len(before) == 50
+    for _ in range(20):
+        listed.keyboard.press("j")
+    listed.keyboard.press("x")
+    focused, top, scroll = before[19], _top(listed, before[19]), listed.evaluate("scrollY")
+    assert scroll > 0
+    texts = listed.locator("#instances tbody").text_content()
+    crowd.churn(50)
+    until(lambda: listed.locator("#instances tbody").text_content() != texts, "it is drawn again", 15)
+    listed.wait_for_timeout(4000)
+    assert listed.evaluate("scrollY") == scroll
+    assert listed.evaluate("document.activeElement.textContent") == focused
+    assert abs(_top(listed, focused) - top) < 1
+    assert _names(listed) == before
+    assert listed.locator(f"tr[data-name='{focused}'] [data-bulk-item]").is_checked()
+    expect(listed.locator("[data-bulk-count]")).to_have_text("1 selected")
+    listed.keyboard.press("j")
+    assert listed.evaluate("document.activeElement.textContent") == before[20]
+
+
+def test_what_leaves_a_filtered_list_while_one_reads_moves_nothing_under_the_eye(
+    listed: Page, crowd: CrowdConsole
+) -> None:
+    listed.goto(f"{crowd.url}/instances?state=running&size=100")
+    for _ in range(40):
+        listed.keyboard.press("j")
+    name = listed.evaluate("document.activeElement.textContent")
+    top = _top(listed, name)
+    crowd.churn(50)
+    listed.wait_for_timeout(3000)
+    shown = _names(listed)
+    assert shown == sorted(shown)
+    states = set(listed.locator("tr[data-name] td.col-state .badge:first-child").all_text_contents())
+    assert states <= {"running"}, states
+    if name in shown:
+        assert abs(_top(listed, name) - top) < 1, "what had the focus stays where it is"
+        assert listed.evaluate("document.activeElement.textContent") == name
+
+
+def test_a_search_finds_as_one_types_and_never_loses_a_letter(listed: Page, crowd: CrowdConsole) -> None:
+    crowd.churn(20)
+    listed.keyboard.press("/")
+    listed.keyboard.type("team=shop rack-9 web", delay=25)
+    expect(listed.locator("#instances .empty")).to_be_visible()
+    expect(listed.locator("#q")).to_have_value("team=shop rack-9 web")
+    for _ in range(len(" rack-9 web")):
+        listed.keyboard.press("Backspace")
+    expect(listed.locator("#found")).to_have_text(re.compile(r"^[1-9]\d* instances$"))
+    expect(listed.locator("#q")).to_be_focused()
+    assert "q=team%3Dshop" in listed.url
+    listed.keyboard.press("ArrowDown")
+    expect(listed.locator("tr[data-name]").first.locator("a.fw-bold")).to_be_focused()
+
+
+def test_the_address_holds_all_of_it_and_back_goes_back(listed: Page, crowd: CrowdConsole) -> None:
+    listed.get_by_role("link", name=re.compile("^Running")).click()
+    expect(listed.locator("#views [aria-current]")).to_contain_text("Running")
+    listed.select_option("[name=group]", "label:team")
+    expect(listed.locator(".group-row").first).to_contain_text(re.compile(r"data\s*\d+"))
+    listed.locator(".col-memory a").click()
+    expect(listed.locator(".col-memory[aria-sort=descending]")).to_be_visible()
+    listed.keyboard.press("n")
+    expect(listed.locator(".pagination .active")).to_contain_text("2 /")
+    assert listed.url.endswith("?state=running&view=running&group=label%3Ateam&sort=-memory&page=2")
+    shown = _names(listed)
+    listed.reload()
+    assert _names(listed) == shown, "the same address shows the same"
+    expect(listed.locator("[name=group]")).to_have_value("label:team")
+    for _ in range(3):
+        listed.go_back()
+    expect(listed.locator("[name=group]")).to_have_value("")
+    expect(listed.locator(".group-row")).to_have_count(0)
+
+
+def test_views_and_columns_are_kept_on_the_server(
+    listed: Page, crowd: CrowdConsole, chromium: Browser
+) -> None:
+    listed.fill("#q", "redis")
+    expect(listed.locator("#found")).not_to_have_text(f"{COUNT} instances")
+    listed.get_by_role("button", name="View", exact=True).click()
+    listed.fill("#view-name", "Caches")
+    listed.get_by_role("button", name="Save").click()
+    expect(listed.locator("#views [aria-current]")).to_have_text("Caches")
+    listed.get_by_role("button", name="Columns").click()
+    listed.get_by_label("Labels").check()
+    expect(listed.locator("th.col-labels")).to_be_visible()
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    elsewhere = context.new_page()
+    log_in(elsewhere, crowd)
+    elsewhere.goto(f"{crowd.url}/instances")
+    elsewhere.get_by_role("link", name="Caches").click()
+    expect(elsewhere.locator("#q")).to_have_value("redis")
+    expect(elsewhere.locator("th.col-labels")).to_be_visible()
+    elsewhere.get_by_role("button", name="View", exact=True).click()
+    elsewhere.get_by_role("button", name="Remove this view").click()
+    expect(elsewhere.get_by_role("link", name="Caches")).to_have_count(0)
+    context_close(context)
+
+
+def test_bars_move_by_one_socket_for_all_rows(listed: Page, crowd: CrowdConsole) -> None:
+    sockets: list[str] = []
+    listed.on("websocket", lambda socket: sockets.append(socket.url.rpartition("/ws/v1/")[2]))
+    listed.goto(f"{crowd.url}/instances?state=running")
+    cells = listed.locator("[data-usage=cpu] span")
+    first = cells.all_text_contents()
+    until(
+        lambda: sum(a != b for a, b in zip(first, cells.all_text_contents(), strict=True)) > 40,
+        "bars move",
+        15,
+    )
+    assert sorted(sockets) == ["events", "usage"]
+
+
+def test_ticking_all_that_match_stops_them_with_a_result_for_each(listed: Page, crowd: CrowdConsole) -> None:
+    listed.goto(f"{crowd.url}/instances?state=running&type=vm&size=25")
+    total = int(str(listed.locator("#instances").get_attribute("data-bulk-total")))
+    assert total > 25
+    listed.locator("[data-bulk-all]").check()
+    listed.get_by_role("button", name=f"Select all {total} that match").click()
+    listed.locator("[data-bulk-action=restart]").click()
+    listed.locator(".bulk-dialog .btn-primary").click()
+    expect(listed.locator(".bulk-dialog p")).to_contain_text(f"of {total} done", timeout=15000)
+    expect(listed.locator(".bulk-dialog .list-group-item")).to_have_count(total)
