@@ -21,6 +21,7 @@ LEVELS = {
     "compute.backupstore": 0,
     "compute.actor": 0,
     "compute.request_id": 0,
+    "compute.jsontext": 0,
     "compute.sealing": 0,
     "compute.certificates": 0,
     "compute.usage": 0,

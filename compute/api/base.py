@@ -15,15 +15,15 @@ from rest_framework.views import APIView
 
 from compute.actor import Actor
 from compute.api.authentication import request_actor
-from compute.api.renderers import dumps
 from compute.api.transfers import BODY_LENGTH_HEADER, TRANSFER_HEADER, Download, Upload, transfer_leave
 from compute.api.waiting import WAIT_HEADER
 from compute.audit import audit_watched
 from compute.audit_net import Asked, request_audit
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
+from compute.jsontext import dumps
 from compute.models import Operation, User
 from compute.selectors.operations import operation_dict, operation_full
-from compute.selectors.page import Page
+from compute.selectors.page import Page, RenderedPage
 
 WAIT_MAX_S = 60
 # How long an answer to short work is held when the client does not say.
@@ -155,7 +155,7 @@ class ApiView(APIView):
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
         return HttpResponse(raw, content_type="application/json", headers=headers)
 
-    def answer_page(self, page: Page, key: str = "items") -> HttpResponse:
+    def answer_page(self, page: Page | RenderedPage, key: str = "items") -> HttpResponse:
         data = {key: page.items, "total": page.total, "page": page.page, "page_size": page.page_size}
         return self.answer(data)
 
@@ -231,8 +231,12 @@ class ApiView(APIView):
         if given and given != "*" and etag_of(current) not in [word.strip() for word in given.split(",")]:
             raise PreconditionFailed("It was changed since you read it. Read it again.")
 
+    def fields_wanted(self) -> list[str]:
+        """Of ``fields=a,b``; none means all."""
+        return [name for name in self.request.query_params.get("fields", "").split(",") if name]
+
     def _narrowed(self, data: Mapping[str, Any]) -> Mapping[str, Any]:
-        names = [name for name in self.request.query_params.get("fields", "").split(",") if name]
+        names = self.fields_wanted()
         if not names:
             return data
         key = next((key for key in ("items", "instances") if isinstance(data.get(key), list)), None)

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mutabl
 from typing import Any
 
 from compute.api.exception_handler import HTTP_STATUS, error_body
-from compute.api.renderers import dumps
 from compute.errors import ComputeError, InvalidInput, PayloadTooLarge
+from compute.jsontext import dumps
 from compute.request_id import request_id_for
 
 Message = MutableMapping[str, Any]

@@ -23,7 +23,9 @@ from compute.selectors.instances import (
     InstanceFilter,
     instance_dict,
     instance_get,
+    instance_read,
     instances_page,
+    instances_rendered,
     label_pair,
 )
 from compute.services import execs, instances
@@ -45,9 +47,8 @@ class Instances(ApiView):
         known |= {"attention": boolean, "mine": boolean, "managed": boolean, **PAGING}
         asked = self.query(known, frozenset({"label"}))
         labels = dict(label_pair(value) for value in asked.pop("label", []))
-        return self.answer_page(
-            instances_page(self.actor, InstanceFilter(**asked, labels=labels)), "instances"
-        )
+        read = instances_page if self.fields_wanted() else instances_rendered
+        return self.answer_page(read(self.actor, InstanceFilter(**asked, labels=labels)), "instances")
 
     @api(
         "instances",
@@ -74,9 +75,9 @@ class InstanceDetail(ApiView):
         operation_id="compute_instances_retrieve_one",
     )
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        live = self.query({"live": boolean}).get("live", False)
-        read = instances.instance_refresh if live else instance_get
-        return self.answer(instance_dict(read(self.actor, instance_id)))
+        if self.query({"live": boolean}).get("live", False):
+            return self.answer(instance_dict(instances.instance_refresh(self.actor, instance_id)))
+        return self.answer(instance_read(self.actor, instance_id))
 
     @api(
         "instances",
@@ -146,7 +147,7 @@ class InstanceByName(ApiView):
     @api("instances", "One instance by its unique name", response=s.InstanceShape)
     def get(self, request: Request, name: str) -> HttpResponseBase:
         self.query({})
-        return self.answer(instance_dict(instance_get(self.actor, name)))
+        return self.answer(instance_read(self.actor, name))
 
 
 class _Act(ApiView):

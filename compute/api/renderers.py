@@ -1,17 +1,13 @@
-"""JSON, quickly."""
+"""How answers become bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
 from rest_framework.renderers import BaseRenderer
 
-
-def dumps(data: Any) -> bytes:
-    """The JSON of every answer."""
-    return orjson.dumps(data, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS)
+from compute.jsontext import dumps
 
 
 class OrjsonRenderer(BaseRenderer):

@@ -19,9 +19,9 @@ from django.db import close_old_connections
 from redis.exceptions import RedisError
 
 from compute.api.exception_handler import HTTP_STATUS, error_body
-from compute.api.renderers import dumps
 from compute.errors import ComputeError, InstanceNotFound
 from compute.events import GROUP_ENDS
+from compute.jsontext import dumps
 from compute.models import Instance, Operation
 from compute.selectors.instances import instance_dict
 from compute.selectors.operations import operation_dict, operation_full

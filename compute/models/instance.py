@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
+from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils import timezone
 
 from compute.models.node import Node
 from compute.models.project import Project
 from compute.states import InstanceState, InstanceType
 
 
+class InstanceRows(models.QuerySet["Instance"]):
+    """Every change moves ``updated_at``: what was made of a row is kept by it."""
+
+    def update(self, **columns: Any) -> int:
+        return super().update(**{"updated_at": timezone.now(), **columns})
+
+
 class Instance(models.Model):
+    objects = InstanceRows.as_manager()
+
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="instances")
     # A copy of node.backend, so that lists need no join to filter.
@@ -76,10 +88,16 @@ class Instance(models.Model):
             models.Index(fields=["project", "state"]),
             models.Index(fields=["node", "name"]),
             models.Index(fields=["node"], condition=models.Q(adoption_due=True), name="instances_to_judge"),
+            # The order of the list, read a page at a time.
+            models.Index(fields=["name", "id"]),
         ]
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, update_fields: Iterable[str] | None = None, **kwargs: Any) -> None:
+        fields = None if update_fields is None else {*update_fields, "updated_at"}
+        super().save(*args, update_fields=fields, **kwargs)
 
 
 class InstanceGone(models.Model):

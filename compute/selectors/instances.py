@@ -7,7 +7,8 @@ import uuid
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Lock
+from typing import Any, TypeVar
 
 import orjson
 from django.db.models import Count, F, FilteredRelation, Q, QuerySet, TextField, Window
@@ -18,12 +19,13 @@ from django.db.models.lookups import Exact
 
 from compute.actor import Actor
 from compute.errors import InstanceNotFound, InvalidInput
+from compute.jsontext import dumps
 from compute.models import Instance
 from compute.models.node import node_status
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.masking import MASK, config_masked, mapping_masked
-from compute.selectors.page import Page, order_by, page_bounds
+from compute.selectors.page import Page, RenderedPage, order_by, page_bounds
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType
 
 SORT_COLUMNS = {
@@ -67,6 +69,15 @@ _TEXTS = {
     ).split()
 }
 
+# What the JSON of an instance is made of, besides the row itself, whose every change moves ``updated_at``.
+_STAMP_TEXTS = ("id_text", "updated_at_text", "active__id_text")
+_STAMP_COLUMNS = (
+    "active__action active__state active__progress active__step project__name "
+    "node__name node__is_enabled node__is_reachable node__is_draining node__error"
+).split()
+_RENDERED_MAX_BYTES = 16 * 1024**2
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class InstanceFilter:
@@ -96,22 +107,20 @@ class InstanceFilter:
 
 
 def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
-    """One query: rows, their node, their active operation, and the total; a second one where labels are
-    searched. In groups each row says its ``group`` and how many are in it (``group_total``)."""
+    """Rows, their node and their active operation by one query; the total by a second where there are
+    more than a page of them, and one more where labels are searched. In groups each row says its ``group``
+    and how many are in it (``group_total``)."""
     start, end = page_bounds(wanted.page, wanted.page_size)
     rows = _filtered(actor, _rows(visible(actor, Instance.objects.all())), wanted)
     ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
     group = _group_expression(wanted.group)
-    counts: dict[str, Any] = {"total": Window(Count("id"))}
-    if group is not None:
-        counts["group_total"] = Window(Count("id"), partition_by=[group])
+    counts = {} if group is None else {"group_total": Window(Count("id"), partition_by=[group])}
     found = list(
         rows.annotate(**counts, **_TEXTS)
         .order_by(*([] if group is None else [OrderBy(group, nulls_last=True)]), *ordering)
         .values(*_COLUMNS, *_TEXTS, *counts)[start:end]
     )
-    decode = _Decoder()
-    total = found[0]["total"] if found else (rows.count() if start else 0)
+    decode, total = _Decoder(), _total(rows, len(found), wanted)
     items = [_shape(row, decode) for row in found]
     if group is not None:
         for item, row in zip(items, found, strict=True):
@@ -119,12 +128,42 @@ def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
     return Page(items, total, wanted.page, wanted.page_size)
 
 
+def instances_rendered(actor: Actor, wanted: InstanceFilter) -> RenderedPage:
+    """``instances_page`` with each item as the JSON it is sent as. What an instance looks like is made
+    once for every change of it; a list reads of each only what tells whether it changed."""
+    start, end = page_bounds(wanted.page, wanted.page_size)
+    rows = _filtered(actor, _rows(visible(actor, Instance.objects.all())), wanted)
+    ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
+    keys = {name: _TEXTS[name] for name in _STAMP_TEXTS}
+    found = list(
+        rows.annotate(**keys).order_by(*ordering).values_list(*_STAMP_TEXTS, *_STAMP_COLUMNS)[start:end]
+    )
+    total = _total(rows, len(found), wanted)
+    return RenderedPage(_rendered.of(found), total, wanted.page, wanted.page_size)
+
+
+def _total(rows: QuerySet[Instance], found: int, wanted: InstanceFilter) -> int:
+    """A page that is not full, and not empty behind others, tells it by itself."""
+    if found < wanted.page_size and (found or wanted.page == 1):
+        return (wanted.page - 1) * wanted.page_size + found
+    return rows.count()
+
+
+def instance_read(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
+    """``instance_dict`` of ``instance_get``, in one query; raises the same."""
+    rows = _rows(visible(actor, Instance.objects.all())).annotate(**_TEXTS)
+    found = list(rows.filter(by_id_or_name(str(id_or_name))).values(*_COLUMNS, *_TEXTS)[:2])
+    return _shape(_only(found, str(id_or_name)), _Decoder())
+
+
 def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     """By id, or by a name that is unique among what the actor sees. Raises ``InstanceNotFound``;
     ``InvalidInput`` when several share the name."""
     rows = visible(actor, Instance.objects.select_related("node", "project"))
-    wanted = str(id_or_name)
-    found = list(rows.filter(by_id_or_name(wanted))[:2])
+    return _only(list(rows.filter(by_id_or_name(str(id_or_name)))[:2]), str(id_or_name))
+
+
+def _only(found: list[T], wanted: str) -> T:
     if len(found) > 1:
         raise InvalidInput.field("name", f"several instances are called “{wanted}”; use the id.")
     if not found:
@@ -320,6 +359,46 @@ class _Decoder:
         if (engine, own) not in self._masked:
             self._masked[(engine, own)] = labels_shown(self(engine), self(own))
         return self._masked[(engine, own)]
+
+
+class _Rendered:
+    """The JSON of instances as it was last made, each under the stamp it was made from."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._kept: dict[str, tuple[tuple[Any, ...], bytes]] = {}
+        self._bytes = 0
+
+    def of(self, stamps: list[tuple[Any, ...]]) -> list[orjson.Fragment]:
+        """One for each stamp, in their order; without those that are gone since."""
+        kept = self._kept
+        shown = {stamp[0]: kept[stamp[0]][1] for stamp in stamps if kept.get(stamp[0], _NONE)[0] == stamp}
+        missing = [stamp[0] for stamp in stamps if stamp[0] not in shown]
+        if missing:
+            shown.update(self._make(missing))
+        return [orjson.Fragment(shown[stamp[0]]) for stamp in stamps if stamp[0] in shown]
+
+    def _make(self, ids: list[str]) -> dict[str, bytes]:
+        """Read them whole. The stamp is of this reading: the row may be newer than the one that missed."""
+        rows = _rows(Instance.objects.filter(pk__in=ids)).annotate(**_TEXTS)
+        decode, made = _Decoder(), {}
+        for row in rows.values(*_COLUMNS, *_TEXTS):
+            made[row["id_text"]] = raw = dumps(_shape(row, decode))
+            self._keep((*(row[name] for name in _STAMP_TEXTS), *(row[name] for name in _STAMP_COLUMNS)), raw)
+        return made
+
+    def _keep(self, stamp: tuple[Any, ...], raw: bytes) -> None:
+        with self._lock:
+            _, before = self._kept.pop(stamp[0], _NONE)
+            self._kept[stamp[0]] = (stamp, raw)
+            self._bytes += len(raw) - len(before)
+            while self._bytes > _RENDERED_MAX_BYTES:
+                _, oldest = self._kept.pop(next(iter(self._kept)))
+                self._bytes -= len(oldest)
+
+
+_NONE: tuple[tuple[Any, ...], bytes] = ((), b"")
+_rendered = _Rendered()
 
 
 def _shape(row: Mapping[str, Any], decode: _Decoder) -> dict[str, Any]:

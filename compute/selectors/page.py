@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from compute.errors import InvalidInput
 
 PAGE_SIZE_MAX = 500
@@ -23,6 +25,16 @@ class Page:
     @property
     def pages(self) -> int:
         return max(1, -(-self.total // self.page_size))
+
+
+@dataclass(frozen=True)
+class RenderedPage:
+    """A ``Page`` whose items are JSON already."""
+
+    items: list[orjson.Fragment]
+    total: int
+    page: int
+    page_size: int
 
 
 def page_bounds(page: int, page_size: int) -> tuple[int, int]:

@@ -372,7 +372,7 @@ def _labels_apply(actor: Actor, instance: Instance, changes: Mapping[str, Any]) 
         return
     details: dict[str, Any] = {"fields": sorted(columns)}
     details |= changes_of({name: getattr(instance, name) for name in columns}, columns)
-    Instance.objects.filter(pk=instance.pk).update(**columns, updated_at=timezone.now())
+    Instance.objects.filter(pk=instance.pk).update(**columns)
     audit(actor, "instance.update", instance.name, target_uid=instance.pk, details=details)
     event_publish(
         Fact("instance.updated", f"{instance.name} changed.", instance=instance, username=actor.username)

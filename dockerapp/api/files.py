@@ -17,11 +17,11 @@ from rest_framework.request import Request
 from compute.api.base import Parse, boolean, text, whole
 from compute.api.placed import PlacedView
 from compute.api.ranges import range_told
-from compute.api.renderers import dumps
 from compute.api.schema import api
 from compute.api.transfers import Download, Told, Upload, upload_route
 from compute.backends.types import FileEntry
 from compute.errors import InvalidInput, InvalidState
+from compute.jsontext import dumps
 from dockerapp.api import files_shapes as shapes
 from dockerapp.paths import path_checked
 from dockerapp.selectors.files import entry_dict, entry_stat, entry_tag
