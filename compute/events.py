@@ -19,7 +19,7 @@ from django.utils import timezone
 from redis.exceptions import RedisError
 
 from compute.layer import messages_send
-from compute.live import rights_tell
+from compute.live import ENDS, RIGHTS, bell_ring
 from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
 from compute.states import ACTIVE_OPERATION_STATES
@@ -29,8 +29,6 @@ log = structlog.get_logger(__name__)
 # Admins see everything; members see their projects and all nodes.
 GROUP_ALL = "events.all"
 GROUP_SITE = "events.site"
-# The ids of operations that ended, for those who hold an answer until then.
-GROUP_ENDS = "operations.ends"
 
 
 def group_of_project(project_id: uuid.UUID | str) -> str:
@@ -61,9 +59,7 @@ def events_publish(facts: list[Fact]) -> list[Event]:
     """Record many facts with one insert."""
     rows = Event.objects.bulk_create([_row(fact) for fact in facts])
 
-    messages = [([GROUP_ENDS], _end_of(row)) for row in rows if _is_end(row)]
-    messages += [(_groups_of(row), _message_of(row)) for row in rows]
-    transaction.on_commit(lambda: _send(messages))
+    transaction.on_commit(lambda: _tell(rows))
     return rows
 
 
@@ -77,7 +73,7 @@ def rights_changed(*user_ids: uuid.UUID | str | None) -> None:
     """Tell what is open that it must ask again whether it may: at once after the commit."""
     users = [str(user_id) for user_id in user_ids if user_id is not None]
     if users:
-        transaction.on_commit(lambda: rights_tell(users))
+        transaction.on_commit(lambda: bell_ring(RIGHTS, users))
 
 
 def event_data(row: Event) -> dict[str, Any]:
@@ -122,8 +118,11 @@ def _message_of(row: Event) -> dict[str, Any]:
     return _envelope(row.type, row.seq, row.timestamp, event_data(row))
 
 
-def _end_of(row: Event) -> dict[str, Any]:
-    return {"type": "end", "operation": _text(row.operation_uid)}
+def _tell(rows: list[Event]) -> None:
+    ended = [str(row.operation_uid) for row in rows if _is_end(row)]
+    if ended:
+        bell_ring(ENDS, ended)
+    _send([(_groups_of(row), _message_of(row)) for row in rows])
 
 
 def _groups_of(row: Event) -> list[str]:

@@ -30,7 +30,9 @@ USAGE_SAMPLES_KEPT = 180
 USAGE_FRESH_S = 15
 _USAGE_TTL_S = 600
 TICKET_TTL_S = 30
-_RIGHTS_WAIT_S = 1.0
+_BELL_WAIT_S = 1.0
+# What is rung for: accounts whose rights changed; operations that ended.
+RIGHTS, ENDS = "rights", "ends"
 
 
 class _OwnCounts:
@@ -198,20 +200,20 @@ def broker_answers() -> bool:
         return False
 
 
-def rights_tell(users: Iterable[str]) -> None:
-    """Say that the rights of these accounts changed; a broker that is away hears nothing."""
+def bell_ring(topic: str, ids: Iterable[str]) -> None:
+    """Tell every process that something happened to these; a broker that is away hears nothing."""
     with contextlib.suppress(redis.RedisError):
-        _redis().publish(f"{_PREFIX}rights", orjson.dumps(list(users)))
+        _redis().publish(f"{_PREFIX}{topic}", orjson.dumps(list(ids)))
 
 
-def rights_heard() -> Iterator[frozenset[str]]:
-    """The accounts whose rights changed, as it is told, for ever; over every absence of the broker."""
+def bell_heard(topic: str) -> Iterator[frozenset[str]]:
+    """What is rung, as it is told, for ever; over every absence of the broker."""
     while True:
         try:
             with _redis().pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
-                heard.subscribe(f"{_PREFIX}rights")
+                heard.subscribe(f"{_PREFIX}{topic}")
                 while True:
-                    message = heard.get_message(timeout=_RIGHTS_WAIT_S)
+                    message = heard.get_message(timeout=_BELL_WAIT_S)
                     if message is not None:
                         yield frozenset(orjson.loads(message["data"]))
         except (redis.RedisError, OSError):

@@ -22,8 +22,8 @@ from django.utils import timezone
 
 from compute.actor import Actor, Credential
 from compute.audit_net import refusal_audit
+from compute.bells import BellWatch, rights_bell
 from compute.errors import ComputeError, InvalidInput, RateLimited, Unauthenticated
-from compute.rights import RightsWatch, rights_generation, rights_join, rights_leave
 from compute.selectors.page import time_text
 from compute.services.accounts import access_token_open, ticket_open
 from compute.services.sign_ins import actor_again
@@ -68,12 +68,12 @@ class Socket(AsyncWebsocketConsumer):
         self._tasks: list[asyncio.Task[None]] = []
         self._closing, self._counted, self._number = False, False, 0
         self._accepted = asyncio.Event()
-        self._rights: RightsWatch | None = None
+        self._rights: BellWatch | None = None
         offered = self.scope.get("subprotocols", [])
         problem: ComputeError | None = None
         try:
             # Before anything is asked: a change from now on is heard of.
-            self._rights = rights_join()
+            self._rights = rights_bell.join()
             found = await self._authenticate(offered)
             self.actor = replace(found, user_agent=self._header(b"user-agent"))
             self._rights.about(self.actor.user_id)
@@ -110,7 +110,7 @@ class Socket(AsyncWebsocketConsumer):
             task.cancel()
         rights, self._rights = self._rights, None
         if rights is not None:
-            rights_leave(rights)
+            rights_bell.leave(rights)
         await self.finish()
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -213,7 +213,7 @@ class Socket(AsyncWebsocketConsumer):
                 else:
                     await self.send(text_data=item)
 
-    async def _recheck(self, rights: RightsWatch) -> None:
+    async def _recheck(self, rights: BellWatch) -> None:
         while True:
             # When rights changed; else all at the same moments, so that the sockets of one person share
             # the answers.
@@ -267,7 +267,7 @@ _answers: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Any, tuple[f
 async def ask_once(key: Any, question: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The answer that another socket got to the same question a moment ago, or a new one."""
     loop = asyncio.get_running_loop()
-    known, key = _answers.setdefault(loop, {}), (rights_generation(), key)
+    known, key = _answers.setdefault(loop, {}), (rights_bell.rung, key)
     fresh_since = loop.time() - _RECHECK_EVERY_S / 5
     at, answer = known.get(key, (0.0, None))
     if answer is None or at < fresh_since:

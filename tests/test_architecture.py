@@ -55,7 +55,7 @@ LEVELS = {
     "compute.loghub": 6,
     "compute.attachhub": 6,
     "compute.sessions": 6,
-    "compute.rights": 6,
+    "compute.bells": 6,
     "compute.statshub": 6,
     "compute.sockets": 6,
     "compute.sign_in_tasks": 6,

@@ -42,11 +42,11 @@ from compute.api.bodies import (
     Send,
 )
 from compute.api.waiting import outcome_within
+from compute.bells import rights_bell
 from compute.errors import ComputeError, InvalidInput, RateLimited
 from compute.execution.lease import heartbeat
 from compute.execution.runner import operation_carry_out
 from compute.models import Operation
-from compute.rights import rights_watch
 from compute.selectors.operations import operation_dict
 
 log = structlog.get_logger(__name__)
@@ -226,7 +226,7 @@ class TransferMiddleware:
             await body.answer(send, held.messages)
             return
         with self._counted() as is_full:
-            with rights_watch() as rights:
+            with rights_bell.watch() as rights:
                 allowed = upload.still_allowed
                 chunks = _refused() if is_full else body.chunks(upload.max_bytes, allowed, rights.take)
                 outcome = await _settled(upload.run(chunks))
@@ -372,7 +372,7 @@ class _Pump:
             continue
 
     async def _watch(self) -> None:
-        with rights_watch() as rights:
+        with rights_bell.watch() as rights:
             while True:
                 await rights.changed(RECHECK_EVERY_S)
                 if time.monotonic() - self._moved_at > IDLE_MAX_S:

@@ -8,19 +8,16 @@ Everything else passes through untouched, in both directions.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from channels.layers import get_channel_layer
 from django.db import close_old_connections
-from redis.exceptions import RedisError
 
 from compute.api.exception_handler import HTTP_STATUS, error_body
+from compute.bells import ends_bell
 from compute.errors import ComputeError, InstanceNotFound
-from compute.events import GROUP_ENDS
 from compute.jsontext import dumps
 from compute.models import Instance, Operation
 from compute.selectors.instances import instance_dict
@@ -32,6 +29,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 WAIT_HEADER = "X-LibGo-Wait"
 _HEADER = WAIT_HEADER.lower().encode()
+# A bell can be missed.
 _LOOK_EVERY_S = 0.25
 _threads = ThreadPoolExecutor(4, thread_name_prefix="wait")
 _shapes: dict[str, Callable[[Operation], dict[str, Any]]] = {}
@@ -100,62 +98,12 @@ async def outcome_within(
     it; with ``+`` and a registered shape, that; ``operation`` gives the bare operation however it ended,
     ``parent`` the usual body with its children."""
     loop, deadline = asyncio.get_running_loop(), time.monotonic() + seconds
-    with _ends.of(operation_id) as ended:
+    with ends_bell.watch(operation_id) as ended:
         while True:
             outcome = await loop.run_in_executor(_threads, _outcome, operation_id, ends_as)
             if outcome is not None or time.monotonic() >= deadline:
                 return outcome
-            await _told(ended, min(_LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))
-
-
-async def _told(ended: asyncio.Event, within_s: float) -> None:
-    """Until it is told, or it is time to look: a message can be lost."""
-    with contextlib.suppress(asyncio.TimeoutError):
-        await asyncio.wait_for(ended.wait(), within_s)
-    ended.clear()
-
-
-class _Ends:
-    """One subscription of the process to the ends of operations, for all that wait."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[str, set[asyncio.Event]] = {}
-        self._listening: asyncio.Task[None] | None = None
-
-    @contextlib.contextmanager
-    def of(self, operation_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set when this operation ends."""
-        self._listen()
-        ended = asyncio.Event()
-        self._waiting.setdefault(operation_id, set()).add(ended)
-        try:
-            yield ended
-        finally:
-            others = self._waiting[operation_id]
-            others.discard(ended)
-            if not others:
-                del self._waiting[operation_id]
-
-    def _listen(self) -> None:
-        task = self._listening
-        if task is None or task.done() or task.get_loop() is not asyncio.get_running_loop():
-            self._listening = asyncio.ensure_future(self._hear())
-
-    async def _hear(self) -> None:
-        layer = get_channel_layer()
-        while layer is not None:
-            try:
-                channel = await layer.new_channel()
-                await layer.group_add(GROUP_ENDS, channel)
-                while True:
-                    message = await layer.receive(channel)
-                    for ended in self._waiting.get(message["operation"], ()):
-                        ended.set()
-            except (RedisError, OSError):
-                await asyncio.sleep(_LOOK_EVERY_S)
-
-
-_ends = _Ends()
+            await ended.changed(min(_LOOK_EVERY_S, max(0.0, deadline - time.monotonic())))
 
 
 def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | None:

@@ -15,11 +15,11 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.test import Client as PageClient
 from django.utils import timezone
 
-from compute import rights
 from compute.actor import Actor
 from compute.backends.fake import FakeEngine
 from compute.backends.types import InstanceInfo
-from compute.live import rights_tell, ticket_issue
+from compute.bells import BellWatch, rights_bell
+from compute.live import RIGHTS, bell_ring, ticket_issue
 from compute.models import Instance, Membership, Project, User
 from compute.services import accounts, projects
 from compute.services.sign_ins import Began, Visitor, session_ended, sign_in_begin
@@ -125,23 +125,23 @@ async def test_what_the_django_admin_takes_away_is_gone_at_once_too(
 
 
 async def test_a_download_asks_again_at_once_and_a_watch_outlives_no_loop() -> None:
-    with rights.rights_watch() as watch:
+    with rights_bell.watch() as watch:
         await asyncio.sleep(0.3)
         began = time.monotonic()
-        await sync_to_async(rights_tell)(["somebody"])
+        await sync_to_async(bell_ring)(RIGHTS, ["somebody"])
         await watch.changed(5)
         assert time.monotonic() - began < _AT_ONCE_S
-        assert watch in rights._hub._watches
-    assert watch not in rights._hub._watches
+        assert watch in rights_bell._watches
+    assert watch not in rights_bell._watches
 
-    async def alone() -> rights.RightsWatch:
-        return rights.rights_join()
+    async def alone() -> BellWatch:
+        return rights_bell.join()
 
     with ThreadPoolExecutor(1) as elsewhere:
         left = elsewhere.submit(asyncio.run, alone()).result()
     # Its loop is closed, and it was forgotten: nothing fails.
     left.told(frozenset({"somebody"}))
-    rights.rights_leave(left)
+    rights_bell.leave(left)
 
 
 def _page_session(actor: Actor) -> SessionStore:

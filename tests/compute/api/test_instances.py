@@ -9,7 +9,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from compute.backends.fake import FakeEngine
-from compute.models import Instance, Node, Operation
+from compute.models import Instance, Node, Operation, Project
 
 BASE = "/api/v1"
 ONE = f"{BASE}/compute/instances"
@@ -72,9 +72,69 @@ def test_a_list_of_any_length_costs_one_query(
 ) -> None:
     for number in range(5):
         make(f"web-{number}")
+    as_admin.get(f"{ONE}?page_size=500")
     with django_assert_num_queries(2) as seen:  # the account behind the token, and the list
         assert as_admin.get(f"{ONE}?page_size=500").json()["total"] == 5
     assert "compute_instance" in seen.captured_queries[1]["sql"]
+    Instance.objects.filter(name="web-3").update(image="changed")
+    with django_assert_num_queries(3):  # and the one that changed, whole
+        as_admin.get(f"{ONE}?page_size=500")
+
+
+def _saved(row: Instance, **columns: Any) -> None:
+    for name, value in columns.items():
+        setattr(row, name, value)
+    row.save(update_fields=list(columns))
+
+
+def _active(row: Instance) -> None:
+    Operation.objects.create(
+        action="instance.restart", instance=row, instance_uid=row.pk, instance_name=row.name,
+        node=row.node, project=row.project, state="running",
+    )  # fmt: skip
+
+
+_CHANGES: dict[str, Callable[[Instance], Any]] = {
+    "its state": lambda row: Instance.objects.filter(pk=row.pk).update(state="stopped"),
+    "its labels": lambda row: _saved(row, labels={"tier": "new"}),
+    "the name of its project": lambda row: Project.objects.filter(pk=row.project_id).update(name="renamed"),
+    "its node's answer": lambda row: Node.objects.filter(pk=row.node_id).update(is_reachable=False),
+    "why its node does not answer": lambda row: Node.objects.filter(pk=row.node_id).update(error="No route."),
+    "an operation on it": _active,
+    "how far that is": lambda row: row.operations.update(progress=40.0, step="Half-way"),
+}
+
+
+def test_whatever_changes_shows_at_once_in_a_list(
+    as_admin: APIClient, as_viewer: APIClient, make: Callable[..., Instance]
+) -> None:
+    row = make("web")
+    before = as_admin.get(ONE).content
+    for name, change in _CHANGES.items():
+        row.refresh_from_db()
+        change(row)
+        after = as_admin.get(ONE).content
+        assert after != before, f"{name} changed, and the list did not"
+        assert as_viewer.get(ONE).content == after
+        one = as_admin.get(f"{ONE}/web").json()
+        assert as_admin.get(ONE).json()["instances"] == [one]
+        assert as_admin.get(f"{ONE}?fields={','.join(one)}").json()["instances"] == [one]
+        before = after
+
+
+def test_a_total_is_right_on_every_page(as_admin: APIClient, make: Callable[..., Instance]) -> None:
+    for number in range(5):
+        make(f"web-{number}")
+    for query in (
+        "",
+        "page_size=5",
+        "page_size=2",
+        "page_size=2&page=3",
+        "page_size=2&page=9",
+        "page_size=5&page=2",
+    ):
+        assert as_admin.get(f"{ONE}?{query}").json()["total"] == 5, query
+    assert as_admin.get(f"{ONE}?q=nothing").json()["total"] == 0
 
 
 @pytest.mark.parametrize(
