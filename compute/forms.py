@@ -68,6 +68,8 @@ class CreateForm(forms.Form):
         "node_labels": "node_labels",
         "project": "project",
     }
+    # What an empty field means, within it.
+    IF_EMPTY: ClassVar[dict[str, str]] = {"cpu": "no limit", "memory_mib": "no limit"}
     # Half as wide as the form: two stand side by side.
     NARROW: ClassVar[set[str]] = {"cpu", "memory_mib", "node", "node_labels", "network"}
 
@@ -98,6 +100,9 @@ class CreateForm(forms.Form):
             else:
                 kind = "form-control font-monospace" if isinstance(widget, forms.Textarea) else "form-control"
             widget.attrs.update({"class": kind})
+        for name, words in self.IF_EMPTY.items():
+            if name in self.fields:
+                self.fields[name].widget.attrs.setdefault("placeholder", words)
         for name, choices in (("image", "images"), ("network", "networks"), ("node", "nodes")):
             if name in self.fields:
                 self.fields[name].widget.attrs.update({"list": choices, "autocomplete": "off"})

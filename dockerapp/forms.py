@@ -22,21 +22,8 @@ _HEALTH = {"interval": "health_interval_s", "retries": "health_retries", "start_
 
 class ContainerForm(CreateForm):
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
-        (
-            "",
-            [
-                "name",
-                "image",
-                "ports",
-                "volumes",
-                "env",
-                "cpu",
-                "memory_mib",
-                "restart",
-                "network",
-                "auto_start",
-            ],
-        ),
+        ("", ["name", "image", "ports", "cpu", "memory_mib", "auto_start"]),
+        ("Data, environment, network", ["volumes", "env", "network", "restart"]),
         ("Command and user", ["command", "entrypoint", "working_dir", "user", "hostname"]),
         ("Health check", ["health_command", "health_interval_s", "health_retries", "health_start_s"]),
         ("Security", ["read_only", "tmpfs", "cap_drop", "cap_add", "devices", "privileged"]),
@@ -45,7 +32,7 @@ class ContainerForm(CreateForm):
     ]
     NARROW: ClassVar[set[str]] = {
         *CreateForm.NARROW,
-        *"ports volumes restart working_dir user hostname health_interval_s health_retries".split(),
+        *"volumes restart working_dir user hostname health_interval_s health_retries".split(),
         *"health_start_s cap_drop cap_add tmpfs devices log_driver log_options pull labels".split(),
     }
     FIELD_OF: ClassVar[dict[str, str]] = {

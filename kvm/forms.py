@@ -36,12 +36,13 @@ def _disk(line: str) -> dict[str, Any]:
 
 class MachineForm(CreateForm):
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
-        ("", ["name", "image", "os_variant", "cpu", "memory_mib", "disk_gib", "network", "auto_start"]),
+        ("", ["name", "image", "cpu", "memory_mib", "disk_gib", "auto_start"]),
         ("First start (cloud-init)", ["hostname", "ssh_key", "user_data"]),
+        ("System and network", ["os_variant", "network"]),
         ("Disks", ["disk_bus", "disk_format", "disk_cache", "disk_pool", "clone", "disks"]),
         ("Network cards", ["nic_model", "mac_address", "more_networks"]),
         (
-            "System",
+            "Hardware",
             ["firmware", "machine", "secure_boot", "tpm", "cpu_model", "sockets", "cores", "threads"]
             + ["max_vcpus", "max_memory_mib", "graphics", "boot"],
         ),
@@ -49,11 +50,16 @@ class MachineForm(CreateForm):
         ("Placement", ["project", "node", "node_labels"]),
     ]
     NARROW: ClassVar[set[str]] = (
-        {*CreateForm.NARROW, "disk_gib", "hostname", "os_variant", "image", "firmware", "machine"}
+        {*CreateForm.NARROW, "disk_gib", "hostname", "os_variant", "firmware", "machine"}
         | {"disk_bus", "disk_format", "disk_cache", "disk_pool", "clone", "nic_model", "mac_address"}
         | {"secure_boot", "tpm", "cpu_model", "sockets", "cores", "threads", "max_vcpus", "max_memory_mib"}
         | {"graphics", "boot"}
     )
+    IF_EMPTY: ClassVar[dict[str, str]] = {
+        "cpu": "1",
+        "memory_mib": "512",
+        "disk_gib": "as large as the image",
+    }
     FIELD_OF: ClassVar[dict[str, str]] = {
         "config.network": "network",
         "config.networks": "network",

@@ -108,12 +108,7 @@ class _Way:
 def _create_on(actor: Actor, node: Node, body: InstanceCreate, way: _Way) -> Operation:
     """Raises ``NodeFull`` when another node may still take it."""
     labels, annotations = labels_check("labels", body.labels), labels_check("annotations", body.annotations)
-    _mixed_check(node)
-    kind = _type(body.type, node)
-    config = backend_class(node.backend).config_validate(
-        _config_with_networks(body), allow_root_equivalent=actor.is_admin
-    )
-    config = config_guarded(actor, way.project, node, config)
+    kind, config = _checked_for(actor, node, body, way.project)
     storage_bytes = backend_class(node.backend).storage_asked(config, way.resources.storage_bytes)
     counted = replace(way.resources, storage_bytes=storage_bytes)
     params = {
@@ -148,6 +143,31 @@ def _create_on(actor: Actor, node: Node, body: InstanceCreate, way: _Way) -> Ope
         operation = operation_submit(actor, intent)
         idempotency_store(actor, way.idempotency, operation)
     return operation
+
+
+def instance_create_check(actor: Actor, body: InstanceCreate) -> None:
+    """Raises what ``instance_create`` would, but for limits, and writes nothing: for forms that are still
+    being filled in."""
+    project = project_for(actor, body.project)
+    action_require(actor, "instance.create", project.pk)
+    name_check(body.name)
+    resources = resources_check(body.resources)
+    node = nodes_fit(actor, body.backend, body.node, body.node_labels, Amounts.new(resources))[0]
+    labels_check("labels", body.labels)
+    _checked_for(actor, node, body, project)
+    _name_free_check(node, body.name)
+
+
+def _checked_for(
+    actor: Actor, node: Node, body: InstanceCreate, project: Project
+) -> tuple[InstanceType, dict[str, Any]]:
+    """Its type and its configuration as this node would take it."""
+    _mixed_check(node)
+    kind = _type(body.type, node)
+    config = backend_class(node.backend).config_validate(
+        _config_with_networks(body), allow_root_equivalent=actor.is_admin
+    )
+    return kind, config_guarded(actor, project, node, config)
 
 
 def instance_act(
@@ -216,9 +236,7 @@ def _changes_checked(actor: Actor, instance: Instance, changes: Mapping[str, Any
     if "name" in changes and changes["name"] != instance.name:
         capability_require(instance, Capability.RENAME)
         params["name"] = name_check(changes["name"])
-        if Instance.objects.filter(node=instance.node, name=params["name"]).exists():
-            name = params["name"]
-            raise NameConflict(f"There is already an instance “{name}” on {instance.node.name}.", name=name)
+        _name_free_check(instance.node, params["name"])
     return params
 
 
@@ -298,10 +316,14 @@ def _mixed_check(node: Node) -> None:
         )
 
 
-def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
-    """The row that holds the name, with what was asked for. Other creates wait on the limits lock."""
+def _name_free_check(node: Node, name: str) -> None:
     if Instance.objects.filter(node=node, name=name).exists():
         raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name)
+
+
+def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
+    """The row that holds the name, with what was asked for. Other creates wait on the limits lock."""
+    _name_free_check(node, name)
     try:
         with transaction.atomic():
             return Instance.objects.create(

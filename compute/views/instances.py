@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from functools import partial
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -13,7 +14,7 @@ from compute.actor import Actor
 from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_names, backend_problem
 from compute.errors import ComputeError, InvalidInput
-from compute.forms import LimitsForm, form_class
+from compute.forms import CreateForm, LimitsForm, form_class
 from compute.models import Instance, Node
 from compute.permissions import holds
 from compute.selectors.access import action_require, permissions_by_project, permissions_in
@@ -21,10 +22,17 @@ from compute.selectors.events import events_page
 from compute.selectors.instances import instance_dict, instance_get
 from compute.selectors.operations import OperationFilter, operations_page
 from compute.services import catalogue
-from compute.services.instances import instance_act, instance_create, instance_delete, instance_update
+from compute.services.instances import (
+    instance_act,
+    instance_create,
+    instance_create_check,
+    instance_delete,
+    instance_update,
+)
 from compute.services.migration import migrate_targets
 from compute.services.screenshots import FRESH_S, screenshot_png
 from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.bulk import bulk_can
 from compute.views.common import actor_of, number, page, toast
 from compute.views.tabs import instance_tabs
@@ -110,10 +118,14 @@ def may_migrate(row: dict[str, Any]) -> bool:
 def instance_new(request: HttpRequest) -> HttpResponse:
     actor = actor_of(request)
     backend = request.POST.get("backend") or request.GET.get("backend") or _default_backend()
-    data, initial = (request.POST, None) if request.method == "POST" else (None, _asked_for(request))
-    projects = projects_with(actor, "instance.create")
+    data = request.POST if request.method == "POST" else None
+    projects, choices = projects_with(actor, "instance.create"), catalogue.choices(actor, backend)
+    initial = None if data else {"image": _usual_image(actor, backend, choices), **_asked_for(request)}
     form = form_class(backend)(backend, data, initial=initial, projects=projects)
     message = ""
+    if is_look(request):
+        check = partial(_create_check, actor, form)
+        return form_look(form, lambda: ApiCall("/compute/instances", vars(form.body())), check)
     if request.method == "POST" and form.is_valid():
         try:
             operation = instance_create(actor, form.body())
@@ -125,9 +137,22 @@ def instance_new(request: HttpRequest) -> HttpResponse:
         "backend": backend,
         "message": message,
         "backends": [{"name": name, "problem": backend_problem(name)} for name in backend_names()],
-        "choices": catalogue.choices(actor, backend),
+        "choices": choices,
     }
     return render(request, "compute/instance_new.html", context)
+
+
+def _create_check(actor: Actor, form: CreateForm) -> None:
+    instance_create_check(actor, form.body())
+
+
+def _usual_image(actor: Actor, backend: str, choices: dict[str, Any]) -> str:
+    """What one took last, if it is there; else the demo image; else the first: a name is then all to type."""
+    names = [image.name for image in choices["images"]]
+    own = Instance.objects.filter(created_by_id=actor.user_id, backend=backend, image__in=names)
+    last = own.order_by("-created_at").values_list("image", flat=True).first()
+    demo = next((name for name in names if name.startswith(("libgo/demo", "libgo-demo"))), None)
+    return last or demo or next(iter(names), "")
 
 
 def _asked_for(request: HttpRequest) -> dict[str, Any]:

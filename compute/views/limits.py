@@ -13,6 +13,7 @@ from compute.backends.types import Resources
 from compute.errors import ComputeError
 from compute.forms import GIB, MIB, Pairs
 from compute.limit_forms import MaximumsForm, PlacementForm, SiteLimitsForm
+from compute.models import Node
 from compute.selectors.access import action_require
 from compute.selectors.limits import MAXIMUMS, node_ratio, node_scope, site_rules, usage_of
 from compute.selectors.nodes import node_get
@@ -101,10 +102,14 @@ def room(request: HttpRequest) -> HttpResponse:
     """What would be used and left if the form beside it were sent now. Nothing is kept of what it gets."""
     actor = actor_of(request)
     try:
-        shown = claim_shown(_claim(actor, request))
+        claim = _claim(actor, request)
+        shown = claim_shown(claim)
+        place = next((scope for scope in shown if scope["kind"] == "node"), None)
+        if place and claim.node:
+            place["bars"] = place["bars"] or _node_once(claim.node, claim.amounts)
         context: dict[str, Any] = {
             "scopes": [scope for scope in shown if scope["bars"]],
-            "place": next((scope["title"] for scope in shown if scope["kind"] == "node"), ""),
+            "place": place["title"] if place else "",
         }
         bars = [bar for scope in context["scopes"] for bar in scope["bars"]]
         context["is_over"] = any(bar["is_over"] for bar in bars)
@@ -130,8 +135,23 @@ def node_bars(actor: Actor, node_id: str) -> list[dict[str, Any]]:
     bars = scope_bars(scope, used, Amounts())
     for name, amount in (("cpu_overcommit", "cpu_cores"), ("memory_overcommit", "memory_bytes")):
         if not node_ratio(node, rules, name) and getattr(node, amount):
-            bars.append({**amount_bar(amount, used[amount], getattr(node, amount)), "is_over": False})
+            bars.append(_once(node, amount, used[amount]))
     return bars
+
+
+def _node_once(node: Node, asked: Amounts) -> list[dict[str, Any]]:
+    """The same for a node that may be given away any number of times, with what is asked for."""
+    used = usage_of([node_scope(node, rules := site_rules())], rules)[0]
+    return [
+        _once(node, amount, used[amount], getattr(asked, amount))
+        for amount in ("cpu_cores", "memory_bytes")
+        if getattr(node, amount)
+    ]
+
+
+def _once(node: Node, amount: str, used: float, asked: float = 0) -> dict[str, Any]:
+    """Compared to what the node has; more than that is allowed."""
+    return {**amount_bar(amount, used, getattr(node, amount), asked), "is_over": False}
 
 
 def _claim(actor: Actor, request: HttpRequest) -> Claim:

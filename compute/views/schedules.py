@@ -28,6 +28,7 @@ from compute.services.cron import cron_words
 from compute.services.retention import keep_check
 from compute.services.schedule_runs import schedule_run_now
 from compute.states import OperationState
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, page, page_of, toast
 from compute.views.things import projects_with
 
@@ -96,6 +97,8 @@ def schedule_new(request: HttpRequest) -> HttpResponse:
     data = request.POST if request.method == "POST" else None
     projects = projects_with(actor, "schedule.create")
     form = _form(actor, projects, data, {"instances": request.GET.getlist("instance")})
+    if is_look(request):
+        return form_look(form, lambda: ApiCall("/compute/schedules", form.body()))
     if data is not None and form.is_valid():
         try:
             return redirect("schedule", schedule_id=schedules.schedule_create(actor, form.body()).pk)
@@ -111,6 +114,9 @@ def schedule_edit(request: HttpRequest, schedule_id: str) -> HttpResponse:
     row = schedule_get(actor, schedule_id)
     data = request.POST if request.method == "POST" else None
     form = _form(actor, [row.project.name], data, schedule_initial(schedule_shown(row)))
+    if is_look(request):
+        path = f"/compute/schedules/{row.pk}"
+        return form_look(form, lambda: ApiCall(path, form.body(), method="PATCH"))
     if data is not None and form.is_valid():
         try:
             schedules.schedule_update(actor, row.pk, form.body())

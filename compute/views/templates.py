@@ -18,6 +18,7 @@ from compute.selectors.nodes import backend_node_names
 from compute.selectors.templates import TemplateFilter, template_full, template_get, templates_page
 from compute.services import templates
 from compute.template_forms import SITE, TemplateForm, UseForm
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, page_of
 from compute.views.things import projects_with
 
@@ -62,6 +63,9 @@ def template_use(request: HttpRequest, template_id: str) -> HttpResponse:
     if not projects:
         action_require(actor, "template.use", row.project_id)
     form = UseForm(shown["parameters"], projects, request.POST)
+    if is_look(request):
+        path = f"/compute/templates/{row.pk}/instantiate"
+        return form_look(form, lambda: ApiCall(path, form.given()))
     if form.is_valid():
         try:
             operation = templates.template_instantiate(actor, template_id, form.given())
@@ -83,8 +87,10 @@ def template_new(request: HttpRequest) -> HttpResponse:
         initial = {"name": f"{source.name}-template", "project": source.project.name}
     data = request.POST if request.method == "POST" else None
     form = TemplateForm(_homes(actor), backend_names(), data, initial=initial, without=without)
+    more = {} if source is None else {"instance": str(source.pk)}
+    if is_look(request):
+        return form_look(form, lambda: ApiCall("/compute/templates", {**form.given(), **more}))
     if data is not None and form.is_valid():
-        more = {} if source is None else {"instance": str(source.pk)}
         try:
             row = templates.template_create(actor, {**form.given(), **more})
             return redirect("template", template_id=row.pk)

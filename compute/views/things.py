@@ -17,6 +17,7 @@ from compute.selectors.nodes import backend_node_names
 from compute.selectors.used import UsedFilter
 from compute.services.projects import projects_list
 from compute.thing_forms import ThingForm
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, toast
 
 _IN_USE = {"yes": True, "no": False}
@@ -104,16 +105,23 @@ def thing_new(
     create: Callable[..., Operation],
     template: str,
     backend: str,
+    path: str,
 ) -> HttpResponse:
-    """The dialog that makes one; shown again with what is wrong."""
+    """The dialog that makes one; shown again with what is wrong. ``path`` is that of the API."""
     actor, message = actor_of(request), ""
     data = request.POST if request.method == "POST" else None
     form = form_class(projects_with(actor, "network.create"), backend_node_names(backend), data)
+    if is_look(request):
+        return form_look(form, lambda: ApiCall(path, form.body(), _place(form)))
     if data is not None and form.is_valid():
-        at = {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}
+        at = _place(form)
         try:
             operation = create(actor, form.body(), **at)
             return toast(f"{operation.target}: making it …", "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, template, {"form": form, "message": message})
+
+
+def _place(form: ThingForm) -> dict[str, Any]:
+    return {"node": form.cleaned_data["node"], "project": form.cleaned_data["project"]}

@@ -57,7 +57,8 @@ def network_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @_page
 def network_new(request: HttpRequest) -> HttpResponse:
-    return thing_new(request, NetworkForm, networks.network_create, "dockerapp/_network_new.html", BACKEND)
+    template = "dockerapp/_network_new.html"
+    return thing_new(request, NetworkForm, networks.network_create, template, BACKEND, "/docker/networks")
 
 
 @require_GET

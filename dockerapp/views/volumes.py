@@ -57,7 +57,8 @@ def volume_list(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "POST"])
 @_page
 def volume_new(request: HttpRequest) -> HttpResponse:
-    return thing_new(request, VolumeForm, volumes.volume_create, "dockerapp/_volume_new.html", BACKEND)
+    template = "dockerapp/_volume_new.html"
+    return thing_new(request, VolumeForm, volumes.volume_create, template, BACKEND, "/docker/volumes")
 
 
 @require_GET

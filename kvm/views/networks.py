@@ -14,6 +14,7 @@ from compute.models import Operation
 from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node_names
 from compute.states import InstanceState
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import bulk_actions, listing, rows_for_page, wanted_of
 from kvm.network_forms import KvmNetworkEditForm, KvmNetworkForm
@@ -49,6 +50,8 @@ def network_new(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
     action_require(actor, "host_network.create")
     form = KvmNetworkForm([], backend_node_names(BACKEND), request.POST or None)
+    if is_look(request):
+        return form_look(form, lambda: ApiCall("/networks", form.body(), {"node": form.cleaned_data["node"]}))
     if request.method == "POST" and form.is_valid():
         try:
             operation = networks.network_create(actor, form.body(), node=form.cleaned_data["node"])

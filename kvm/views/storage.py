@@ -16,6 +16,7 @@ from compute.errors import ComputeError
 from compute.models import Operation, Resource
 from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node_names
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
 from kvm.selectors.nodes import BACKEND
@@ -59,6 +60,10 @@ def pool_new(request: HttpRequest) -> HttpResponse:
     action_require(actor, "pool.create")
     data = request.POST if request.method == "POST" else None
     form = PoolForm(projects_with(actor, "volume.create")[:1], backend_node_names(BACKEND), data)
+    if is_look(request):
+        return form_look(
+            form, lambda: ApiCall("/storage/pools", form.body(), {"node": form.cleaned_data["node"]})
+        )
     if data is not None and form.is_valid():
         try:
             operation = pools.pool_create(actor, form.body(), node=form.cleaned_data["node"])
@@ -108,6 +113,9 @@ def volume_new(request: HttpRequest, pool_id: str) -> HttpResponse:
     row = pool_row(actor, pool_id)
     data = request.POST if request.method == "POST" else None
     form = VolumeForm(projects_with(actor, "volume.create"), [row.node.name], data)
+    if is_look(request):
+        path = f"/storage/pools/{row.pk}/volumes"
+        return form_look(form, lambda: ApiCall(path, form.body(), {"project": form.cleaned_data["project"]}))
     if data is not None and form.is_valid():
         project = form.cleaned_data["project"]
         try:

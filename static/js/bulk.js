@@ -122,11 +122,12 @@
     head.append(say);
     const list = element("div", "list-group list-group-flush bulk-list");
     items.forEach((item) => line(list, item));
+    const same = apiLine(name, source, items, whole);
     const foot = element("div", "card-footer d-flex gap-2");
     const leave = button("btn", "Cancel");
     const go = button(`btn ms-auto ${danger ? "btn-danger" : "btn-primary"}`, source.dataset.bulkLabel);
     foot.append(leave, go);
-    dialog.append(head, list, foot);
+    dialog.append(head, list, same, foot);
     document.body.append(dialog);
     leave.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => { dialog.remove(); source.isConnected && source.focus(); });
@@ -136,6 +137,32 @@
     dialog.showModal();
     if (text) leave.focus();
     else begin();
+  }
+
+  const bodyOf = (name, source, items, whole) => ({
+    action: source.dataset.bulkAction,
+    options: JSON.parse(source.dataset.bulkOptions || "{}"),
+    ...(whole ? { filter: JSON.parse(table(name).dataset.bulkFilter) } : { ids: items.map((item) => item.id) }),
+  });
+
+  // The same by API: one line for all where there is a door, else one for each.
+  function apiLine(name, source, items, whole) {
+    const { bulkDoor: door, bulkMethod: method, bulkUrl: url, bulkBody: body } = source.dataset;
+    const lines = door
+      ? [window.libgo.curl("POST", door, bodyOf(name, source, items, whole))]
+      : items.map((item) => window.libgo.curl(method || "POST", url.replace("{id}", encodeURIComponent(item.id)), body ? JSON.parse(body) : undefined));
+    const details = element("details", "api-line card-body py-2 border-top");
+    details.append(element("summary", "", "The same by API"));
+    const place = element("div", "position-relative mt-2"), text = element("pre", "api-line-text");
+    const code = element("code", "", lines.join("\n"));
+    code.dataset.apiText = "";
+    text.append(code);
+    text.tabIndex = 0;
+    const copy = button("btn btn-sm api-line-copy", "Copy");
+    copy.dataset.copyFrom = "[data-api-text]";
+    place.append(text, copy);
+    details.append(place);
+    return details;
   }
 
   function line(list, item) {
@@ -167,9 +194,7 @@
   async function together(job) {
     const { name, source, items, whole, foot, say, go, leave } = job;
     go.disabled = true;
-    const target = whole ? { filter: JSON.parse(table(name).dataset.bulkFilter) } : { ids: items.map((item) => item.id) };
-    const options = JSON.parse(source.dataset.bulkOptions || "{}");
-    const first = await asked("POST", source.dataset.bulkDoor, JSON.stringify({ action: source.dataset.bulkAction, options, ...target }));
+    const first = await asked("POST", source.dataset.bulkDoor, JSON.stringify(bodyOf(name, source, items, whole)));
     if (!first.ok) {
       say.className = "text-danger mb-0";
       say.textContent = first.why;

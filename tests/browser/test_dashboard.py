@@ -38,11 +38,13 @@ def test_the_first_page_is_light_and_asks_no_other_host(
     for answer in answers:
         kind = answer.headers.get("content-type", "").partition(";")[0]
         if kind in ("text/html", "text/css", "text/javascript", "application/javascript"):
-            sizes[urlsplit(answer.url).path] = answer.request.sizes()["responseBodySize"]
+            # Chromium's own figures are wrong for what it unpacks.
+            sent = answer.headers.get("content-length") or len(answer.body())
+            sizes[urlsplit(answer.url).path] = int(sent)
     context_close(context)
     print(f"{sum(sizes.values()) / 1000:.0f} KB: {sizes}")
     assert {"/", "/static/js/live.js", "/static/css/libgo.css"} <= sizes.keys()
-    assert sum(sizes.values()) < _LIGHT_BYTES
+    assert 100_000 < sum(sizes.values()) < _LIGHT_BYTES
 
 
 def test_what_fails_and_what_works_shows_by_itself(page: Page, live: LiveConsole, name: str) -> None:
