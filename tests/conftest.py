@@ -26,6 +26,7 @@ from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
 from tests.faults.catalogue import properties_of, pytest_configure, pytest_terminal_summary  # noqa: F401
 from tests.live import LiveConsole
+from tests.outside import Outside, outside_of
 from tests.people import World, people_make
 from tests.reporter import MemoryReporter
 
@@ -163,3 +164,10 @@ def people(live: LiveConsole) -> World:
 def world(people: World) -> Iterator[World]:
     yield people
     people.clean()
+
+
+@pytest.fixture
+def outside(engines: None, run_id: str) -> Iterator[Outside]:
+    """What is made beside LibGo; gone afterwards."""
+    with outside_of(run_id) as made:
+        yield made

@@ -51,6 +51,7 @@ LEVELS = {
     "compute.template_forms": 6,
     "compute.schedule_forms": 6,
     "compute.alert_forms": 6,
+    "compute.adoption_forms": 6,
     "compute.streams": 6,
     "compute.loghub": 6,
     "compute.attachhub": 6,

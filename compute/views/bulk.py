@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from compute.backends.capabilities import Capability
@@ -22,12 +23,14 @@ _TEXTS = {
     "delete": "They are stopped and removed, with the disks and anonymous volumes made for them. This cannot "
     "be undone.",
 }
+_ADOPT_TEXT = "They were made outside LibGo and become a project's; they go on running as they are."
 _OPTIONS = {"delete": {"force": True}}
 
 
-def bulk_actions() -> list[dict[str, Any]]:
-    """The buttons of the bar."""
-    found = [(action_get(word), text) for word, text in _TEXTS.items()]
+def bulk_actions(projects: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """The buttons of the bar; with ``projects`` also the one that adopts into one of them."""
+    texts = {**_TEXTS, **({"adopt": _ADOPT_TEXT} if projects else {})}
+    found = [(action_get(word), text) for word, text in texts.items()]
     return [
         {
             "word": action.word,
@@ -37,6 +40,7 @@ def bulk_actions() -> list[dict[str, Any]]:
             "title": f"{action.title}: {{n}} instance{{s}}",
             "text": text,
             "danger": action.danger,
+            "choose": json.dumps({"project": list(projects)}) if action.word == "adopt" else "",
         }
         for action, text in found
     ]
@@ -55,5 +59,17 @@ def bulk_can(row: dict[str, Any], free: bool) -> str:
 
 def bulk_filter(wanted: InstanceFilter) -> str:
     """The list's filter as the bulk route takes it."""
-    names = ("backend", "state", "type", "node", "project", "image", "q", "attention", "mine", "labels")
+    names = (
+        "backend",
+        "state",
+        "type",
+        "node",
+        "project",
+        "image",
+        "q",
+        "attention",
+        "mine",
+        "managed",
+        "labels",
+    )
     return json.dumps({name: getattr(wanted, name) for name in names if getattr(wanted, name)})

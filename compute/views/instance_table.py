@@ -19,6 +19,7 @@ from compute.backends.registry import backend_names
 from compute.live import usage_latest
 from compute.models import Node
 from compute.selectors.access import projects_matter
+from compute.selectors.adoption import unmanaged
 from compute.selectors.instances import (
     GROUPS,
     LABEL_GROUP,
@@ -36,6 +37,7 @@ from compute.states import InstanceState, InstanceType
 from compute.views.bulk import bulk_actions, bulk_filter
 from compute.views.common import actor_of, number, page
 from compute.views.instances import rows_for_page
+from compute.views.things import projects_with
 
 PAGE = "instances"
 SIZES = (25, 50, 100, 200)
@@ -172,9 +174,16 @@ def _choices(actor: Actor, group: str) -> dict[str, Any]:
         "groups": words,
         "label_groups": [(name, name.removeprefix(LABEL_GROUP)) for name in labels],
         "sizes": SIZES,
-        "bulk_actions": bulk_actions(),
+        "bulk_actions": bulk_actions(_adopters(actor)),
         "all_columns": COLUMNS,
     }
+
+
+def _adopters(actor: Actor) -> list[str]:
+    """The projects into which the actor may adopt what is unmanaged, while there is any."""
+    if not actor.is_admin or not unmanaged(actor).exists():
+        return []
+    return projects_with(actor, "instance.read")
 
 
 def _wanted(given: QueryDict) -> InstanceFilter:

@@ -100,10 +100,11 @@ def rows_for_page(actor: Actor, found: list[dict[str, Any]]) -> list[dict[str, A
     """``row_for_page`` for many: nodes and rights are read once."""
     capabilities = {str(pk): words for pk, words in Node.objects.values_list("pk", "capabilities")}
     allowed = permissions_by_project(actor, (row["project"]["id"] for row in found))
-    return [
+    for row in found:
         row_for_page(row, allowed[row["project"]["id"]], capabilities.get(row["node"]["id"], []))
-        for row in found
-    ]
+        if actor.is_admin and not row["managed"]:
+            row["bulk_can"] = f"{row['bulk_can']} adopt".strip()
+    return found
 
 
 def may_migrate(row: dict[str, Any]) -> bool:

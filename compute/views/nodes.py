@@ -15,6 +15,7 @@ from compute.backends.registry import backend_class, backend_names, backend_node
 from compute.errors import BackendError, BackendTimeout, BackendUnavailable, ComputeError, InvalidInput
 from compute.node_forms import WAYS, node_body, node_values, ways_of
 from compute.selectors.access import action_require
+from compute.selectors.adoption import unmanaged_count
 from compute.selectors.nodes import address_kind, node_credentials, node_get, nodes_list
 from compute.services import nodes
 from compute.states import NodeStatus
@@ -49,6 +50,7 @@ def node_detail(request: HttpRequest, node_id: str) -> HttpResponse:
         "is_admin": actor.is_admin,
         "usage_url": f"/api/v1/nodes/{node.pk}/usage/history",
         "bars": node_bars(actor, node_id),
+        "unmanaged": unmanaged_count(actor, node) if actor.is_admin else 0,
         "panel": backend_node_panel(node.backend) if row["status"] in ("online", "draining") else "",
     }
     is_head = bool(request.headers.get("HX-Request")) and request.GET.get("part") == "head"

@@ -19,7 +19,8 @@
 //   data-bulk-body    JSON to send along
 //   data-bulk-door    a route that takes {action, ids | filter, options} for all of them; it answers with one
 //                     operation whose children are the items. Then no url is needed, and work goes on when the
-//                     page is left. data-bulk-options: JSON of its options
+//                     page is left. data-bulk-options: JSON of its options; data-bulk-choose: JSON of those that
+//                     a person chooses in the dialog, {name: [values]}
 // On the table, for actions with a door: data-bulk-total and data-bulk-filter (JSON): how many there are
 // besides those that are shown, and what says which; then the bar offers all of them.
 //
@@ -120,9 +121,10 @@
     head.append(element("h3", "card-title mb-1", counted(title || source.dataset.bulkLabel, count)));
     const say = element("p", "text-secondary mb-0", text || "");
     head.append(say);
+    const picked = choices(head, source);
     const list = element("div", "list-group list-group-flush bulk-list");
     items.forEach((item) => line(list, item));
-    const same = apiLine(name, source, items, whole);
+    const same = apiLine({ name, source, items, whole, picked }, head);
     const foot = element("div", "card-footer d-flex gap-2");
     const leave = button("btn", "Cancel");
     const go = button(`btn ms-auto ${danger ? "btn-danger" : "btn-primary"}`, source.dataset.bulkLabel);
@@ -131,7 +133,7 @@
     document.body.append(dialog);
     leave.addEventListener("click", () => dialog.close());
     dialog.addEventListener("close", () => { dialog.remove(); source.isConnected && source.focus(); });
-    const job = { name, source, items, whole, list, foot, say, go, leave };
+    const job = { name, source, picked, items, whole, list, foot, say, go, leave };
     const begin = () => (source.dataset.bulkDoor ? together(job) : run(job));
     go.addEventListener("click", begin);
     dialog.showModal();
@@ -139,22 +141,24 @@
     else begin();
   }
 
-  const bodyOf = (name, source, items, whole) => ({
+  const bodyOf = ({ name, source, items, whole, picked }) => ({
     action: source.dataset.bulkAction,
-    options: JSON.parse(source.dataset.bulkOptions || "{}"),
+    options: { ...JSON.parse(source.dataset.bulkOptions || "{}"), ...picked() },
     ...(whole ? { filter: JSON.parse(table(name).dataset.bulkFilter) } : { ids: items.map((item) => item.id) }),
   });
 
   // The same by API: one line for all where there is a door, else one for each.
-  function apiLine(name, source, items, whole) {
+  function apiLine(job, head) {
+    const { source, items } = job;
     const { bulkDoor: door, bulkMethod: method, bulkUrl: url, bulkBody: body } = source.dataset;
-    const lines = door
-      ? [window.libgo.curl("POST", door, bodyOf(name, source, items, whole))]
+    const lines = () => door
+      ? [window.libgo.curl("POST", door, bodyOf(job))]
       : items.map((item) => window.libgo.curl(method || "POST", url.replace("{id}", encodeURIComponent(item.id)), body ? JSON.parse(body) : undefined));
     const details = element("details", "api-line card-body py-2 border-top");
     details.append(element("summary", "", "The same by API"));
     const place = element("div", "position-relative mt-2"), text = element("pre", "api-line-text");
-    const code = element("code", "", lines.join("\n"));
+    const code = element("code", "", lines().join("\n"));
+    head.addEventListener("change", () => { code.textContent = lines().join("\n"); });
     code.dataset.apiText = "";
     text.append(code);
     text.tabIndex = 0;
@@ -163,6 +167,20 @@
     place.append(text, copy);
     details.append(place);
     return details;
+  }
+
+  // A field for each option that is chosen here; the values as they stand when it begins.
+  function choices(head, source) {
+    const fields = Object.entries(JSON.parse(source.dataset.bulkChoose || "{}")).map(([option, values]) => {
+      const label = element("label", "form-label mt-3", option[0].toUpperCase() + option.slice(1));
+      const field = element("select", "form-select mt-1");
+      field.name = option;
+      values.forEach((value) => field.append(new Option(value, value)));
+      label.append(field);
+      head.append(label);
+      return field;
+    });
+    return () => Object.fromEntries(fields.map((field) => [field.name, field.value]));
   }
 
   function line(list, item) {
@@ -192,9 +210,9 @@
 
   // One request for all of them; the operation goes on by itself, and this only looks at it.
   async function together(job) {
-    const { name, source, items, whole, foot, say, go, leave } = job;
+    const { name, source, items, foot, say, go, leave } = job;
     go.disabled = true;
-    const first = await asked("POST", source.dataset.bulkDoor, JSON.stringify(bodyOf(name, source, items, whole)));
+    const first = await asked("POST", source.dataset.bulkDoor, JSON.stringify(bodyOf(job)));
     if (!first.ok) {
       say.className = "text-danger mb-0";
       say.textContent = first.why;

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from compute.actor import Actor
 from compute.models import (
+    AdoptionRule,
     Alert,
     AlertChannel,
     AlertRule,
@@ -195,6 +196,7 @@ def _kept(side: Side) -> None:
     rule = AlertRule.objects.create(
         project=project, name=f"a-{project.name}", kind=AlertKind.INSTANCE_DOWN.value
     )
+    adoption = AdoptionRule.objects.create(project=project, name=f"ad-{project.name}")
     alert = Alert.objects.create(
         rule=rule,
         subject=f"instance:{side.ids['fake']}",
@@ -218,6 +220,7 @@ def _kept(side: Side) -> None:
     side.ids |= {
         "schedule": str(schedule.pk),
         "alert_rule": str(rule.pk),
+        "adoption_rule": str(adoption.pk),
         "alert": str(alert.pk),
         "backup": str(backup.pk),
     }

@@ -52,6 +52,12 @@ GET audit audit.read somewhere
 GET audit_state audit.verify site
 GET events event.read list
 GET backups backup.read list
+GET,POST adopt instance.adopt site
+GET adopt_rules adoption_rule.read site
+GET,POST adopt_rule_new,adopt_rule adoption_rule.update site
+POST adopt_rule_look instance.adopt site
+POST adopt_rule_do:apply adoption_rule.apply site
+POST adopt_rule_do:delete adoption_rule.delete site
 GET backup_targets backup_target.read list
 GET,POST backup_target_new,backup_target backup_target.update site
 GET,POST backup_target_remove backup_target.delete site

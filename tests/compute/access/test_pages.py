@@ -40,6 +40,7 @@ _NOUNS = {
     "kvm_export": {"export_id": "export"},
     "kvm_image": {"image_id": "disk_image"},
     "kvm_": {"pool_id": "pool", "volume_id": "kvm_volume"},
+    "adopt_": {"rule_id": "adoption_rule"},
     "alert_": {"rule_id": "alert_rule", "channel_id": "alert_channel", "alert_id": "alert"},
     "backup_new": {"instance_id": "fake"},
     "backup": {"backup_id": "backup", "target_id": "backup_target"},

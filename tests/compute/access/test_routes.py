@@ -47,6 +47,7 @@ _NOUNS = {
     "kvm/images": {"image": "disk_image"},
     "projects": {"project_id": "project"},
     "operations": {"operation_id": "operation"},
+    "compute/adoption-rules": {"rule_id": "adoption_rule"},
     "alerts": {"alert_id": "alert", "rule_id": "alert_rule", "channel_id": "alert_channel"},
     "backups": {"backup_id": "backup", "target_id": "backup_target"},
     "nodes": {"node_id": "node"},
