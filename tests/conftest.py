@@ -26,6 +26,7 @@ from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
 from tests.faults.catalogue import properties_of, pytest_configure, pytest_terminal_summary  # noqa: F401
 from tests.live import LiveConsole
+from tests.migrated import database_keep, database_restore
 from tests.outside import Outside, outside_of
 from tests.people import World, people_make
 from tests.reporter import MemoryReporter
@@ -59,10 +60,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
+def django_db_keepdb(django_db_modify_db_settings: None) -> bool:
+    """Whether there is a migrated database already."""
+    return database_restore()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_keepdb: bool, django_db_blocker: Any) -> None:
     """Tests with transactions empty their tables afterwards, which the audit's triggers refuse; the
     tests about the triggers lay them again."""
     with django_db_blocker.unblock():
+        if not django_db_keepdb:
+            database_keep()
         guards_lift(connection)
 
 
