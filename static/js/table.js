@@ -197,7 +197,7 @@
     box.className = "preview card";
     const picture = document.createElement("img");
     picture.alt = "";
-    picture.src = `${link.dataset.picture}?width=480`;
+    picture.src = `${link.dataset.picture}?width=640`;
     picture.onerror = () => { if (preview.box === box) hide(); };
     box.append(picture);
     document.body.append(box);

@@ -151,8 +151,11 @@ def test_pictures_of_the_screen(page: Page, live: LiveConsole, guest: dict[str, 
     assert small.format == "PNG" and small.width == 160 < whole.width
     assert live.api("GET", f"{vm}/screenshot?width=161").status_code == 400
     page.goto(f"{live.url}/instances?q={guest['name']}")
-    shown = page.locator(f"#row-{guest['id']} img")
-    until(lambda: shown.evaluate("image => image.naturalWidth") == 160, "a thumbnail in the list", 10)
+    page.locator(f"#row-{guest['id']} .thumb").hover()
+    shown = page.locator(".preview img")
+    until(lambda: shown.evaluate("image => image.naturalWidth") > 160, "its screen while one points at it", 10)
+    page.locator("h1").hover()
+    expect(shown).to_have_count(0)
 
 
 def test_the_agent_tells_runs_reads_and_writes(
