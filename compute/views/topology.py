@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,8 +18,12 @@ from compute.views.common import actor_of, page
 # One unit is a CSS pixel on the narrowest screen; two columns with room for the lines between.
 _WIDTH, _BOX, _ROW, _HEIGHT, _TOP = 360, 150, 50, 42, 6
 _LETTERS, _SMALL_LETTERS = 18, 25
-_MEMBERS_MAX = 80
 _COLOURS = 8
+# More than so many on one node stand in bunches: who is on the same networks, as small plates.
+_SINGLE_MAX = 40
+_BUNCH_X, _PLATE, _PLATE_GAP, _PLATE_ROW, _PLATE_LETTERS, _BUNCH_HEAD = 250, 104, 6, 20, 15, 24
+_PLATE_COLUMNS = 8
+_BUNCH_WIDTH = _PLATE_COLUMNS * (_PLATE + _PLATE_GAP) + _PLATE_GAP
 
 
 @require_GET
@@ -34,26 +39,80 @@ def network_map(request: HttpRequest) -> HttpResponse:
 
 
 def drawing(host: HostSeen) -> dict[str, Any]:
-    """Where everything stands: networks on the left by name, who is on them on the right, near to
-    their networks; what does not fit any more is counted."""
-    rank = {network.name: number for number, network in enumerate(_by_use(host))}
+    """Where everything stands: networks on the left by name, who is on them on the right, near to their
+    networks. ``listed`` is the same to read: each network with who is on it."""
+    networks = _by_use(host)
+    rank = {network.name: number for number, network in enumerate(networks)}
     members = sorted(host.members, key=lambda member: (_middle(member, rank), member.name))
-    shown, rest = members[:_MEMBERS_MAX], len(members) - _MEMBERS_MAX
-    boxes = [_network_box(host, network, rank[network.name], shown) for network in _by_use(host)]
+    boxes = [_network_box(host, network, rank[network.name]) for network in networks]
     places = {box["name"]: box for box in boxes}
-    placed = [_member_box(member, number) for number, member in enumerate(shown)]
+    drawn = _single(members, places) if len(members) <= _SINGLE_MAX else _bunched(members, places)
     return {
         "node": host.node,
-        "width": _WIDTH,
-        "height": _TOP * 2 + _ROW * max(len(boxes), len(placed), 1),
         "box": _BOX,
         "box_height": _HEIGHT,
         "networks": boxes,
-        "members": placed,
-        "lines": [line for member in placed for line in _lines(member, places)],
+        "listed": _listed(boxes, members),
         "alone": host.alone,
-        "rest": max(0, rest),
+        "count": len(members),
+        **drawn,
+        "height": max(drawn["height"], _TOP * 2 + _ROW * max(len(boxes), 1)),
     }
+
+
+def _single(members: list[MemberSeen], places: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Each by itself, with a line to each of its networks."""
+    placed = [_member_box(member, number) for number, member in enumerate(members)]
+    lines = [line for member in placed for line in _lines(member, places)]
+    return {"width": _WIDTH, "height": _TOP * 2 + _ROW * len(placed), "members": placed, "lines": lines}
+
+
+def _bunched(members: list[MemberSeen], places: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Those on the same networks in one bunch, with a line from the bunch to each network: hundreds of
+    lines would hide what they tell."""
+    together: dict[tuple[str, ...], list[MemberSeen]] = defaultdict(list)
+    for member in members:
+        together[tuple(member.addresses)].append(member)
+    bunches, lines, y = [], [], _TOP
+    for names, inside in together.items():
+        rows = -(-len(inside) // _PLATE_COLUMNS)
+        height = _BUNCH_HEAD + rows * _PLATE_ROW + _PLATE_GAP
+        bunch = {
+            "title": " + ".join(names),
+            "label": _short(" + ".join(names), 48),
+            "count": len(inside),
+            "x": _BUNCH_X,
+            "y": y,
+            "width": _BUNCH_WIDTH,
+            "height": height,
+            "plates": [_plate(member, number, y) for number, member in enumerate(inside)],
+        }
+        bunches.append(bunch)
+        lines += [
+            _line(places[name], _BUNCH_X, y + _BUNCH_HEAD / 2, is_on=places[name]["active"]) for name in names
+        ]
+        y += height + _PLATE_GAP * 2
+    return {"width": _BUNCH_X + _BUNCH_WIDTH + 1, "height": y, "bunches": bunches, "lines": lines}
+
+
+def _plate(member: MemberSeen, number: int, top: float) -> dict[str, Any]:
+    row, column = divmod(number, _PLATE_COLUMNS)
+    return {
+        **_shown(member),
+        "label": _short(member.name, _PLATE_LETTERS),
+        "x": _BUNCH_X + _PLATE_GAP + column * (_PLATE + _PLATE_GAP),
+        "y": top + _BUNCH_HEAD + row * _PLATE_ROW,
+        "width": _PLATE,
+        "height": _PLATE_ROW - 4,
+    }
+
+
+def _listed(boxes: list[dict[str, Any]], members: list[MemberSeen]) -> list[dict[str, Any]]:
+    on: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for member in members:
+        for name, address in member.addresses.items():
+            on[name].append({**_shown(member), "address": address})
+    return [{**box, "on": on[box["name"]]} for box in boxes]
 
 
 def _by_use(host: HostSeen) -> list[NetworkSeen]:
@@ -67,9 +126,7 @@ def _middle(member: MemberSeen, rank: Mapping[str, int]) -> float:
     return sum(places) / len(places)
 
 
-def _network_box(
-    host: HostSeen, network: NetworkSeen, number: int, shown: list[MemberSeen]
-) -> dict[str, Any]:
+def _network_box(host: HostSeen, network: NetworkSeen, number: int) -> dict[str, Any]:
     detail = " · ".join(word for word in (network.driver, *network.subnets) if word)
     if not network.known:
         detail = "outside the engine’s networks"
@@ -85,7 +142,7 @@ def _network_box(
         "known": network.known,
         "colour": number % _COLOURS,
         "y": _TOP + number * _ROW,
-        "members": [member.name for member in shown if network.name in member.addresses],
+        "count": sum(network.name in member.addresses for member in host.members),
     }
 
 
@@ -93,31 +150,40 @@ def _member_box(member: MemberSeen, number: int) -> dict[str, Any]:
     known = [address for address in member.addresses.values() if address]
     detail = known[0] if len(known) == 1 else f"{len(known)} addresses" if known else member.state
     return {
-        "id": member.id,
-        "name": member.name,
+        **_shown(member),
         "label": _short(member.name, _LETTERS - 2),
         "small": _short(detail, _SMALL_LETTERS),
-        "type": member.type,
-        "state": member.state,
-        "colour": InstanceState(member.state).colour,
-        "joined": member.addresses,
         "x": _WIDTH - _BOX,
         "y": _TOP + number * _ROW,
     }
 
 
+def _shown(member: MemberSeen) -> dict[str, Any]:
+    return {
+        "id": member.id,
+        "name": member.name,
+        "type": member.type,
+        "state": member.state,
+        "colour": InstanceState(member.state).colour,
+        "joined": member.addresses,
+    }
+
+
 def _lines(member: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
     """A curve from each of its networks to it."""
-    found = []
-    for name in member["joined"]:
-        box = places[name]
-        start, end = box["y"] + _HEIGHT / 2, member["y"] + _HEIGHT / 2
-        left, right = _BOX, member["x"]
-        bend = (left + right) / 2
-        runs = member["state"] == InstanceState.RUNNING.value and box["active"]
-        path = f"M{left} {start:g} C{bend:g} {start:g} {bend:g} {end:g} {right} {end:g}"
-        found.append({"path": path, "colour": box["colour"], "runs": runs})
-    return found
+    runs = member["state"] == InstanceState.RUNNING.value
+    return [
+        _line(
+            places[name], member["x"], member["y"] + _HEIGHT / 2, is_on=runs and bool(places[name]["active"])
+        )
+        for name in member["joined"]
+    ]
+
+
+def _line(box: Mapping[str, Any], right: float, end: float, *, is_on: bool) -> dict[str, Any]:
+    start, bend = box["y"] + _HEIGHT / 2, (_BOX + right) / 2
+    path = f"M{_BOX} {start:g} C{bend:g} {start:g} {bend:g} {end:g} {right} {end:g}"
+    return {"path": path, "colour": box["colour"], "runs": is_on}
 
 
 def _short(text: str, most: int) -> str:

@@ -153,7 +153,9 @@ def test_pictures_of_the_screen(page: Page, live: LiveConsole, guest: dict[str, 
     page.goto(f"{live.url}/instances?q={guest['name']}")
     page.locator(f"#row-{guest['id']} .thumb").hover()
     shown = page.locator(".preview img")
-    until(lambda: shown.evaluate("image => image.naturalWidth") > 160, "its screen while one points at it", 10)
+    until(
+        lambda: shown.evaluate("image => image.naturalWidth") > 160, "its screen while one points at it", 10
+    )
     page.locator("h1").hover()
     expect(shown).to_have_count(0)
 

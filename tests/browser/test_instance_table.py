@@ -177,3 +177,43 @@ def test_ticking_all_that_match_stops_them_with_a_result_for_each(listed: Page, 
     listed.locator(".bulk-dialog .btn-primary").click()
     expect(listed.locator(".bulk-dialog p")).to_contain_text(f"of {total} done", timeout=15000)
     expect(listed.locator(".bulk-dialog .list-group-item")).to_have_count(total)
+
+
+def test_the_map_of_two_hundred_is_searched_zoomed_walked_and_clicked_through(
+    listed: Page, crowd: CrowdConsole
+) -> None:
+    listed.goto(f"{crowd.url}/networks/map")
+    plates = listed.locator("[data-instance]")
+    expect(plates).to_have_count(COUNT)
+    name = str(plates.nth(100).get_attribute("data-instance"))
+    listed.keyboard.press("/")
+    listed.keyboard.type(f"{name} front")
+    expect(listed.locator("#map-found")).to_have_text("1 found")
+    expect(listed.locator("[data-instance]:not(.netmap-dim)")).to_have_count(1)
+    listed.keyboard.press("Enter")
+    assert listed.evaluate("document.activeElement.querySelector('[data-instance]').dataset.instance") == name
+    width = listed.evaluate("document.querySelector('.netmap').clientWidth")
+    listed.keyboard.press("+")
+    listed.keyboard.press("+")
+    assert listed.evaluate("document.querySelector('.netmap').clientWidth") > width * 1.5
+    crowd.churn(50)
+    circles = listed.locator(".map-view circle")
+    colours = [circle.get_attribute("class") for circle in circles.all()]
+    until(lambda: [c.get_attribute("class") for c in circles.all()] != colours, "states move on the map", 20)
+    crowd.churn(0)
+    assert listed.evaluate("document.activeElement.querySelector('[data-instance]').dataset.instance") == name
+    assert listed.evaluate("document.querySelector('.netmap').clientWidth") > width * 1.5, (
+        "and the zoom stays"
+    )
+    listed.keyboard.press("Enter")
+    expect(listed.locator("h1")).to_have_text(name)
+
+
+def test_the_map_is_a_list_to_read_on_a_phone(listed: Page, crowd: CrowdConsole) -> None:
+    listed.set_viewport_size({"width": 390, "height": 844})
+    listed.goto(f"{crowd.url}/networks/map")
+    expect(listed.locator(".map-view").first).to_be_hidden()
+    expect(listed.locator("details").first).to_be_visible()
+    listed.fill("#map-q", "web-1")
+    expect(listed.locator("details[open] li:not([hidden])").first).to_be_visible()
+    assert listed.evaluate("document.documentElement.scrollWidth") <= 390
