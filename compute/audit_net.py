@@ -13,8 +13,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+from django.db import DatabaseError
+
 from compute.actor import Actor
 from compute.audit import audit
+
+log = structlog.get_logger(__name__)
 
 REFUSALS, WINDOW_S = 20, 60.0
 _KNOWN_MAX = 10_000
@@ -49,6 +54,16 @@ _lock = threading.Lock()
 
 def request_audit(actor: Actor, asked: Asked, *, is_told: bool) -> None:
     """A row for a refusal, and for a change of which no service told."""
+    try:
+        _audit(actor, asked, is_told=is_told)
+    except DatabaseError as error:
+        if asked.status < _BROKE:
+            raise
+        # What could not be done for want of a database cannot be written into it either.
+        log.warning("refusal_not_audited", path=asked.path, reason=str(error))
+
+
+def _audit(actor: Actor, asked: Asked, *, is_told: bool) -> None:
     action = f"{asked.method} {_KIND.sub('', asked.route)}"
     if asked.status == _REFUSED:
         named = str((asked.details or {}).get("action") or "")

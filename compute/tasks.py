@@ -62,7 +62,7 @@ def operations_sweep() -> None:
     """Ring again what was not heard, recover what was lost, let go of what is no more."""
     for operation_id in sweep.operations_unheard():
         operation_run.delay(operation_id)
-    for operation_id in sweep.operations_lost():
+    for operation_id in sweep.operations_lost() if sweep.looked_lately() else ():
         operation_recover.delay(operation_id)
     for operation_id in sweep.undos_pending():
         undo_finish.delay(operation_id)

@@ -92,6 +92,9 @@ class NodeWatcher(threading.Thread):
             self._follow(node, backend)
         except ComputeError as error:
             node_lost(node, error.message)
+        except DatabaseError:
+            # Not the engine's fault; ``run`` tries again.
+            raise
         except Exception as error:  # outermost frame of the thread: a bug in a backend must not end watching
             log.exception("watch_crashed", node=self.config.name)
             node_lost(node, f"Watching failed unexpectedly ({type(error).__name__}).")

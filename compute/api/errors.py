@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 
-from compute.api.exception_handler import HTTP_STATUS, error_body
+from compute.api.exception_handler import DATABASE_RETRY_S, HTTP_STATUS, database_problem, error_body
 
+_FOR_PROGRAMS = ("/api/", "/health", "/metrics")
 _TEXTS = {
     "INVALID_INPUT": "The request cannot be understood.",
     "PERMISSION_DENIED": "You may not do this.",
@@ -30,6 +34,19 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """What no view caught. Without its database LibGo says so, on a page that asks it nothing."""
+    error = sys.exc_info()[1]
+    if isinstance(error, DatabaseError):
+        code, message, details = database_problem(error)
+        status = HTTP_STATUS[code]
+        if request.path.startswith(_FOR_PROGRAMS):
+            answer: HttpResponse = JsonResponse(error_body(code, message, details), status=status)
+        else:
+            context = {"message": message, "status": status}
+            answer = HttpResponse(render_to_string("error.html", context), status=status)
+        if "retry_after" in details:
+            answer["Retry-After"] = str(DATABASE_RETRY_S)
+        return answer
     return _answer(request, "INTERNAL")
 
 
@@ -41,7 +58,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 def _answer(request: HttpRequest, code: str, message: str = "") -> HttpResponse:
     text, status = message or _TEXTS[code], HTTP_STATUS[code]
-    if request.path.startswith(("/api/", "/health", "/metrics")):
+    if request.path.startswith(_FOR_PROGRAMS):
         return JsonResponse(error_body(code, text), status=status)
     context: dict[str, Any] = {"message": text, "status": status}
     return render(request, "error.html", context, status=status)

@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import DatabaseError, DataError, InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -14,6 +15,9 @@ from rest_framework.response import Response
 from compute.errors import ComputeError
 
 log = structlog.get_logger(__name__)
+
+DATABASE_RETRY_S = 5
+_INTERNAL = "Something went wrong inside LibGo. The log has the details."
 
 HTTP_STATUS: dict[str, int] = {
     "INVALID_INPUT": 400,
@@ -49,6 +53,7 @@ HTTP_STATUS: dict[str, int] = {
     "BACKEND_ERROR": 502,
     "BACKUP_DAMAGED": 502,
     "BACKEND_UNAVAILABLE": 503,
+    "DATABASE_UNAVAILABLE": 503,
     "BACKEND_TIMEOUT": 504,
 }
 
@@ -68,8 +73,26 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response:
         return _answer("NOT_FOUND", "There is nothing here.", {})
     if isinstance(error, DjangoPermissionDenied):
         return _answer("PERMISSION_DENIED", "You may not do this.", {})
+    if isinstance(error, DatabaseError):
+        return _answer(*database_problem(error))
     log.error("request_failed", exc_info=error)
-    return _answer("INTERNAL", "Something went wrong inside LibGo. The log has the details.", {})
+    return _answer("INTERNAL", _INTERNAL, {})
+
+
+def database_problem(error: BaseException | None) -> tuple[str, str, dict[str, Any]]:
+    """Code, message and details of what a database raised."""
+    if isinstance(error, (OperationalError, InterfaceError)):
+        log.warning("database_unavailable", reason=str(error))
+        message = (
+            "LibGo's database does not take this now: it is away, busy, or its disk is full. Nothing was "
+            "begun; try again soon."
+        )
+        return "DATABASE_UNAVAILABLE", message, {"retry_after": DATABASE_RETRY_S}
+    if isinstance(error, DataError):
+        log.info("database_refused_value", reason=str(error))
+        return "INVALID_INPUT", "A value is too large or holds characters that cannot be stored.", {}
+    log.error("request_failed", exc_info=error)
+    return "INTERNAL", _INTERNAL, {}
 
 
 def _answer(code: str, message: str, details: Mapping[str, Any]) -> Response:

@@ -35,7 +35,7 @@ _TEXTS = {
     422: "The backend or node cannot do this",
     429: "Too many requests",
     502: "The engine failed",
-    503: "The engine cannot be reached",
+    503: "The engine, or the database of LibGo, cannot be reached",
     504: "The engine did not answer in time",
 }
 _ALWAYS = (400, 401, 403, 404, 405)

@@ -10,6 +10,7 @@ from compute.backends.types import UndoStep
 from compute.errors import OperationCancelled, OperationInterrupted
 from compute.events import operation_progress_send
 from compute.execution.lease import operation_write
+from compute.execution.patience import patiently
 from compute.models import Operation, OperationLog
 
 # Screens need no more than this many steps of a bar in a second.
@@ -17,7 +18,8 @@ _WRITE_EVERY_S = 0.25
 
 
 class OperationReporter:
-    """Writes with the fence of the claim, so a worker that was taken for dead writes nothing."""
+    """Writes with the fence of the claim, so a worker that was taken for dead writes nothing. While the
+    database is away its callers wait: no step is taken that is not written down."""
 
     def __init__(self, operation: Operation, lost: threading.Event) -> None:
         self._operation = operation
@@ -40,7 +42,7 @@ class OperationReporter:
         self.checkpoint()
 
     def log(self, line: str) -> None:
-        OperationLog.objects.create(operation=self._operation, line=line[:2000])
+        patiently(lambda: OperationLog.objects.create(operation=self._operation, line=line[:2000]))
 
     def checkpoint(self) -> None:
         if self._lost.is_set():
@@ -49,7 +51,8 @@ class OperationReporter:
         if now - self._checked_at < _WRITE_EVERY_S:
             return
         self._checked_at = now
-        row = Operation.objects.filter(pk=self._operation.pk).values("cancel_requested", "fence").first()
+        asked = Operation.objects.filter(pk=self._operation.pk).values("cancel_requested", "fence")
+        row = patiently(asked.first)
         if row is None or row["fence"] != self._operation.fence:
             self._lost.set()
             raise OperationInterrupted("Another worker took this operation over.")
@@ -62,7 +65,7 @@ class OperationReporter:
         self._write(undo_steps=[asdict(item) for item in self.undo_steps])
 
     def _write(self, **columns: object) -> None:
-        if not operation_write(self._operation.pk, self._operation.fence, **columns):
+        if not patiently(lambda: operation_write(self._operation.pk, self._operation.fence, **columns)):
             self._lost.set()
             raise OperationInterrupted("Another worker took this operation over.")
 

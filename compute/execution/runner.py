@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import structlog
+from django.db import DatabaseError, transaction
 
 from compute.audit import audit
 from compute.backends.base import Backend
@@ -30,6 +31,7 @@ from compute.execution import backups, migration
 from compute.execution.handlers import Work, handler_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
+from compute.execution.patience import patiently
 from compute.execution.report import OperationReporter
 from compute.models import Instance, Operation
 from compute.selectors.access import operation_actor
@@ -68,15 +70,16 @@ def operation_carry_out(operation: Operation, body: Iterable[bytes]) -> None:
 def _run(operation: Operation, body: Iterable[bytes] = ()) -> None:
     lost = heartbeat.hold(operation)
     report = OperationReporter(operation, lost)
-    _tell(operation, "operation.running")
     try:
+        patiently(lambda: _tell(operation, "operation.running"))
         work = _work(operation, report, body)
         _handle(work)
     except OperationInterrupted:
         # Another process owns it now and undoes what this one recorded.
         log.warning("operation_lost", operation=str(operation.pk))
     except ComputeError as error:
-        _finish_badly(operation, report, error)
+        bad = error
+        patiently(lambda: _finish_badly(operation, report, bad))
     finally:
         heartbeat.release(operation)
 
@@ -97,12 +100,18 @@ def _handle(work: Work) -> None:
         result = handler(work)
     except ComputeError:
         raise
+    except DatabaseError as error:
+        log.warning("operation_without_database", operation=str(operation.pk), reason=str(error))
+        raise ComputeError(
+            "LibGo's database did not answer when the outcome was to be written. The engine may have done "
+            "what was asked: look at the state that is shown now."
+        ) from error
     except Exception as error:  # the outermost frame of foreign code: it must still end closed
         log.exception("operation_crashed", operation=str(operation.pk), action=operation.action)
         raise ComputeError(
             f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."
         ) from error
-    _close(operation, OperationState.SUCCEEDED, _success_columns(result, []))
+    patiently(lambda: _close(operation, OperationState.SUCCEEDED, _success_columns(result, [])))
 
 
 def _success_columns(result: dict[str, Any], left: list[UndoStep]) -> dict[str, Any]:
@@ -199,6 +208,12 @@ def _replaced_settle(backend: Backend, operation: Operation, row: Instance) -> N
 
 
 def _close(operation: Operation, state: OperationState, columns: dict[str, Any]) -> None:
+    """Write the end, tell it and audit it: all of it or nothing."""
+    with transaction.atomic():
+        _close_and_tell(operation, state, columns)
+
+
+def _close_and_tell(operation: Operation, state: OperationState, columns: dict[str, Any]) -> None:
     if not operation_close(operation, state, columns):
         log.warning("operation_lost_at_the_end", operation=str(operation.pk))
         return

@@ -13,13 +13,16 @@ from django.utils import timezone
 from compute.audit_chain import audit_cut, audit_seal
 from compute.backends.registry import backends_retain
 from compute.backends.runtime import runtime_sweep
+from compute.execution.lease import lease_end
 from compute.execution.usage import usage_prune_gone
-from compute.models import Event, IdempotencyKey, Node, Operation, RefreshToken, SignIn
+from compute.models import Event, IdempotencyKey, Node, Operation, RefreshToken, SignIn, Turn
 from compute.selectors.nodes import node_runtime_dir
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
 RING_AGAIN_AFTER = timedelta(seconds=10)
 _BATCH = 200
+# Looks come every five seconds; a few may be late without anybody having been away.
+_LOOK, _LOOK_S = "look-for-lost", 14
 
 _KEEP_OPERATIONS = timedelta(days=90)
 _KEEP_SIGN_INS = timedelta(days=7)
@@ -39,6 +42,15 @@ def operations_lost() -> list[str]:
     """Running operations whose lease ran out."""
     rows = Operation.objects.filter(state=OperationState.RUNNING.value, lease_until__lt=Now())
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
+
+
+def looked_lately() -> bool:
+    """Whether the look before this one is not long ago; notes this one. If nobody could look for a while,
+    the database was away, so whoever holds an operation could not keep its lease, and does so now."""
+    Turn.objects.get_or_create(name=_LOOK)
+    lately = Turn.objects.filter(name=_LOOK, until__gte=Now()).exists()
+    Turn.objects.filter(name=_LOOK).update(until=lease_end(_LOOK_S))
+    return lately
 
 
 def parents_open() -> list[str]:
