@@ -18,6 +18,7 @@ from django.db import DatabaseError, transaction
 from compute.audit import audit
 from compute.backends.base import Backend
 from compute.backends.registry import backend_for
+from compute.backends.room import room_error_of
 from compute.backends.types import UndoStep
 from compute.errors import (
     BackendUnavailable,
@@ -100,6 +101,8 @@ def _handle(work: Work) -> None:
         result = handler(work)
     except ComputeError:
         raise
+    except OSError as error:
+        raise room_error_of(error, "LibGo's own disk") or _crashed(operation, error) from error
     except DatabaseError as error:
         log.warning("operation_without_database", operation=str(operation.pk), reason=str(error))
         raise ComputeError(
@@ -107,11 +110,15 @@ def _handle(work: Work) -> None:
             "what was asked: look at the state that is shown now."
         ) from error
     except Exception as error:  # the outermost frame of foreign code: it must still end closed
-        log.exception("operation_crashed", operation=str(operation.pk), action=operation.action)
-        raise ComputeError(
-            f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."
-        ) from error
+        raise _crashed(operation, error) from error
     patiently(lambda: _close(operation, OperationState.SUCCEEDED, _success_columns(result, [])))
+
+
+def _crashed(operation: Operation, error: Exception) -> ComputeError:
+    log.error("operation_crashed", operation=str(operation.pk), action=operation.action, exc_info=error)
+    return ComputeError(
+        f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."
+    )
 
 
 def _success_columns(result: dict[str, Any], left: list[UndoStep]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.errors import ImageNotFound as EngineImageNotFound
 
+from compute.backends.room import room_error
 from compute.errors import (
     BackendError,
     BackendTimeout,
@@ -65,6 +66,9 @@ def api_error(node_name: str, error: APIError) -> ComputeError:
         return _not_found(text)
     if _TOO_OTHER.search(text):
         return _wrong_version(node_name)
+    full = room_error(text, f"The disk of {node_name}")
+    if full is not None:
+        return full
     if status == 409 and "already in use" in lowered and "name" in lowered:
         return NameConflict(f"The name is taken on the engine: {text}")
     if status == 409 or any(words in lowered for words in _WRONG_STATE):

@@ -6,6 +6,7 @@ import re
 
 import libvirt
 
+from compute.backends.room import room_error
 from compute.errors import (
     BackendError,
     BackendTimeout,
@@ -57,6 +58,9 @@ def libvirt_error(error: libvirt.libvirtError, node_name: str) -> ComputeError:
         return _NOT_FOUND[code](f"libvirt has no such thing: {text}")
     if is_connection_lost(error):
         return BackendUnavailable(f"libvirt on {node_name} cannot be reached: {text}", node=node_name)
+    full = room_error(text, f"The disk of a pool on {node_name}")
+    if full is not None:
+        return full
     if "already exists" in text and code in (
         libvirt.VIR_ERR_OPERATION_FAILED,
         libvirt.VIR_ERR_OPERATION_INVALID,

@@ -14,6 +14,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from compute.backends.room import room_error
 from compute.backends.types import Reporter
 from compute.errors import BackendError, BackendTimeout
 
@@ -73,10 +74,7 @@ def image_convert(source: Image, target: Image, report: Reporter, span: Span, st
         if failed:
             target.path.unlink(missing_ok=True)
     if failed:
-        full = "No space left" in said
-        raise BackendError(
-            "There is no room on LibGo's own disk for it." if full else f"qemu-img gave up: {_reason(said)}"
-        )
+        raise room_error(said, "LibGo's own disk") or BackendError(f"qemu-img gave up: {_reason(said)}")
 
 
 def _follow(process: subprocess.Popen[bytes], report: Reporter, span: Span, step: str) -> str:

@@ -47,7 +47,7 @@ def test_each_refusal_has_its_kind(status: int, text: str, kind: type[errors.Com
 
 def test_paths_of_the_host_and_words_of_the_runtime_stay_out() -> None:
     disk = _explained(_refusal(500, "write /var/lib/docker/overlay2/1f/x: no space left on device"))
-    assert disk.message == "Docker reported a problem: write … no space left on device"
+    assert disk.details["state"] == "no_space" and "/var" not in disk.message
     command = _explained(
         _refusal(
             400,
