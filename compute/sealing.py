@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-from compute.errors import BackendUnavailable
+from compute.errors import SealedOtherwise
 
 _PURPOSE = b"libgo sealed values v1"
 _BACKUPS = b"libgo backups v1"
@@ -30,14 +30,13 @@ def seal(value: Any) -> str:
 
 
 def unseal(text: str) -> Any:
-    """What was sealed; None for the empty text. Raises ``BackendUnavailable`` when the key does not
-    fit."""
+    """What was sealed; None for the empty text. Raises ``SealedOtherwise`` when the key does not fit."""
     if not text:
         return None
     try:
         return orjson.loads(_keys().decrypt(text.encode()))
     except InvalidToken as error:
-        raise BackendUnavailable(
+        raise SealedOtherwise(
             "A stored credential cannot be opened: it was sealed with another LIBGO_SECRET_KEY. Set that "
             "key again, or enter the credential anew."
         ) from error

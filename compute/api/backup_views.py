@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from compute.api import backup_shapes as b
 from compute.api import serializers as s
 from compute.api.account_views import _listing
-from compute.api.base import PAGING, ApiView, Parse, text
+from compute.api.base import PAGING, ApiView, Parse, boolean, text
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
 from compute.models import Instance
@@ -135,11 +135,16 @@ class BackupTargetDetail(ApiView):
         row = backup_targets.target_update(self.actor, target_id, self.body(b.BackupTargetChange))
         return self.answer(target_dict(self.actor, row))
 
-    @api(_TAG, "Forget it, once it holds no backup (administrators)", status=204, errors=(409,))
+    @api(
+        _TAG,
+        "Forget it, once it holds no backup; by force with all of them, which can then not be restored "
+        "(administrators)",
+        status=204, query=("force",), errors=(409,),
+    )  # fmt: skip
     def delete(self, request: Request, target_id: str) -> HttpResponseBase:
-        self.query({})
+        force = bool(self.query({"force": boolean}).get("force"))
         self.body()
-        backup_targets.target_delete(self.actor, target_id)
+        backup_targets.target_delete(self.actor, target_id, force=force)
         return Response(status=204)
 
 

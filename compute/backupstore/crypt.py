@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from compute.backupstore.store import pieces
-from compute.errors import BackendUnavailable, BackupDamaged
+from compute.errors import BackupDamaged, SealedOtherwise
 
 _MAGIC = b"LIBGOBK1"
 _ID_BYTES, _SALT_BYTES, _TAG_BYTES = 8, 16, 16
@@ -43,7 +43,7 @@ def sealed(chunks: Iterable[bytes], key: bytes, name: str) -> Iterator[bytes]:
 
 def opened(chunks: Iterable[bytes], keys: Sequence[bytes], name: str) -> Iterator[bytes]:
     """What was sealed. Raises ``BackupDamaged`` at the first piece that is not as it was, and
-    ``BackendUnavailable`` when none of ``keys`` is the one it was sealed with."""
+    ``SealedOtherwise`` when none of ``keys`` is the one it was sealed with."""
     source = _cut(chunks)
     head = next(source, b"")
     if len(head) != _HEAD_BYTES or not head.startswith(_MAGIC):
@@ -51,7 +51,7 @@ def opened(chunks: Iterable[bytes], keys: Sequence[bytes], name: str) -> Iterato
     key_id, salt = head[len(_MAGIC) : len(_MAGIC) + _ID_BYTES], head[-_SALT_BYTES:]
     key = next((key for key in keys if _key_id(key) == key_id), None)
     if key is None:
-        raise BackendUnavailable(
+        raise SealedOtherwise(
             "This backup was sealed with another LIBGO_SECRET_KEY. Set that key again, or list it among the "
             "older ones."
         )

@@ -13,12 +13,12 @@ from django.utils import timezone
 from compute.backends.backup import BackupSpec
 from compute.backends.types import InstanceInfo, UndoStep
 from compute.backupstore.archive import Manifest, backup_remove
-from compute.errors import BackupDamaged, NotFound
+from compute.errors import BackupDamaged, NotFound, SealedOtherwise
 from compute.events import Fact, event_publish
 from compute.execution.backup_store import backup_row, reader_of, store_of, writer_of
 from compute.execution.handlers import Work, handler_register
 from compute.models import Backup, BackupTarget, Node, Operation
-from compute.sealing import seal
+from compute.sealing import seal, unseal
 from compute.selectors.page import time_text
 from compute.states import BackupState, OperationState
 
@@ -100,12 +100,14 @@ def _verify(work: Work) -> dict[str, Any]:
     row = backup_row(work.operation.params["backup"])
     work.report.progress(2, f"Opening {row.target.name}")
     try:
+        # What a restore asks for lies here, under the same key.
+        unseal(row.definition)
         count = reader_of(str(row.pk), _Told(work, row.size_bytes or 1)).verify()
-    except (BackupDamaged, NotFound) as error:
+    except (BackupDamaged, NotFound, SealedOtherwise) as error:
         Backup.objects.filter(pk=row.pk).update(
             state=BackupState.DAMAGED.value, problem=error.message[:1000], verified_at=timezone.now()
         )
-        text = f"A backup of {row.instance_name} is damaged: {error.message}"
+        text = f"A backup of {row.instance_name} cannot be restored: {error.message}"
         event_publish(Fact("backup.damaged", text[:1000], operation=work.operation))
         raise
     Backup.objects.filter(pk=row.pk).update(

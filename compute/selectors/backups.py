@@ -9,13 +9,18 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 
 from compute.actor import Actor
-from compute.errors import InvalidInput, NotFound
+from compute.errors import InvalidInput, NotFound, SealedOtherwise
 from compute.models import Backup, BackupTarget
+from compute.sealing import unseal
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.states import BackupState
 
+KEY_PROBLEM = (
+    "It was sealed with another LIBGO_SECRET_KEY than this site has now, so it cannot be restored. Set that "
+    "key again, or list it among the older ones, and verify it."
+)
 _SORT = {
     "created_at": "created_at",
     "instance": "instance_name",
@@ -79,11 +84,20 @@ def backup_dict(row: Backup) -> dict[str, Any]:
         "size_bytes": row.size_bytes,
         "parts": row.parts,
         "user": row.username or None,
-        "problem": row.problem,
+        "problem": row.problem or _key_problem(row),
         "created_at": time_text(row.created_at),
         "finished_at": time_text(row.finished_at),
         "verified_at": time_text(row.verified_at),
     }
+
+
+def _key_problem(row: Backup) -> str:
+    """What can be said without reading the backup: whether this site has the key for it."""
+    try:
+        unseal(row.definition)
+    except SealedOtherwise:
+        return KEY_PROBLEM
+    return ""
 
 
 def targets_visible(actor: Actor) -> QuerySet[BackupTarget]:

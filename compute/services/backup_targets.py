@@ -17,6 +17,7 @@ from compute.audit import audit
 from compute.backupstore.local import folder_below
 from compute.errors import ComputeError, InvalidInput, InvalidState, NameConflict
 from compute.execution.backup_store import LOCAL, S3, local_roots, store_of
+from compute.execution.backups import unfinished
 from compute.models import BackupTarget
 from compute.sealing import seal, unseal
 from compute.selectors.access import action_require
@@ -63,17 +64,32 @@ def target_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[str,
     return _saved(actor, row, given, "backup_target.update")
 
 
-def target_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
-    """Forget it. Raises ``InvalidState`` while backups are in it."""
+def target_delete(actor: Actor, id_or_name: str | uuid.UUID, *, force: bool = False) -> None:
+    """Forget it. Raises ``InvalidState`` while backups are in it. ``force`` forgets those, too, for a target
+    that will never answer again: what lies there is not touched, and LibGo restores it no more; while an
+    operation is at work on one of them it is ``InvalidState`` all the same."""
     action_require(actor, "backup_target.delete")
     with transaction.atomic():
         row = target_get(actor, id_or_name)
-        if row.backups.exists():
+        held = list(row.backups.select_for_update(of=("self",)).order_by("instance_name"))
+        if held and not force:
             raise InvalidState(
-                f"{row.name} holds backups. Delete them first; nothing is removed by forgetting it.",
+                f"{row.name} holds {len(held)} backup{'' if len(held) == 1 else 's'}. Delete them first; "
+                "nothing is removed by forgetting it. If it will never answer again, forget it by force.",
                 state="in_use",
             )
-        audit(actor, "backup_target.delete", row.name, target_uid=row.pk)
+        if any(unfinished(each) for each in held):
+            raise InvalidState(
+                f"An operation is at work on a backup in {row.name}. Cancel it, or wait for its end.",
+                state="busy",
+            )
+        details = {
+            "force": True,
+            "backups": len(held),
+            "of": sorted({each.instance_name for each in held})[:50],
+        }
+        audit(actor, "backup_target.delete", row.name, target_uid=row.pk, details=details if held else {})
+        row.backups.all().delete()
         row.delete()
 
 

@@ -16,12 +16,12 @@ from compute.actor import Actor
 from compute.backends.backup import RestoreNames
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_class
-from compute.errors import InvalidInput, InvalidState, OperationNotSupported
+from compute.errors import InvalidInput, InvalidState, OperationNotSupported, SealedOtherwise
 from compute.execution.backups import BACKUP, DELETE, VERIFY, any_node, unfinished
 from compute.models import Backup, BackupTarget, Instance, Node, Operation, Resource
 from compute.sealing import unseal
 from compute.selectors.access import action_require
-from compute.selectors.backups import backup_get, target_get, target_takes
+from compute.selectors.backups import KEY_PROBLEM, backup_get, target_get, target_takes
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_get
 from compute.services.guards import content_guarded
@@ -106,7 +106,7 @@ def backup_restore(
         raise InvalidState(f"This backup is {row.state}; only a whole one is restored.", state=row.state)
     node = _node(actor, row, body)
     name = name_check(body.get("name") or row.instance_name)
-    kept = unseal(row.definition)
+    kept = _kept(row)
     backend = backend_class(row.backend)
     is_beside = Instance.objects.filter(pk=row.instance_uid, node=node).exists()
     names = RestoreNames(name, is_beside, {"volume": _volumes_taken(node)})
@@ -123,6 +123,14 @@ def backup_restore(
         auto_start=bool(body.get("start", True)),
     )
     return instance_create(actor, wanted, idempotency=idempotency, origin={"backup": str(row.pk)})
+
+
+def _kept(row: Backup) -> Any:
+    """What it says of its instance. Raises ``SealedOtherwise`` before anything is made."""
+    try:
+        return unseal(row.definition)
+    except SealedOtherwise as error:
+        raise SealedOtherwise(KEY_PROBLEM) from error
 
 
 def _target(actor: Actor, wanted: str, instance: Instance) -> BackupTarget:

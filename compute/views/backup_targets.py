@@ -72,8 +72,10 @@ def target_remove(request: HttpRequest, target_id: str) -> HttpResponse:
     action_require(actor, "backup_target.delete")
     row = target_get(actor, target_id)
     if request.method == "GET":
-        return _dialog(request, "target_remove", {"row": target_dict(actor, row)})
-    backup_targets.target_delete(actor, row.pk)
+        held = list(row.backups.order_by("instance_name").values_list("instance_name", flat=True).distinct())
+        context = {"row": target_dict(actor, row), "held": row.backups.count(), "of": held[:20]}
+        return _dialog(request, "target_remove", context)
+    backup_targets.target_delete(actor, row.pk, force=bool(request.POST.get("force")))
     return _said(request, f"{row.name} was removed.")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from compute import sealing
 from compute.actor import Actor
 from compute.backends.fake import FakeBackend, FakeEngine
 from compute.backupstore.local import LocalStore
@@ -21,10 +22,12 @@ from compute.errors import (
     PermissionDenied,
     PolicyDenied,
     ResourceLimitExceeded,
+    SealedOtherwise,
 )
 from compute.execution import runner
 from compute.execution.backups import any_node
 from compute.models import AuditEvent, Backup, BackupTarget, Instance, Node, Operation, Project
+from compute.selectors.backups import backup_dict
 from compute.services import backups
 from compute.services.backup_targets import target_delete, target_test, target_update
 from compute.services.operations import operation_cancel
@@ -217,6 +220,54 @@ def test_targets_are_for_whom_they_are_and_stay_while_they_hold_backups(
         target_update(operator, "disk", {"name": "mine"})
     (root / "site").rename(root / "gone")
     assert target_test(admin, "disk")["ok"] is False
+
+
+def test_a_dead_target_is_forgotten_by_force_and_it_is_told_what_is_lost(
+    admin: Actor, operator: Actor, web: Instance, target: BackupTarget, ran: Callable[..., Operation],
+    root: Path,
+) -> None:  # fmt: skip
+    ran(backups.backup_create, operator, web.pk, {"target": "disk"})
+    files = _files(root)
+    with pytest.raises(InvalidState, match="holds 1 backup.*by force"):
+        target_delete(admin, "disk")
+    with pytest.raises(PermissionDenied):
+        target_delete(operator, "disk", force=True)
+    busy = backups.backup_verify(operator, Backup.objects.get().pk)
+    with pytest.raises(InvalidState, match="at work"):
+        target_delete(admin, "disk", force=True)
+    Operation.objects.filter(pk=busy.pk).update(state="cancelled")
+    target_delete(admin, "disk", force=True)
+    assert not BackupTarget.objects.exists() and not Backup.objects.exists()
+    assert _files(root) == files, "what lies there is not touched"
+    told = AuditEvent.objects.get(action="backup_target.delete", result="ok")
+    assert told.details == {"force": True, "backups": 1, "of": ["web"]}
+
+
+def test_another_key_is_told_at_once_and_the_old_one_mends_it(
+    operator: Actor, web: Instance, target: BackupTarget, ran: Callable[..., Operation], settings: Any
+) -> None:
+    ran(backups.backup_create, operator, web.pk, {"target": "disk"})
+    row = Backup.objects.get()
+    first = settings.SECRET_KEY
+    try:
+        settings.SECRET_KEY = "quite another key of this site, which is long enough"
+        sealing._keys.cache_clear()
+        assert "another LIBGO_SECRET_KEY" in backup_dict(row)["problem"], "before anything is read"
+        with pytest.raises(SealedOtherwise, match="cannot be restored"):
+            backups.backup_restore(operator, row.pk, {"name": "again"})
+        assert not Instance.objects.filter(name="again").exists()
+        done = ran(backups.backup_verify, operator, row.pk)
+        assert (done.state, done.error_code) == ("failed", "BACKEND_UNAVAILABLE")
+        row.refresh_from_db()
+        assert row.state == "damaged" and "another LIBGO_SECRET_KEY" in row.problem
+        settings.SECRET_KEY_FALLBACKS = [first]
+        sealing._keys.cache_clear()
+        assert ran(backups.backup_verify, operator, row.pk).state == "succeeded"
+        row.refresh_from_db()
+        assert (row.state, backup_dict(row)["problem"]) == ("ready", "")
+    finally:
+        settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = first, []
+        sealing._keys.cache_clear()
 
 
 def _moved(admin: Actor, root: Path) -> BackupTarget:

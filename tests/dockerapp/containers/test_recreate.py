@@ -12,6 +12,8 @@ from tests.dockerapp.containers.test_api import BASE, DEMO, _refused, _result, _
 from tests.live import LiveConsole, until
 
 __all__ = ["make", "people"]
+# A shell as the first process takes no notice of a request to end: each stop would last ten seconds.
+_SLEEP = {"command": _shell("sleep 600"), "stop_signal": "SIGKILL"}
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_name_volumes_networks_and_labels_stay_and_the_rest_changes(
     address = f"10.200.{int(mark[:2], 16)}.77"
     try:
         made = make(
-            command=_shell("sleep 600"),
+            **_SLEEP,
             network_mode=None,
             networks=[{"network": networks[0], "ip_address": address, "aliases": ["db"]}, networks[1]],
             volumes=["/data"],
@@ -94,7 +96,7 @@ def test_the_old_one_comes_back_when_the_new_one_does_not_work(
     changes: dict[str, Any],
     code: str,  # noqa: F811
 ) -> None:
-    made = make(command=_shell("sleep 600"), volumes=["/data"])
+    made = make(**_SLEEP, volumes=["/data"])
     one = f"{BASE}/{made['id']}"
     answer = live.api("POST", f"{one}/recreate?wait=60", changes)
     assert answer.json()["error"]["code"] == code, answer.text
@@ -131,7 +133,7 @@ def test_another_process_puts_the_old_one_back_when_the_worker_is_lost(
     make: Any,  # noqa: F811
     engine: docker.APIClient,
 ) -> None:
-    made = make(command=_shell("sleep 600"))
+    made = make(**_SLEEP)
     one = f"{BASE}/{made['id']}"
     body = {"health_check": {"test": "exit 1", "interval": 1, "retries": 100}, "health_timeout": 120}
     operation = live.api("POST", f"{one}/recreate", body).json()["operation"]["id"]

@@ -6,9 +6,11 @@ from tests.dockerapp.containers.conftest import admin, foreign, node, operator, 
 
 __all__ = ["admin", "foreign", "node", "operator", "project", "row", "stranger", "viewer"]
 
-# A network, a volume, a health check that another service waits for, limits, and a variable.
+# A network, a volume, a health check that another service waits for, limits, and a variable. A shell as the
+# first process takes no notice of a request to end: each stop would last ten seconds.
 THREE = """services:
   web:
+    stop_signal: SIGKILL
     image: libgo/demo:${TAG:-latest}
     depends_on: {db: {condition: service_healthy}}
     environment: {GREETING: "${GREETING}"}
@@ -17,11 +19,13 @@ THREE = """services:
     labels: {libgo.test: "%(run)s"}
     networks: [back]
   db:
+    stop_signal: SIGKILL
     image: libgo/demo:latest
     healthcheck: {test: "%(test)s", interval: 1s, retries: 60}
     labels: {libgo.test: "%(run)s"}
     networks: [back]
   side:
+    stop_signal: SIGKILL
     image: libgo/demo:latest
     command: %(command)s
     labels: {libgo.test: "%(run)s"}
