@@ -1,7 +1,7 @@
 """Looking at a form while it is filled in: what is wrong with it so far, and the request of the API that
 would do the same.
 
-A form that includes ``compute/_api_line.html`` is sent here and there by ``static/js/api_line.js``, with a
+A form that includes ``compute/_api_line.html`` is sent here and there by ``static/js/forms.js``, with a
 header that says it is only looked at; its view then answers with ``form_look`` before it would do anything.
 """
 

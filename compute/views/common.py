@@ -9,14 +9,14 @@ from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
 
 from compute.actor import Actor, Credential
 from compute.api.exception_handler import HTTP_STATUS
 from compute.audit import Watched, audit_watched
 from compute.audit_net import Asked, request_audit
-from compute.errors import ComputeError, NotFound
+from compute.errors import ComputeError, InvalidInput, NotFound
 from compute.models import User
 from compute.selectors.access import actor_for
 from compute.selectors.events import events_newest
@@ -88,9 +88,21 @@ def _audit(request: HttpRequest, asked: Asked, *, is_told: bool) -> None:
         request_audit(actor_of(request), asked, is_told=is_told)
 
 
+def name_confirm(request: HttpRequest, name: str) -> None:
+    """What cannot be taken back asks for the name (``compute/_confirm_name.html``). Raises
+    ``InvalidInput``."""
+    if request.POST.get("confirm", "").strip() != name:
+        raise InvalidInput(f"Type “{name}” to confirm; nothing was done.")
+
+
 def toast(text: str, kind: str = "success") -> HttpResponse:
     """No content, but a word to the person who clicked."""
     return _trigger("toast", {"text": text, "kind": kind})
+
+
+def gone(request: HttpRequest, to: str) -> HttpResponse:
+    """What was asked for is no more, and ``to`` says why: a live region is told, a page goes there."""
+    return _trigger("gone", {"to": to}) if request.headers.get("HX-Request") else redirect(to)
 
 
 def _trigger(name: str, detail: dict[str, str]) -> HttpResponse:

@@ -8,19 +8,20 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
 from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_names, backend_problem
-from compute.errors import ComputeError, InvalidInput
+from compute.errors import ComputeError, InstanceNotFound, InvalidInput
 from compute.forms import CreateForm, LimitsForm, form_class
 from compute.models import Instance, Node
 from compute.permissions import holds
 from compute.selectors.access import action_require, permissions_by_project, permissions_in
 from compute.selectors.events import events_page
 from compute.selectors.instances import instance_dict, instance_get
-from compute.selectors.operations import OperationFilter, operations_page
+from compute.selectors.operations import OperationFilter, operation_log, operations_page
 from compute.services import catalogue
 from compute.services.instances import (
     instance_act,
@@ -34,7 +35,8 @@ from compute.services.screenshots import FRESH_S, screenshot_png
 from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.bulk import bulk_can
-from compute.views.common import actor_of, number, page, toast
+from compute.views.common import actor_of, coloured, gone, name_confirm, number, page, toast
+from compute.views.instance_look import addresses, advice, losses_of_delete
 from compute.views.tabs import instance_tabs
 from compute.views.things import projects_with
 
@@ -48,6 +50,8 @@ _POINTLESS = {
     Action.UNPAUSE: {InstanceState.RUNNING},
 }
 
+# Of an operation that is under way, below its progress.
+_LOG_LINES = 6
 # What a browser or its system keeps for itself: names of X11 keysyms, and what a person calls them.
 _SCREEN_KEYS = [
     *((f"Control_L Alt_L F{number}", f"Ctrl-Alt-F{number}") for number in range(1, 8)),
@@ -184,22 +188,45 @@ def instance_context(actor: Actor, instance_id: str | uuid.UUID, tab: str) -> tu
 @page
 def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview") -> HttpResponse:
     actor = actor_of(request)
-    instance, context = instance_context(actor, instance_id, tab)
+    try:
+        instance, context = instance_context(actor, instance_id, tab)
+    except InstanceNotFound:
+        return _never_made(request, actor, instance_id)
+    context["advice"] = advice(context["row"])
     if request.GET.get("part") == "head":
-        return render(request, "compute/_instance_head.html", context)
+        return render(request, "compute/_instance_head.html", {**context, "log": _log_of(actor, context)})
     if context["tab"] == "events":
         context["events"] = events_page(actor, instance=instance.pk, limit=100, newest_first=True)
     if context["tab"] in ("overview", "events"):
         size = 6 if context["tab"] == "overview" else 50
         wanted = OperationFilter(instance=str(instance.pk), page_size=size)
-        context["operations"] = operations_page(actor, wanted).items
+        context["operations"] = coloured(operations_page(actor, wanted).items)
+    if context["tab"] == "overview":
+        context["events"] = events_page(actor, instance=instance.pk, limit=8, newest_first=True)
+        context["addresses"] = addresses(context["row"])
     if context["tab"] == "usage":
         context["usage_url"] = f"/api/v1/compute/instances/{instance.pk}/usage/history"
     if context["tab"] == "screen":
         context["screen_keys"] = _SCREEN_KEYS
     if request.headers.get("HX-Request") and request.GET.get("part") == "tab":
         return render(request, f"compute/_tab_{context['tab']}.html", context)
+    context["log"] = _log_of(actor, context)
     return render(request, "compute/instance_detail.html", context)
+
+
+def _log_of(actor: Actor, context: dict[str, Any]) -> list[dict[str, Any]]:
+    """The last lines of what is under way."""
+    active = context["row"]["active_operation"]
+    return operation_log(actor, active["id"])[-_LOG_LINES:] if active else []
+
+
+def _never_made(request: HttpRequest, actor: Actor, instance_id: str) -> HttpResponse:
+    """Whose making failed is gone; why, its operation tells. Raises ``InstanceNotFound`` else."""
+    wanted = OperationFilter(instance=str(instance_id), action="instance.create", state="failed", page_size=1)
+    found = operations_page(actor, wanted).items
+    if not found:
+        raise InstanceNotFound(f"There is no instance “{instance_id}”.", instance=str(instance_id))
+    return gone(request, reverse("operation", args=[found[0]["id"]]))
 
 
 @require_GET
@@ -252,10 +279,18 @@ def instance_rename(request: HttpRequest, instance_id: str) -> HttpResponse:
     return toast(f"{operation.instance_name}: renaming it …", "info")
 
 
-@require_POST
+@require_http_methods(["GET", "POST"])
 @page
 def instance_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
+    """The dialog says what is lost and what stays, and asks for the name."""
     actor = actor_of(request)
+    if request.method == "GET":
+        instance, context = instance_context(actor, instance_id, "overview")
+        context["losses"] = losses_of_delete(actor, instance, context["row"])
+        return render(request, "compute/_instance_delete.html", context)
+    instance = instance_get(actor, instance_id)
+    action_require(actor, "instance.delete", instance.project_id)
+    name_confirm(request, instance.name)
     keep = bool(request.POST.get("keep_storage"))
     operation = instance_delete(actor, instance_id, force=True, keep_storage=keep)
     return toast(f"{operation.instance_name}: deleting …", "info")

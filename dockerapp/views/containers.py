@@ -12,7 +12,7 @@ from compute.errors import ComputeError, InvalidInput
 from compute.models import Instance
 from compute.selectors.access import action_require
 from compute.selectors.masking import mapping_masked
-from compute.views.common import actor_of, page, toast
+from compute.views.common import actor_of, name_confirm, page, toast
 from compute.views.instances import instance_context
 from dockerapp.forms import EditForm, initial_of
 from dockerapp.services.container_reads import container_changes, container_top
@@ -78,6 +78,7 @@ def container_edit(request: HttpRequest, instance_id: str) -> HttpResponse:
             if not changes:
                 raise InvalidInput("Nothing is different, so there is nothing to recreate it for.")
             if request.POST.get("step") == "apply":
+                name_confirm(request, instance.name)
                 container_recreate(actor, instance_id, "", changes)
                 return redirect("instance", instance_id=instance_id)
             context["diff"] = _diff(instance, changes)

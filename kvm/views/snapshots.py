@@ -13,7 +13,7 @@ from compute.errors import ComputeError
 from compute.selectors.access import action_require
 from compute.services import snapshots
 from compute.states import InstanceState
-from compute.views.common import actor_of, page, toast
+from compute.views.common import actor_of, name_confirm, page, toast
 from compute.views.instances import instance_context
 
 # Deeper branches stand below each other: a phone has no room for more.
@@ -69,6 +69,7 @@ def snapshot_back(request: HttpRequest, instance_id: str) -> HttpResponse:
     action_require(actor, "instance.restore", instance.project_id)
     if request.method == "POST":
         name = request.POST.get("name", "")
+        name_confirm(request, instance.name)
         snapshots.snapshot_restore(actor, instance.pk, name)
         return toast(f"{instance.name}: going back to {name[:40]} …", "info")
     context["item"] = _shown(snapshots.snapshot_get(actor, instance.pk, request.GET.get("name", "")))

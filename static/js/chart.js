@@ -9,7 +9,7 @@
     const times = [], cpu = [], memory = [];
     const colour = () => getComputedStyle(document.body).color;
     const options = {
-      width: place.clientWidth, height: 220, legend: { show: true },
+      width: place.clientWidth, height: 160, legend: { show: true },
       scales: { percent: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] }, mib: { range: (_, low, high) => [0, Math.max(16, high * 1.2)] } },
       axes: [{ stroke: colour }, { scale: "percent", stroke: colour, size: 60, values: (_, all) => all.map((v) => `${v} %`) },
         { scale: "mib", side: 1, stroke: colour, size: 80, grid: { show: false }, values: (_, all) => all.map((v) => `${v} MiB`) }],
@@ -17,7 +17,7 @@
         { label: "Memory MiB", scale: "mib", stroke: "#2fb344", width: 2 }],
     };
     const plot = new uPlot(options, [times, cpu, memory], place);
-    new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 220 })).observe(place);
+    new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 160 })).observe(place);
     function add(sample) {
       times.push(Date.parse(sample.timestamp) / 1000);
       cpu.push(sample.cpu_percent);

@@ -41,6 +41,7 @@ def test_settings_are_changed_after_a_look_at_what_will_change(
     page.click("button:has-text('Show what will change')")
     expect(page.locator("#diff")).to_contain_text("A=2")
     expect(page.locator("#diff")).to_contain_text("nobody")
+    page.fill("#confirm-recreate", name)
     page.click("button:has-text('Recreate it')")
     until(lambda: live.get(f"/compute/instances/{name}")["engine_id"] != made["engine_id"], "a new one", 30)
     until(lambda: live.get(f"/compute/instances/{name}")["state"] == "running", "it runs", 15)

@@ -85,6 +85,7 @@ def _restore(page: Page, live: LiveConsole, pk: str) -> None:
     """By the page: what its dialog asked for is done."""
     page.goto(f"{live.url}/kvm/machines/{pk}/snapshots")
     page.get_by_role("button", name="Restore").click()
+    page.fill("#confirm-restore", live.get(f"/compute/instances/{pk}")["name"])
     page.locator("#dialog button[type=submit]").click()
     query = f"/operations?instance={pk}&action=instance.restore&state=succeeded"
     until(lambda: live.get(query)["total"] == 1, "the snapshot is restored", 60)

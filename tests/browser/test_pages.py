@@ -39,6 +39,7 @@ def test_a_container_made_by_the_form_runs_stops_and_goes_without_a_reload(
     page.click("button:has-text('Stop')")
     expect(page.locator("#state")).to_have_text("stopped", timeout=15000)
     page.click("button:has-text('Delete') >> nth=0")
+    page.fill("#confirm-delete", name)
     page.click(".modal.show button.btn-danger")
     page.wait_for_url(f"{live.url}/instances")
     expect(page.locator(f"tr[data-name='{name}']")).to_have_count(0, timeout=10000)

@@ -21,6 +21,7 @@ GET instance,instance_tab:configuration,instance_tab:logs instance.read
 GET instance_migrate,instance_backups,backup_new instance.read
 POST instance_action:start instance.start
 POST instance_action:stop instance.stop
+GET instance_remove instance.read
 POST instance_remove instance.delete
 POST instance_rename,instance_limits instance.update
 POST instance_migrate,instance_migrate_check instance.migrate

@@ -87,6 +87,14 @@
     if (event.target.matches?.("[data-api-line]") && event.target.open) look(event.target.closest("form"));
   }, true);
 
+  // What cannot be taken back waits until its name is typed.
+  document.addEventListener("input", (event) => {
+    const { confirm } = event.target.dataset || {};
+    if (confirm === undefined) return;
+    const form = event.target.form;
+    (form.querySelector("[data-needs-confirm]") || form.querySelector("[type=submit]")).disabled = event.target.value.trim() !== confirm;
+  });
+
   // A button that puts a text into a field, such as the name of an image.
   document.addEventListener("click", (event) => {
     const pick = event.target.closest("[data-pick-for]");

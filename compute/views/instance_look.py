@@ -1,0 +1,139 @@
+"""What the page of an instance says beyond its row: what to do next, where it can be reached, and what
+is lost with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.urls import reverse
+
+from compute.actor import Actor
+from compute.backends.capabilities import Capability
+from compute.errors import ComputeError
+from compute.models import Instance
+from compute.selectors.backups import BackupFilter, backups_page
+from compute.services.snapshots import snapshots_list
+from compute.states import Action, InstanceState
+
+_EXITED = re.compile(r"[Ee]xited \((\d+)\)")
+# Docker's name of a volume that nobody named.
+_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
+_DISK_OF_ITS_OWN = "libgo-vm-"
+_SNAPSHOTS_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A sentence, and what it leads to: an action of the instance, or a page."""
+
+    text: str
+    label: str = ""
+    action: str = ""
+    url: str = ""
+    colour: str = "orange"
+
+
+def advice(row: Mapping[str, Any]) -> Advice | None:
+    """The next sensible thing; None when it is well and nothing waits."""
+    if row["active_operation"]:
+        return None
+    if row["stale"]:
+        url = reverse("node", args=[row["node"]["id"]])
+        return Advice("What stands here is what was seen last.", "Look at the node", url=url)
+    state, start = InstanceState(row["state"]), str(Action.START)
+    logs = reverse("instance_tab", args=[row["id"], "logs"]) if _has_logs(row) else ""
+    exited = _EXITED.search(row["status"])
+    if state is InstanceState.ERROR:
+        return _to_log("It failed.", logs, row, "red")
+    if exited and exited[1] != "0" and state is InstanceState.STOPPED:
+        return _to_log(f"Its program ended with code {exited[1]}.", logs, row, "red")
+    if row["health"] == "unhealthy":
+        return _to_log("It runs, but its health check fails.", logs, row, "red")
+    if row["pending_changes"]:
+        can = str(Action.RESTART) if str(Action.RESTART) in row["actions"] else ""
+        return Advice("Changes wait for its next start.", "Restart it now" if can else "", action=can)
+    if state is InstanceState.PAUSED and str(Action.UNPAUSE) in row["actions"]:
+        return Advice("It stands still.", "Let it go on", action=str(Action.UNPAUSE), colour="yellow")
+    if start in row["actions"]:
+        return Advice("It is off.", "Start it", action=start, colour="azure")
+    return None
+
+
+def _to_log(text: str, logs: str, row: Mapping[str, Any], colour: str) -> Advice:
+    if logs:
+        return Advice(text, "Read its log", url=logs, colour=colour)
+    start = str(Action.START) if str(Action.START) in row["actions"] else ""
+    return Advice(text, "Start it" if start else "", action=start, colour=colour)
+
+
+def _has_logs(row: Mapping[str, Any]) -> bool:
+    return bool(row["may_console"]) and str(Capability.LOGS) in row["capabilities"]
+
+
+def addresses(row: Mapping[str, Any]) -> list[str]:
+    """To copy, each once, in the order of its networks."""
+    found = (net.get(key) for net in row["networks"] for key in ("ip_address", "ipv6_address"))
+    return list(dict.fromkeys(address for address in found if address))
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Sentences. ``kept``: what is lost only when its storage is not kept."""
+
+    lost: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    stays: list[str] = field(default_factory=list)
+
+
+def losses_of_delete(actor: Actor, instance: Instance, row: Mapping[str, Any]) -> Losses:
+    """Asks the engine for snapshots, within its deadline."""
+    found = Losses()
+    if row["type"] == "vm":
+        _disks(row, found)
+        _snapshots(actor, instance, row, found)
+    else:
+        found.lost.append("What it wrote into its own file system, outside of volumes")
+        _volumes(row, found)
+    found.lost.append("Its logs, and its past of usage after a day")
+    wanted = BackupFilter(instance=str(instance.pk), page_size=1)
+    backups = backups_page(actor, wanted).total
+    if backups:
+        found.stays.append(f"{backups} backup{'' if backups == 1 else 's'}, from which it can be made again")
+    return found
+
+
+def _disks(row: Mapping[str, Any], found: Losses) -> None:
+    for disk in row["storage"]:
+        if disk.get("format") == "cdrom" or not disk.get("source"):
+            continue
+        size = f", {disk['size'] / 1024**3:.1f} GiB" if disk.get("size") else ""
+        words = f"The disk {disk['target']} ({disk['source']}{size})"
+        own = str(disk["source"]).rpartition("/")[2].startswith(_DISK_OF_ITS_OWN)
+        (found.kept if own else found.stays).append(words)
+
+
+def _volumes(row: Mapping[str, Any], found: Losses) -> None:
+    for mount in row["storage"]:
+        if mount.get("format") != "volume":
+            found.stays.append(f"{mount.get('source') or 'What is mounted'} (at {mount['target']})")
+        elif _ANONYMOUS.fullmatch(str(mount.get("name", ""))):
+            found.kept.append(f"The nameless volume at {mount['target']}, with all that is in it")
+        else:
+            found.stays.append(f"The volume {mount['name']} (at {mount['target']})")
+
+
+def _snapshots(actor: Actor, instance: Instance, row: Mapping[str, Any], found: Losses) -> None:
+    if str(Capability.SNAPSHOT) not in row["capabilities"]:
+        return
+    try:
+        names = [item["name"] for item in snapshots_list(actor, instance.pk)]
+    except ComputeError as error:
+        found.lost.append(f"Its snapshots, if it has some ({error.message})")
+        return
+    if names:
+        more = f" and {len(names) - _SNAPSHOTS_NAMED} more" if len(names) > _SNAPSHOTS_NAMED else ""
+        count = f"{len(names)} snapshot{'' if len(names) == 1 else 's'}"
+        found.lost.append(f"{count}: {', '.join(names[:_SNAPSHOTS_NAMED])}{more}")
