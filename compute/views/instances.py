@@ -202,7 +202,9 @@ def instance_detail(request: HttpRequest, instance_id: str, tab: str = "overview
         wanted = OperationFilter(instance=str(instance.pk), page_size=size)
         context["operations"] = coloured(operations_page(actor, wanted).items)
     if context["tab"] == "overview":
-        context["events"] = events_page(actor, instance=instance.pk, limit=8, newest_first=True)
+        context["events"] = events_page(
+            actor, type="instance", instance=instance.pk, limit=8, newest_first=True
+        )
         context["addresses"] = addresses(context["row"])
     if context["tab"] == "usage":
         context["usage_url"] = f"/api/v1/compute/instances/{instance.pk}/usage/history"

@@ -5,10 +5,14 @@
   const FIRST_RETRY_MS = 500;
   const MAX_RETRY_MS = 8000;
   const DEPART_MS = 5000;
+  // A restart of the server is over before anybody need be told.
+  const LOST_AFTER_MS = 1500;
   let retryMs = FIRST_RETRY_MS;
   let wasOpen = false;
   let leaving = false;
   let departing = false;
+  let lostTimer = null;
+  let retryTimer = null;
   const due = new Map();
 
   window.libgo = Object.assign(window.libgo || {}, {
@@ -43,6 +47,7 @@
   }
 
   function show(fact) {
+    document.dispatchEvent(new CustomEvent("fact", { detail: fact }));
     const noun = fact.type.split(".")[0];
     document.querySelectorAll("[data-live]").forEach((element) => {
       if (concerns(element, noun, fact.data)) refresh(element);
@@ -62,6 +67,20 @@
     document.getElementById("link-text").textContent = text;
   }
 
+  // What stands on the page may be old now: said so that nobody overlooks it.
+  function lost() {
+    if (lostTimer || departing) return;
+    lostTimer = setTimeout(() => { document.getElementById("lost").hidden = false; }, LOST_AFTER_MS);
+  }
+
+  function found() {
+    clearTimeout(lostTimer);
+    lostTimer = null;
+    const bar = document.getElementById("lost");
+    if (!bar.hidden) toast("Connected again. What happened meanwhile is shown now.", "success");
+    bar.hidden = true;
+  }
+
   // Not a reload: it would send the form again that made this page. And who is logging out is on the way already,
   // with a page that takes this one's place.
   const signIn = () => location.assign(document.body.dataset.here);
@@ -72,6 +91,7 @@
     socket.onopen = () => {
       retryMs = FIRST_RETRY_MS;
       link("green", "live");
+      found();
       // What happened while the line was down was missed: look at everything again.
       if (wasOpen) refreshAll();
       else catchUp();
@@ -81,7 +101,8 @@
     socket.onclose = (event) => {
       if (event.code === 4401) { setTimeout(signIn, departing ? DEPART_MS : 0); return; }
       link("orange", "reconnecting");
-      setTimeout(connect, retryMs);
+      lost();
+      retryTimer = setTimeout(connect, retryMs);
       retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
     };
   }
@@ -118,12 +139,16 @@
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (event.detail.target?.id === "dialog-box") event.detail.swapOverride = "innerHTML";
   });
+  document.addEventListener("htmx:sendError", (event) => {
+    // Live regions ask again by themselves; what a person sent must not be lost without a word.
+    if (event.detail.requestConfig?.verb !== "get") toast("The server could not be reached; nothing was sent.", "danger");
+  });
   document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
   document.addEventListener("DOMContentLoaded", () => {
-    document.getElementById("theme").addEventListener("click", () => {
-      const next = document.documentElement.getAttribute("data-bs-theme") === "dark" ? "light" : "dark";
-      localStorage.setItem("theme", next);
-      document.documentElement.setAttribute("data-bs-theme", next);
+    document.getElementById("lost-retry").addEventListener("click", () => {
+      clearTimeout(retryTimer);
+      retryMs = FIRST_RETRY_MS;
+      connect();
     });
     connect();
   });

@@ -1,5 +1,30 @@
-// Light or dark: what was chosen, else what the system says. Runs before the first paint.
+// Light, dark, high contrast, or as the system says: what was chosen is remembered. Runs before the first paint.
 (() => {
-  const wanted = localStorage.getItem("theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  document.documentElement.setAttribute("data-bs-theme", wanted);
+  "use strict";
+  const dark = matchMedia("(prefers-color-scheme: dark)"), more = matchMedia("(prefers-contrast: more)");
+  const root = document.documentElement;
+  const chosen = () => { try { return localStorage.getItem("theme") || "auto"; } catch { return "auto"; } };
+
+  function apply() {
+    const wanted = chosen();
+    const scheme = wanted === "light" || wanted === "dark" ? wanted : dark.matches ? "dark" : "light";
+    root.setAttribute("data-bs-theme", scheme);
+    root.toggleAttribute("data-contrast", wanted === "contrast" || (wanted === "auto" && more.matches));
+    document.querySelectorAll("[data-theme]").forEach((button) => {
+      const is = button.dataset.theme === wanted;
+      button.classList.toggle("active", is);
+      button.setAttribute("aria-pressed", String(is));
+    });
+  }
+
+  apply();
+  dark.addEventListener("change", apply);
+  more.addEventListener("change", apply);
+  document.addEventListener("DOMContentLoaded", apply);
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-theme]");
+    if (!button) return;
+    try { localStorage.setItem("theme", button.dataset.theme); } catch { /* It holds for this page then. */ }
+    apply();
+  });
 })();
