@@ -86,6 +86,12 @@
   const signIn = () => location.assign(document.body.dataset.here);
   addEventListener("beforeunload", () => { departing = true; });
 
+  function again() {
+    clearTimeout(retryTimer);
+    retryTimer = null;
+    connect();
+  }
+
   function connect() {
     const socket = window.libgo.socket("/ws/v1/events");
     socket.onopen = () => {
@@ -102,7 +108,7 @@
       if (event.code === 4401) { setTimeout(signIn, departing ? DEPART_MS : 0); return; }
       link("orange", "reconnecting");
       lost();
-      retryTimer = setTimeout(connect, retryMs);
+      retryTimer = setTimeout(again, retryMs);
       retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
     };
   }
@@ -146,9 +152,7 @@
   document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
   document.addEventListener("DOMContentLoaded", () => {
     document.getElementById("lost-retry").addEventListener("click", () => {
-      clearTimeout(retryTimer);
-      retryMs = FIRST_RETRY_MS;
-      connect();
+      if (retryTimer) again();
     });
     connect();
   });

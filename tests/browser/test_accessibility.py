@@ -13,7 +13,7 @@ from tests.browser.conftest import context_close, log_in
 from tests.live import ROOT, LiveConsole
 
 _AXE = (ROOT / "node_modules" / "axe-core" / "axe.min.js").read_text()
-_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+_ONLY = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,11 @@ def reader(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole)
     context_close(context)
 
 
-def violations(page: Page) -> list[str]:
-    """One line for each element that breaks a rule."""
+def violations(page: Page, only: dict[str, Any] = _ONLY) -> list[str]:
+    """One line for each element that breaks a rule; ``only`` as axe takes it."""
     page.evaluate(_AXE)
-    script = "rules => axe.run({runOnly: {type: 'tag', values: rules}, resultTypes: ['violations']})"
-    found: dict[str, Any] = page.evaluate(script, _RULES)
+    script = "only => axe.run({runOnly: only, resultTypes: ['violations']})"
+    found: dict[str, Any] = page.evaluate(script, only)
     return [
         f"{rule['id']}: {node['html'][:160]} ({node['failureSummary'].splitlines()[-1].strip()})"
         for rule in found["violations"]
