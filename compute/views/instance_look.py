@@ -18,7 +18,9 @@ from compute.selectors.backups import BackupFilter, backups_page
 from compute.services.snapshots import snapshots_list
 from compute.states import Action, InstanceState
 
-_EXITED = re.compile(r"[Ee]xited \((\d+)\)")
+_EXITED = re.compile(r"exited (?:with code )?\(?(\d+)", re.IGNORECASE)
+# Nothing wrong, or ended by the signals with which one stops.
+_WELL_ENDED = ("0", "130", "137", "143")
 # Docker's name of a volume that nobody named.
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _DISK_OF_ITS_OWN = "libgo-vm-"
@@ -48,7 +50,7 @@ def advice(row: Mapping[str, Any]) -> Advice | None:
     exited = _EXITED.search(row["status"])
     if state is InstanceState.ERROR:
         return _to_log("It failed.", logs, row, "red")
-    if exited and exited[1] != "0" and state is InstanceState.STOPPED:
+    if exited and exited[1] not in _WELL_ENDED and state is InstanceState.STOPPED:
         return _to_log(f"Its program ended with code {exited[1]}.", logs, row, "red")
     if row["health"] == "unhealthy":
         return _to_log("It runs, but its health check fails.", logs, row, "red")
