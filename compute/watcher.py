@@ -11,10 +11,12 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import structlog
-from django.db import DatabaseError, close_old_connections
+from django.db import DatabaseError, close_old_connections, connections
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -45,6 +47,7 @@ _POLL_EVERY_S = 2.0
 # Bursts (a compose file, a host shutting down) become one write.
 _COALESCE_S = 0.05
 _MANY = 40
+_AT_ONCE = 4
 # A pull or a build names its image many times a second.
 _KIND_EVERY_S = 0.3
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.5, 2.0
@@ -63,6 +66,7 @@ class NodeWatcher(threading.Thread):
         self.stopping = threading.Event()
         self._inbox = _Inbox()
         self._listed_at: dict[str, float] = {}
+        self._pace = _Pace()
 
     def stop(self) -> None:
         self.stopping.set()
@@ -89,17 +93,26 @@ class NodeWatcher(threading.Thread):
         try:
             backend = backend_for(self.config)
             node_seen(node, backend.probe())
-            self._follow(node, backend)
+            self._follow_on(node, backend)
         except ComputeError as error:
             node_lost(node, error.message)
         except DatabaseError:
-            # Not the engine's fault; ``run`` tries again.
+            # Busy, or the node was removed meanwhile; ``run`` tries again.
             raise
         except Exception as error:  # outermost frame of the thread: a bug in a backend must not end watching
             log.exception("watch_crashed", node=self.config.name)
             node_lost(node, f"Watching failed unexpectedly ({type(error).__name__}).")
         lived = time.monotonic() - started > 5
         return _RETRY_FIRST_S if lived else min(delay * 2, _RETRY_MAX_S)
+
+    def _follow_on(self, node: Node, backend: Backend) -> None:
+        """An engine that answers is not lost, though its stream ended or one of its answers took too long:
+        whatever was missed is listed when it is followed anew. Raises ``ComputeError`` when it is lost."""
+        try:
+            self._follow(node, backend)
+        except ComputeError as error:
+            log.info("watch_interrupted", node=node.name, reason=error.message)
+            node_seen(node, backend.probe())
 
     def _follow(self, node: Node, backend: Backend) -> None:
         """Subscribe, list, follow. Returns when asked to stop or when the lease was lost; raises
@@ -108,8 +121,8 @@ class NodeWatcher(threading.Thread):
         inbox = self._inbox = _Inbox()
         has_events = str(Capability.EVENTS) in node.capabilities
         threads = [
-            threading.Thread(target=self._sample, args=(node, backend, ended), daemon=True),
-            threading.Thread(target=self._probe, args=(backend, ended, inbox), daemon=True),
+            threading.Thread(target=_with_database, args=(self._sample, node, backend, ended), daemon=True),
+            threading.Thread(target=_with_database, args=(self._probe, backend, ended, inbox), daemon=True),
         ]
         if has_events:
             threads.append(threading.Thread(target=_read_events, args=(backend, ended, inbox), daemon=True))
@@ -138,16 +151,23 @@ class NodeWatcher(threading.Thread):
         self._list_resources(node, backend, inbox, batch)
         if batch.everything:
             began = timezone.now()
-            infos = [_detailed(backend, info) for info in backend.instance_list()]
-            seen = [info for info in infos if info is not None]
+            seen = _detailed(backend, backend.instance_list())
             self._look_again(instances_observe_complete(node, seen, began))
             Node.objects.filter(pk=node.pk).update(listed_at=Now())
-        elif batch.listing or len(batch.engine_ids) > _MANY:
-            self._reconcile(node, backend, batch.engine_ids)
-        elif batch.engine_ids:
-            self._reread(node, backend, batch.engine_ids)
+        else:
+            batch.engine_ids = self._due(batch.engine_ids)
+            if batch.listing or len(batch.engine_ids) > _MANY:
+                self._reconcile(node, backend, batch.engine_ids)
+            elif batch.engine_ids:
+                self._reread(node, backend, batch.engine_ids)
         if batch:
             arrivals_adopt(node)
+
+    def _due(self, engine_ids: set[str]) -> set[str]:
+        """Those that may be looked at already; the others come up again."""
+        due = self._pace.due(engine_ids)
+        self._look_again(engine_ids - due)
+        return due
 
     def _list_resources(self, node: Node, backend: Backend, inbox: _Inbox, batch: Batch) -> None:
         """Images, networks, volumes: a list of each kind that an event named, not too often."""
@@ -171,11 +191,11 @@ class NodeWatcher(threading.Thread):
         columns = ("engine_id", "name", "state")
         known = {row[0]: row[1:] for row in Instance.objects.filter(node=node).values_list(*columns)}
         different = [
-            _detailed(backend, info)
+            info
             for info in infos
             if info.engine_id in changed or known.get(info.engine_id) != (info.name, str(info.state))
         ]
-        self._look_again(instances_observe(node, [info for info in different if info is not None]))
+        self._look_again(instances_observe(node, _detailed(backend, different)))
         absent = set(known) - {info.engine_id for info in infos} - {""}
         self._look_again(instances_gone(node, absent, began))
 
@@ -305,9 +325,30 @@ class _Inbox:
             time.sleep(_COALESCE_S)
         with self._condition:
             batch, self._batch = self._batch, Batch()
+            if batch.lost is not None and batch.everything:
+                # It stood long enough for a list; where every stream ends at once there is nothing else.
+                self._batch.lost, batch.lost = batch.lost, None
         if batch.lost is not None:
             raise batch.lost
         return batch
+
+
+class _Pace:
+    """Two looks a second at one instance at the most, the first two without waiting: what flaps shall not
+    keep everybody busy."""
+
+    def __init__(self) -> None:
+        # By engine id, when the last look but one was, and the last.
+        self._looks: dict[str, tuple[float, float]] = {}
+
+    def due(self, engine_ids: set[str]) -> set[str]:
+        """Those that may be looked at now, which counts as done."""
+        long_ago = time.monotonic() - 1.0
+        self._looks = {key: looks for key, looks in self._looks.items() if looks[1] > long_ago}
+        due = {key for key in engine_ids if self._looks.get(key, (0.0, 0.0))[0] <= long_ago}
+        for key in due:
+            self._looks[key] = (self._looks.get(key, (0.0, 0.0))[1], time.monotonic())
+        return due
 
 
 class _Timer:
@@ -321,6 +362,14 @@ class _Timer:
             return False
         self._next = now + self._every_s
         return True
+
+
+def _with_database(work: Callable[..., None], *args: Any) -> None:
+    """A thread's own connections end with it: nodes that come and go must not use files up."""
+    try:
+        work(*args)
+    finally:
+        connections.close_all()
 
 
 def _read_events(backend: Backend, ended: threading.Event, inbox: _Inbox) -> None:
@@ -339,12 +388,18 @@ def _read_events(backend: Backend, ended: threading.Event, inbox: _Inbox) -> Non
         inbox.lose(reason)
 
 
-def _detailed(backend: Backend, info: InstanceInfo) -> InstanceInfo | None:
-    """The full view of a listed instance; None when it vanished in between."""
-    try:
-        return backend.instance_get(info.engine_id)
-    except InstanceNotFound:
-        return None
+def _detailed(backend: Backend, infos: list[InstanceInfo]) -> list[InstanceInfo]:
+    """The full view of listed instances, without those that vanished in between. Some at a time: a far
+    engine takes longer to be reached than to answer."""
+
+    def one(info: InstanceInfo) -> InstanceInfo | None:
+        try:
+            return backend.instance_get(info.engine_id)
+        except InstanceNotFound:
+            return None
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [info for info in pool.map(one, infos) if info is not None]
 
 
 def watch(stopping: threading.Event) -> None:

@@ -17,18 +17,27 @@ from tests.live import until
 
 class PrivateEngine:
     """A Docker daemon with everything of its own, its network name space too: in ours it would take the
-    bridge of the machine's daemon away."""
+    bridge of the machine's daemon away. ``live_restore``: containers outlive it, and the next one takes
+    them over; otherwise it kills those that it finds."""
 
     def __init__(self, folder: Path) -> None:
         # Its sockets lie below it, and their paths may have 107 characters.
         assert len(str(folder)) < 60, f"{folder} is too long a path for an engine"
         self.folder = folder
         self.socket = folder / "docker.sock"
+        self.live_restore = True
+        # With another one it has forgotten everything.
+        self.data_root = folder / "root"
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"unix://{self.socket}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
 
     def start(self) -> None:
         for left in ("pid", "exec/containerd/containerd.pid"):
@@ -45,9 +54,11 @@ class PrivateEngine:
             raise AssertionError(f"{error}: {(self.folder / 'log').read_text()[-1500:]}") from error
 
     def command(self) -> list[str]:
-        words = ["unshare", "--net", "dockerd", "--host", self.url, "--data-root", str(self.folder / "root")]
+        words = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$0" "$@"', "dockerd"]
+        words += ["--host", self.url, "--data-root", str(self.data_root)]
         words += ["--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid")]
-        return [*words, "--bridge", "none", "--iptables=false", "--live-restore"]
+        words += ["--bridge", "none", "--iptables=false"]
+        return [*words, "--live-restore"] if self.live_restore else words
 
     def pass_fds(self) -> tuple[int, ...]:
         return ()

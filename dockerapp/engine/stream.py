@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import engine_errors
 
 _HEARTBEAT_S = 0.5
+# An engine that is busy may miss one question, not several in a row.
+_ASK_AFTER_S, _ASKED_TIMES = 4.0, 3
 Event = Mapping[str, Any]
 # What the engine answered with (0: an error inside the stream) and its words, as an error.
 Explain = Callable[[int, str], ComputeError]
@@ -45,17 +48,23 @@ class EventStream:
         self._lock = threading.Lock()
         self._stream: CancellableStream | None = None
         self._closed = False
+        self._asking = False
         # Bytes of the body that were handed on so far.
         self.sent = 0
         threading.Thread(target=self._read, daemon=True).start()
 
     def events(self) -> Iterator[Event]:
         """The events, and empty ones while nothing comes. Raises what the stream ended with."""
+        heard = time.monotonic()
         while True:
             try:
                 item = self._inbox.get(timeout=_HEARTBEAT_S)
+                heard = time.monotonic()
             except queue.Empty:
                 item = {}
+                if time.monotonic() - heard > _ASK_AFTER_S and not self._asking:
+                    self._asking = True
+                    threading.Thread(target=self._ask, daemon=True).start()
             if item is None:
                 return
             if isinstance(item, ComputeError):
@@ -71,6 +80,19 @@ class EventStream:
             # The other side may have closed it first.
             with contextlib.suppress(OSError, AttributeError):
                 stream.close()
+
+    def _ask(self) -> None:
+        """Whether the engine is still there; if it is not, that is how the stream ends."""
+        for attempt in range(_ASKED_TIMES):
+            try:
+                self._client.call(lambda api: api.ping(), quick=True)
+                break
+            except ComputeError as error:
+                if attempt == _ASKED_TIMES - 1:
+                    self._put(error)
+            time.sleep(_HEARTBEAT_S)
+        time.sleep(_ASK_AFTER_S)
+        self._asking = False
 
     def _read(self) -> None:
         end: ComputeError | None = None

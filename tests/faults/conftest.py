@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
+import threading
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
@@ -15,10 +22,12 @@ from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
 
 Measured = Callable[[str, float], None]
+# What a process may hold more of than before, and how many threads its pool has.
+_MORE, _POOL = 10, 16
 _FINAL = {"succeeded", "failed", "cancelled", "interrupted"}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     private = PrivateEngine(tmp_path_factory.mktemp("engine"))
     private.start()
@@ -31,16 +40,25 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     private.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def node(live: LiveConsole, engine: PrivateEngine) -> Iterator[str]:
     """The path of its node."""
-    body = {"name": f"private-{os.getpid()}-{os.urandom(2).hex()}", "backend": "docker", "url": engine.url}
-    made = live.api("POST", "/nodes", body)
+    with node_added(live, engine.url) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def node_added(live: LiveConsole, url: str, **more: Any) -> Iterator[str]:
+    """A node of this address that is online; its path."""
+    name = f"private-{os.getpid()}-{os.urandom(2).hex()}"
+    made = live.api("POST", "/nodes", {"name": name, "backend": "docker", "url": url, **more})
     assert made.status_code == 201, made.text
     path = f"/nodes/{made.json()['id']}"
-    until(lambda: live.get(path)["status"] == "online", "the node is online", 10)
-    yield path
-    live.api("DELETE", path)
+    try:
+        until(lambda: live.get(path)["status"] == "online", "the node is online", 10)
+        yield path
+    finally:
+        live.api("DELETE", path)
 
 
 @pytest.fixture
@@ -55,36 +73,130 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     return note
 
 
+@dataclass(frozen=True)
+class Before:
+    """Of a console before something is broken: what its processes hold, and how long its logs are."""
+
+    held: dict[str, tuple[int, int]]
+    logs: dict[Path, int]
+
+
 @pytest.fixture
 def converged(live: LiveConsole, engine: PrivateEngine, node: str) -> Iterator[Callable[[], None]]:
     """Called by a test when it has broken and mended; called again when it ends."""
+    before = Before(held(live), {file: file.stat().st_size for file in _logs(live)})
 
     def check() -> None:
-        assert_converged(live, engine, node)
+        assert_converged(live, engine, node, before)
 
     yield check
     check()
 
 
-def assert_converged(live: LiveConsole, engine: PrivateEngine, node: str) -> None:
-    """Every operation has ended, the mirror is the engine's list, and the audit's chain holds."""
+def assert_converged(live: LiveConsole, engine: PrivateEngine, node: str, before: Before) -> None:
+    """Every operation has ended, the mirror is the engine's list, what is counted against limits is what
+    exists, the audit's chain holds, no process keeps what it opened, and no log tells of a crash."""
     until(lambda: not _open_operations(live), "every operation ends", 40)
     name = live.get(node)["name"]
-    until(lambda: _mirror(live, name) == engine_list(engine), "the mirror is the engine's list", 20)
+    until(lambda: mirror(live, name) == engine_list(engine), "the mirror is the engine's list", 20)
+    until(
+        lambda: _counted(live) == _there(live, engine, name), "what counts against limits is what exists", 10
+    )
     verdict = live.get("/audit/verify")
     assert verdict["holds"], verdict
+    with contextlib.suppress(AssertionError):
+        until(lambda: not _grown(before.held, held(live)), "what was opened is closed", 20)
+    assert not (grown := _grown(before.held, held(live))), grown
+    assert not (told := _crashes(live, before.logs)), told
 
 
-def engine_list(engine: PrivateEngine) -> dict[str, str]:
-    """Name to state, as the engine itself says."""
+def held(live: LiveConsole) -> dict[str, tuple[int, int]]:
+    """By process, how many files and threads it has. Left out is what pools fill as they are needed: the
+    connections that each of their threads has to the database, and those to engines (32 each at most)."""
+    found = {}
+    for name in ("web", "worker", "watcher"):
+        place, pid = Path(f"/proc/{live.pid(name)}"), live.pid(name)
+        files = [target for link in (place / "fd").iterdir() if (target := _target(link))]
+        files = [target for target in files if "libgo.sqlite3" not in target]
+        found[name] = (len(files) - _to_engines(pid), len(list((place / "task").iterdir())))
+    return found
+
+
+def _to_engines(pid: int) -> int:
+    """How many of its connections lead to a Docker engine's socket, or led to one that is gone: a pool drops
+    these when it comes upon them."""
+    told = subprocess.run(["ss", "-xpaH"], capture_output=True, text=True, check=True).stdout
+    rows = [line.split() for line in told.splitlines()]
+    engines = {row[5] for row in rows if len(row) > 7 and row[4].endswith("docker.sock")}
+    mine = [row for row in rows if len(row) > 8 and row[1] != "LISTEN" and f"pid={pid}," in row[8]]
+    return sum(row[7] in engines or row[7] == "0" for row in mine)
+
+
+def _target(link: Path) -> str:
+    with contextlib.suppress(OSError):
+        return os.readlink(link)
+    return ""
+
+
+def _grown(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]]) -> list[str]:
+    """What a process holds ten more of than before, its pool of threads not counted."""
+    found = []
+    for name, (files, threads) in now.items():
+        files_before, threads_before = before[name]
+        if files > files_before + _MORE or threads > max(threads_before, _POOL) + _MORE:
+            found.append(f"{name}: {before[name]} files and threads before, {now[name]} now")
+    return found
+
+
+def _logs(live: LiveConsole) -> list[Path]:
+    return sorted((live.var / "logs").glob("*.log"))
+
+
+def _crashes(live: LiveConsole, before: dict[Path, int]) -> str:
+    """The first traceback in what was logged since."""
+    for file in _logs(live):
+        with file.open("rb") as log:
+            log.seek(before.get(file, 0))
+            text = log.read().decode(errors="replace")
+        if "Traceback" in text:
+            return f"{file.name}: {text[text.index('Traceback') - 300 :][:3000]}"
+    return ""
+
+
+def _counted(live: LiveConsole) -> tuple[int, int]:
+    """Instances and their memory, as the site's limits count them."""
+    usage = live.get("/compute/limits")["usage"]
+    return usage["instances"], usage["memory_bytes"]
+
+
+def _there(live: LiveConsole, engine: PrivateEngine, node: str) -> tuple[int, int]:
+    """The same, as this engine itself says and as the mirror has it of the others."""
+    assumed = live.get("/compute/limits")["assumed_memory_bytes"]
+    rows = live.get("/compute/instances?page_size=500")["instances"]
+    sizes = [row["resources"]["memory"]["limit"] for row in rows if row["node"]["name"] != node]
+    with asked(engine) as backend:
+        infos = [backend.instance_get(info.engine_id) for info in backend.instance_list()]
+    sizes += [info.memory_bytes for info in infos]
+    return len(sizes), sum(size or assumed for size in sizes)
+
+
+@contextlib.contextmanager
+def asked(engine: PrivateEngine) -> Iterator[DockerBackend]:
+    """The engine behind the console's back."""
     backend = DockerBackend(NodeConfig("look", "look", "docker", engine.url))
     try:
-        return {info.name: str(info.state) for info in backend.instance_list()}
+        yield backend
     finally:
         backend.close()
 
 
-def _mirror(live: LiveConsole, node: str) -> dict[str, str]:
+def engine_list(engine: PrivateEngine) -> dict[str, str]:
+    """Name to state, as the engine itself says."""
+    with asked(engine) as backend:
+        return {info.name: str(info.state) for info in backend.instance_list()}
+
+
+def mirror(live: LiveConsole, node: str) -> dict[str, str]:
     rows = live.get(f"/compute/instances?node={node}&page_size=500")["instances"]
     assert not any(row["active_operation"] for row in rows)
     return {row["name"]: row["state"] for row in rows}
@@ -93,3 +205,27 @@ def _mirror(live: LiveConsole, node: str) -> dict[str, str]:
 def _open_operations(live: LiveConsole) -> list[Any]:
     rows = live.get("/operations?page_size=200")["items"]
     return [row for row in rows if row["state"] not in _FINAL]
+
+
+@contextlib.contextmanager
+def lists_timed(live: LiveConsole) -> Iterator[list[float]]:
+    """How long each list took meanwhile."""
+    times: list[float] = []
+    over = threading.Event()
+    token = live.token()
+
+    def ask() -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{live.url}/api/v1/compute/instances?page_size=500"
+        while not over.wait(0.1):
+            began = time.monotonic()
+            assert requests.get(url, headers=headers, timeout=30).ok
+            times.append(time.monotonic() - began)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield times
+    finally:
+        over.set()
+        asking.join()

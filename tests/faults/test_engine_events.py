@@ -1,0 +1,194 @@
+"""What an engine tells ends, breaks off, stalls or comes ten thousand times, and the mirror stays right."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import docker
+import orjson
+import pytest
+
+from tests.engines import PrivateEngine
+from tests.faults.catalogue import fault
+from tests.faults.conftest import Measured, asked, engine_list, lists_timed, mirror, node_added
+from tests.faulty import FaultyProxy, Rule, faulty_socket
+from tests.live import LiveConsole, until
+from tests.reporter import MemoryReporter
+
+_EVENTS = "GET .*/events"
+_MANY = 300
+_CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+_ENDS_AT_ONCE = _CHUNKED + b"0\r\n\r\n"
+
+
+@pytest.fixture
+def way(engine: PrivateEngine, tmp_path: Path) -> Iterator[FaultyProxy]:
+    """To the engine, through something that can be told to fail."""
+    proxy = faulty_socket(engine.socket, tmp_path / "way.sock")
+    yield proxy
+    proxy.close()
+
+
+@pytest.fixture
+def client(engine: PrivateEngine) -> Iterator[docker.APIClient]:
+    made = docker.APIClient(base_url=engine.url, version="1.41")
+    yield made
+    made.close()
+
+
+def _make(client: docker.APIClient, count: int, word: str) -> list[str]:
+    """Containers made behind LibGo's back, never started; their names."""
+    config = client.create_host_config(network_mode="none")
+
+    def one(number: int) -> str:
+        name = f"libgo-t-{word}-{number}"
+        client.create_container("libgo/demo:latest", name=name, host_config=config)
+        return name
+
+    with ThreadPoolExecutor(4) as pool:
+        return list(pool.map(one, range(count)))
+
+
+def _remove(client: docker.APIClient, names: list[str]) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: client.remove_container(name, force=True), names))
+
+
+@fault(
+    "F06",
+    "the stream of events ends at once, over and over, and then breaks off in the middle",
+    sees="what changes on the engine, as always",
+    keeps="the mirror",
+)
+def test_a_stream_of_events_that_ends_or_breaks_is_made_up_for_by_lists(
+    live: LiveConsole,
+    engine: PrivateEngine,
+    node: str,
+    way: FaultyProxy,
+    client: docker.APIClient,
+    measured: Measured,
+    converged: Callable[[], None],
+) -> None:
+    with node_added(live, f"unix://{way.path}") as path:
+        name = live.get(path)["name"]
+        way.rules = [Rule(_EVENTS, answer=_ENDS_AT_ONCE)]
+        way.cut()
+        first = _make(client, 3, "ends")
+        measured("ends: shown after", until(lambda: _shows(live, name, first), "all are shown", 6))
+        way.rules = [Rule(_EVENTS, cut_after=2000)]
+        way.cut()
+        until(lambda: live.get(path)["status"] == "online", "the node is online", 10)
+        second = _make(client, 5, "breaks")
+        measured("breaks off: shown after", until(lambda: _shows(live, name, second), "all are shown", 6))
+        _remove(client, [*first, *second])
+        until(lambda: mirror(live, name) == engine_list(engine), "what is gone is gone", 6)
+
+
+def _shows(live: LiveConsole, node: str, names: list[str]) -> bool:
+    return set(names) <= set(mirror(live, node))
+
+
+@fault(
+    "F06 F07 F37",
+    f"the stream of events stalls while {_MANY} containers are made, and breaks off; then it is empty",
+    sees=f"all {_MANY} at once, and then none; pages answer as before, nobody is alarmed",
+    keeps="nothing is taken for gone without a complete list",
+)
+def test_many_that_come_and_go_while_nobody_listens_are_a_list_each_time(
+    live: LiveConsole,
+    engine: PrivateEngine,
+    node: str,
+    way: FaultyProxy,
+    client: docker.APIClient,
+    measured: Measured,
+    converged: Callable[[], None],
+) -> None:
+    before = live.get("/alerts")["total"]
+    with node_added(live, f"unix://{way.path}") as path, lists_timed(live) as slowest:
+        name = live.get(path)["name"]
+        way.rules = [Rule(_EVENTS, bytes_per_s=1)]
+        way.cut()
+        until(lambda: any(re.match(_EVENTS, request) for request in way.asked[-40:]), "it listens", 5)
+        made = _make(client, _MANY, "many")
+        assert not _shows(live, name, made), "nobody could know"
+        way.rules = []
+        way.cut()
+        measured("shown after", until(lambda: _shows(live, name, made), "all are shown", 10))
+        engine.stop()
+        engine.data_root = engine.folder / f"root-{os.urandom(2).hex()}"
+        until(lambda: live.get(path)["status"] == "unreachable", "the node is marked", 5)
+        assert _shows(live, name, made), "an engine that is away has not lost them"
+        engine.start()
+        gone = until(lambda: not set(made) & set(mirror(live, name)), "none is shown", 10)
+        measured("gone after", gone)
+        until(lambda: not set(made) & set(mirror(live, live.get(node)["name"])), "none is shown", 10)
+        with asked(engine) as backend:
+            backend.demo_image_make(MemoryReporter())
+    measured("slowest list", max(slowest))
+    assert max(slowest) < 1.0
+    assert live.get("/alerts")["total"] <= before + 1
+
+
+@fault(
+    "F36",
+    "ten thousand events of 50 containers in 5 seconds, ten of which change all the time",
+    sees="two changes a second of each at the most; the newest state as soon as it is quiet",
+    keeps="memory stays flat",
+)
+def test_a_storm_of_events_is_read_at_a_steady_pace(
+    live: LiveConsole,
+    engine: PrivateEngine,
+    node: str,
+    way: FaultyProxy,
+    client: docker.APIClient,
+    measured: Measured,
+    converged: Callable[[], None],
+) -> None:
+    made = _make(client, 50, "storm")
+    ids = [client.inspect_container(name)["Id"] for name in made]
+    with node_added(live, f"unix://{way.path}") as path:
+        name = live.get(path)["name"]
+        until(lambda: _shows(live, name, made), "all are shown", 10)
+        rows = live.get(f"/compute/instances?node={name}&page_size=500")["instances"]
+        flapping = [row["id"] for row in rows if row["engine_id"] in ids[:10]]
+        storm = _CHUNKED + b"".join(_event(ids, number) for number in range(10_000))
+        way.rules = [Rule(_EVENTS, answer=storm, bytes_per_s=len(storm) // 5)]
+        memory, began = _memory_mib(live), time.monotonic()
+        way.cut()
+        count = 0
+        while time.monotonic() - began < 5:
+            count += 1
+            client.rename(ids[count % 10], f"libgo-t-storm-x{count}")
+        storm_s = time.monotonic() - began
+        way.rules = []
+        way.cut()
+        measured("right after", until(lambda: mirror(live, name) == engine_list(engine), "it is right", 30))
+        changes = [_changes(live, instance) for instance in flapping]
+        assert min(changes) > 1 and max(changes) <= 2 * storm_s + 3, (count, changes)
+        assert _memory_mib(live) - memory < 30
+        _remove(client, ids)
+        until(lambda: not mirror(live, name), "all are gone", 20)
+
+
+def _changes(live: LiveConsole, instance: str) -> int:
+    """How often its row was written with something new."""
+    told = live.get(f"/events?instance={instance}&limit=500")["items"]
+    return sum(event["type"] == "instance.updated" for event in told)
+
+
+def _event(ids: list[str], number: int) -> bytes:
+    """A piece of the stream, in the shape of the engine's own."""
+    at = 1_700_000_000_000_000_000 + number
+    text = {"Type": "container", "Action": "rename", "Actor": {"ID": ids[number % len(ids)]}, "timeNano": at}
+    data = orjson.dumps(text) + b"\n"
+    return f"{len(data):x}\r\n".encode() + data + b"\r\n"
+
+
+def _memory_mib(live: LiveConsole) -> float:
+    status = Path(f"/proc/{live.pid('watcher')}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
