@@ -18,6 +18,8 @@ _KINDS = {
     AlertKind.NODE_USAGE: "a host uses much, or little",
     AlertKind.NODE_UNREACHABLE: "a node cannot be reached",
     AlertKind.POOL_FILLING: "a storage pool fills up",
+    AlertKind.BACKUP_OVERDUE: "an instance was not backed up for so many hours",
+    AlertKind.INSTANCE_UNMANAGED: "an instance appears that was made outside LibGo",
 }
 _METRICS = {
     "cpu_percent": "CPU, in % (of one core; of hosts of all cores)",
@@ -28,6 +30,7 @@ _METRICS = {
     "network_tx_bytes_per_s": "network out, in bytes a second",
     "disk_read_bytes_per_s": "disk read, in bytes a second",
     "disk_write_bytes_per_s": "disk written, in bytes a second",
+    "backup_age_hours": "hours since the last backup",
 }
 WHOLE_SITE = "the whole site"
 
@@ -45,7 +48,7 @@ class RuleForm(ThingForm):
     kind = forms.ChoiceField(label="Alert when", choices=[(k.value, text) for k, text in _KINDS.items()])
     metric = forms.ChoiceField(
         label="Measure", required=False, choices=[("", "–"), *_METRICS.items()],
-        help_text="For what an instance, host or pool uses.",
+        help_text="For what an instance, host or pool uses, and how old a backup may be.",
     )  # fmt: skip
     above = forms.ChoiceField(label="Is", choices=[("yes", "above"), ("no", "below")], required=False)
     threshold = forms.FloatField(min_value=0, required=False)

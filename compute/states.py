@@ -281,6 +281,8 @@ class AlertKind(Word):
     NODE_UNREACHABLE = "node_unreachable"
     POOL_FILLING = "pool_filling"
     OPERATION_FAILED = "operation_failed"
+    BACKUP_OVERDUE = "backup_overdue"
+    INSTANCE_UNMANAGED = "instance_unmanaged"
 
 
 # What a rule can measure; rates are bytes a second, percents of what it may use.
@@ -296,9 +298,18 @@ ALERT_METRICS: dict[AlertKind, tuple[str, ...]] = {
     ),
     AlertKind.NODE_USAGE: ("cpu_percent", "memory_percent", "storage_percent"),
     AlertKind.POOL_FILLING: ("storage_percent",),
+    # Since the last whole backup, or since it was made while there is none.
+    AlertKind.BACKUP_OVERDUE: ("backup_age_hours",),
 }
-# Only who looks after the whole site hears of its hosts.
-SITE_ALERT_KINDS = frozenset({AlertKind.NODE_USAGE, AlertKind.NODE_UNREACHABLE, AlertKind.POOL_FILLING})
+# Only who looks after the whole site hears of its hosts, and of what was made beside LibGo.
+SITE_ALERT_KINDS = frozenset(
+    {
+        AlertKind.NODE_USAGE,
+        AlertKind.NODE_UNREACHABLE,
+        AlertKind.POOL_FILLING,
+        AlertKind.INSTANCE_UNMANAGED,
+    }
+)
 
 
 class AlertState(Word):

@@ -30,7 +30,10 @@ from compute.services.projects import project_for, project_get
 from compute.states import ALERT_METRICS, SITE_ALERT_KINDS, AlertKind, AlertState, ChannelKind
 
 _PLAIN = ("severity", "metric", "above", "threshold", "clear_threshold", "for_s", "action", "silenced_until")
-_OF_INSTANCES = (AlertKind.INSTANCE_USAGE, AlertKind.INSTANCE_DOWN, AlertKind.INSTANCE_UNHEALTHY)
+_OF_INSTANCES = (
+    *(AlertKind.INSTANCE_USAGE, AlertKind.INSTANCE_DOWN, AlertKind.INSTANCE_UNHEALTHY),
+    AlertKind.BACKUP_OVERDUE,
+)
 _RULES_MAX = 200
 _CHANNELS_MAX = 20
 _RECIPIENTS_MAX = 20
@@ -136,22 +139,31 @@ def _about(actor: Actor, row: AlertRule, given: Mapping[str, Any]) -> None:
 def _rule_check(row: AlertRule) -> None:
     kind = AlertKind(row.kind)
     if row.project_id is not None and kind in SITE_ALERT_KINDS:
-        raise InvalidInput.field("kind", "watches hosts, which only rules of the site do.")
-    metrics = ALERT_METRICS.get(kind, ())
-    if metrics:
-        if row.metric not in metrics:
-            raise InvalidInput.field("metric", f"must be one of {', '.join(metrics)}.")
-        if row.threshold is None:
-            raise InvalidInput.field("threshold", "is needed to compare with.")
-        _thresholds_check(row)
-    elif row.metric or row.threshold is not None or row.clear_threshold is not None:
-        raise InvalidInput.field("metric", f"and thresholds do not belong to {kind}.")
+        raise InvalidInput.field("kind", "watches what is the site's, which only rules of the site do.")
+    _metric_check(kind, row)
     if row.action and kind is not AlertKind.OPERATION_FAILED:
         raise InvalidInput.field("action", "belongs to operation_failed.")
     if row.instance_uid and kind not in (*_OF_INSTANCES, AlertKind.OPERATION_FAILED):
         raise InvalidInput.field("instance", f"does not belong to {kind}.")
     if row.node_id and kind is AlertKind.OPERATION_FAILED:
         raise InvalidInput.field("node", f"does not belong to {kind}.")
+
+
+def _metric_check(kind: AlertKind, row: AlertRule) -> None:
+    metrics = ALERT_METRICS.get(kind, ())
+    if not metrics:
+        if row.metric or row.threshold is not None or row.clear_threshold is not None:
+            raise InvalidInput.field("metric", f"and thresholds do not belong to {kind}.")
+        return
+    if len(metrics) == 1:
+        row.metric = row.metric or metrics[0]
+    if row.metric not in metrics:
+        raise InvalidInput.field("metric", f"must be one of {', '.join(metrics)}.")
+    if row.threshold is None:
+        raise InvalidInput.field("threshold", "is needed to compare with.")
+    if kind is AlertKind.BACKUP_OVERDUE and not row.above:
+        raise InvalidInput.field("above", "must be true: only a backup that is too old is overdue.")
+    _thresholds_check(row)
 
 
 def _thresholds_check(row: AlertRule) -> None:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery
 from django.utils import timezone as django_timezone
 
+from compute.backends.capabilities import Capability
 from compute.live import USAGE_FRESH_S, usage_recent_many
-from compute.models import AlertRule, Instance, Node, Operation, Resource
-from compute.states import ACTIVE_OPERATION_STATES, AlertKind, InstanceState, OperationState
+from compute.models import AlertRule, Backup, Instance, Node, Operation, Resource
+from compute.states import ACTIVE_OPERATION_STATES, AlertKind, BackupState, InstanceState, OperationState
 from compute.usage.points import Collector
 
 # The mean of so many samples is what counts, so one peak of a moment is none.
@@ -55,6 +56,12 @@ class Look:
         return list(rows.defer("config", "storage", "networks"))
 
     @cached_property
+    def backed_up(self) -> dict[uuid.UUID, datetime]:
+        """When the last whole backup of each instance was finished."""
+        rows = Backup.objects.filter(state=BackupState.READY.value).order_by()
+        return dict(rows.values_list("instance_uid").annotate(Max("finished_at")))
+
+    @cached_property
     def nodes(self) -> list[Node]:
         return list(Node.objects.filter(is_enabled=True))
 
@@ -85,7 +92,7 @@ def conditions_of(rule: AlertRule, look: Look) -> Iterator[Condition]:
     else:
         for row in look.instances:
             if _is_about(rule, row):
-                yield _instance(rule, row, look)
+                yield from _of_instance(rule, row, look)
 
 
 def _is_about(rule: AlertRule, row: Instance) -> bool:
@@ -113,6 +120,35 @@ def _instance(rule: AlertRule, row: Instance, look: Look) -> Condition:
         is_bad = row.state in (InstanceState.STOPPED, InstanceState.ERROR) and not by_wish
         text = f"{row.name} is down: {row.status or row.state}."
     return Condition(subject, row.name, text, is_bad and not is_stale, not is_bad and not is_stale, **about)
+
+
+def _of_instance(rule: AlertRule, row: Instance, look: Look) -> Iterator[Condition]:
+    if rule.kind == AlertKind.INSTANCE_UNMANAGED:
+        # Since the rule is there, until somebody adopts or removes it: then it is not told of, and over.
+        if not row.managed and row.created_at >= rule.created_at:
+            yield _unmanaged(row)
+    elif rule.kind == AlertKind.BACKUP_OVERDUE:
+        if str(Capability.BACKUP) in row.node.capabilities:
+            yield _overdue(rule, row, look)
+    else:
+        yield _instance(rule, row, look)
+
+
+def _unmanaged(row: Instance) -> Condition:
+    text = f"{row.name} appeared on {row.node.name}; it was made outside LibGo and nobody adopted it."
+    about: dict[str, Any] = {"instance_uid": row.pk, "node_uid": row.node_id}
+    return Condition(f"instance:{row.pk}", row.name, text, True, False, **about)
+
+
+def _overdue(rule: AlertRule, row: Instance, look: Look) -> Condition:
+    last = look.backed_up.get(row.pk)
+    hours = max(0.0, (django_timezone.now() - (last or row.created_at)).total_seconds() / 3600)
+    about: dict[str, Any] = {"project_uid": row.project_id, "instance_uid": row.pk, "node_uid": row.node_id}
+    found = _measured(rule, f"instance:{row.pk}", row.name, hours, False, about)
+    # In whole hours: the text is told anew whenever it differs.
+    since = f"Its last backup is {int(hours)} hours old" if last else "There is no backup of it"
+    text = f"{row.name} was not backed up for {rule.threshold or 0:g} hours. {since}."
+    return replace(found, text=text)
 
 
 def _node(rule: AlertRule, node: Node, look: Look) -> Condition:

@@ -15,6 +15,8 @@ from compute.models import (
     AlertChannel,
     AlertDelivery,
     AlertRule,
+    Backup,
+    BackupTarget,
     Event,
     Instance,
     Node,
@@ -265,3 +267,40 @@ def test_what_a_look_costs_does_not_grow(make: Any, rule: Rule, django_assert_ma
         rule(kind)
     with django_assert_max_num_queries(16):
         alerts_evaluate(datetime.now(NOW.tzinfo))
+
+
+def test_what_was_not_backed_up_for_so_many_hours(make: Any, rule: Rule, project: Any) -> None:
+    old, young, kept = make("old"), make("young"), make("kept")
+    now = timezone.now()
+    Instance.objects.filter(pk__in=[old.pk, kept.pk]).update(created_at=now - timedelta(hours=50))
+    target = BackupTarget.objects.create(name="disk", kind="local")
+    about = {"target": target, "project": project, "backend": "fake", "type": "container"}
+    made = Backup.objects.create(instance_uid=kept.pk, instance_name="kept", state="ready", **about)
+    Backup.objects.filter(pk=made.pk).update(finished_at=now - timedelta(hours=3))
+    Backup.objects.create(instance_uid=old.pk, instance_name="old", state="damaged", finished_at=now, **about)
+    rule("backup_overdue", metric="backup_age_hours", threshold=24.0)
+    assert _look() == [("old", "firing")], "one that is damaged is no backup"
+    assert Alert.objects.get().message == "old was not backed up for 24 hours. There is no backup of it."
+    Backup.objects.filter(pk=made.pk).update(finished_at=now - timedelta(hours=30))
+    assert _look(10) == [("kept", "firing"), ("old", "firing")]
+    assert "Its last backup is 30 hours old." in Alert.objects.get(subject_name="kept").message
+    Backup.objects.update(state="ready", finished_at=now)
+    assert _look(20) == [("kept", "resolved"), ("old", "resolved")]
+    Node.objects.update(capabilities=[])
+    Instance.objects.filter(pk=young.pk).update(created_at=now - timedelta(hours=50))
+    assert ("young", "firing") not in _look(30), "what cannot be backed up is not asked for it"
+
+
+def test_what_appears_beside_libgo_is_told_until_it_is_adopted(
+    make: Any, rule: Rule, fake_node: Node
+) -> None:
+    make("ours")
+    old, new = make("old"), make("new")
+    Instance.objects.exclude(name="ours").update(managed=False)
+    since = rule("instance_unmanaged").created_at
+    Instance.objects.filter(pk=old.pk).update(created_at=since - timedelta(hours=1))
+    Instance.objects.filter(pk=new.pk).update(created_at=since + timedelta(seconds=1))
+    assert _look() == [("new", "firing")]
+    assert Alert.objects.get().project_uid is None, "who looks after the site hears of it"
+    Instance.objects.filter(pk=new.pk).update(managed=True)
+    assert _look(10) == [("new", "resolved")]

@@ -110,3 +110,22 @@ def test_the_log_of_a_channel_says_what_became_of_it(browse: Any, admin: Actor) 
     )
     shown = _text(pages.get(f"/alerts/channels/{channel.pk}/log"))
     assert "It answered 500." in shown and "every 2s" not in shown
+
+
+def test_rules_about_backups_and_about_what_is_unmanaged(browse: Any, admin: Actor, operator: Actor) -> None:
+    pages = browse(admin)
+    overdue = {**RULE, "name": "late", "kind": "backup_overdue", "metric": "", "threshold": "24"}
+    site = {"project": "the whole site"}
+    assert "only a backup that is too old" in _text(
+        pages.post("/alerts/rules/new", {**overdue, **site, "above": "no"})
+    )
+    assert "is needed to compare" in _text(
+        pages.post("/alerts/rules/new", {**overdue, **site, "threshold": ""})
+    )
+    assert pages.post("/alerts/rules/new", {**overdue, **site}).status_code == 204
+    row = AlertRule.objects.get(name="late")
+    assert (row.metric, row.threshold) == ("backup_age_hours", 24)
+    outside = {"name": "beside", "kind": "instance_unmanaged", "metric": "", "threshold": ""}
+    assert pages.post("/alerts/rules/new", {**RULE, **outside, **site}).status_code == 204
+    theirs = {**RULE, **outside, "name": "ours", "project": "default"}
+    assert "only rules of the site do" in _text(pages.post("/alerts/rules/new", theirs))
