@@ -6,7 +6,25 @@
   const AT_ONCE = 1000;
   const COMPARED = 400;
   const RETRY_MS = [500, 1000, 2000, 4000, 8000];
+  // How grave a line is, as most programs say it near its beginning, also within JSON. Lines with colours of their own
+  // keep these.
+  const HEAD = 120;
+  const LEVELS = [
+    ["error", /\b(?:fatal|panic|critical|crit|error|err|severe|emerg|alert)\b/i],
+    ["warn", /\b(?:warning|warn)\b/i],
+    ["debug", /\b(?:debug|trace|verbose)\b/i],
+  ];
+  const PLAIN = /\b(?:info|notice)\b/i;
   const FINAL = [1000, 4400, 4401, 4403, 4404, 4429];
+
+  function levelOf(text) {
+    if (text.includes("\u001b[")) return "";
+    const head = text.slice(0, HEAD);
+    // What names itself harmless first is so, whatever it tells about.
+    const plain = head.search(PLAIN);
+    const [level] = LEVELS.find(([, pattern]) => { const at = head.search(pattern); return at >= 0 && (plain < 0 || at < plain); }) || [""];
+    return level;
+  }
 
   function start(box) {
     const by = (name) => document.getElementById(`log-${name}`);
@@ -28,7 +46,9 @@
         line.textContent = item.text;
         return line;
       }
-      if (item.stream === "stderr") line.className = "stderr";
+      if (item.stream === "stderr") line.classList.add("stderr");
+      const level = levelOf(item.text);
+      if (level) line.classList.add(`level-${level}`);
       if (item.timestamp) {
         const at = new Date(item.timestamp), time = document.createElement("time");
         time.textContent = clock.format(at);

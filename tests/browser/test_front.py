@@ -39,6 +39,24 @@ def test_what_ended_badly_says_so_and_leads_to_its_log(page: Page, live: LiveCon
     expect(page.locator("#log")).to_contain_text("no such table")
 
 
+def test_lines_of_a_log_have_the_colour_of_their_level(page: Page, live: LiveConsole, name: str) -> None:
+    lines = [
+        "2026-01-01 ERROR no such table",
+        '{"level":"warn","msg":"slow"}',
+        "INFO retrying after an error",
+        "DEBUG cache miss",
+        "\\033[32mERROR in green\\033[0m",
+    ]
+    script = "; ".join(f"printf '{line}\\n'" for line in lines)
+    made = live.create(
+        name, "docker", config={"image": DEMO, "command": ["sh", "-c", f"{script}; sleep 300"]}
+    )
+    page.goto(f"{live.url}/instances/{made['id']}/logs")
+    expect(page.locator("#log > div")).to_have_count(5)
+    levels = page.locator("#log > div").evaluate_all("rows => rows.map(row => row.className)")
+    assert levels == ["level-error", "level-warn", "", "level-debug", ""]
+
+
 def test_what_is_off_is_started_by_the_first_button_and_what_was_done_says_by_whom(
     page: Page, live: LiveConsole, name: str
 ) -> None:
