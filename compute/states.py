@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 
 class Word(str, Enum):
@@ -46,6 +47,18 @@ _INSTANCE_COLOURS = {
     InstanceState.ERROR: "red",
     InstanceState.UNKNOWN: "orange",
 }
+
+
+class Health(Word):
+    """What a check inside an instance says, where it has one; the engine's words."""
+
+    HEALTHY = "healthy"
+    STARTING = "starting"
+    UNHEALTHY = "unhealthy"
+
+    @property
+    def colour(self) -> str:
+        return {"healthy": "green", "starting": "azure", "unhealthy": "orange"}[self.value]
 
 
 class Action(Word):
@@ -133,6 +146,10 @@ class Outcome(Word):
     REFUSED = "refused"
     FAILED = "failed"
 
+    @property
+    def colour(self) -> str:
+        return {"ok": "green", "refused": "orange", "failed": "red"}[self.value]
+
 
 class OperationState(Word):
     QUEUED = "queued"
@@ -214,6 +231,10 @@ class RunState(Word):
     STARTED = "started"
     SKIPPED = "skipped"
     REFUSED = "refused"
+
+    @property
+    def colour(self) -> str:
+        return {"started": "azure", "skipped": "secondary", "refused": "red"}[self.value]
 
 
 class NodeStatus(Word):
@@ -346,3 +367,25 @@ class DeliveryState(Word):
     @property
     def colour(self) -> str:
         return {"queued": "azure", "sending": "blue", "delivered": "green", "failed": "red"}[self.value]
+
+
+# What has a state that people see, by the name under which templates ask for its colour.
+COLOURED: dict[str, type[Word]] = {
+    "instance": InstanceState,
+    "health": Health,
+    "operation": OperationState,
+    "node": NodeStatus,
+    "backup": BackupState,
+    "run": RunState,
+    "outcome": Outcome,
+    "alert": AlertState,
+    "severity": Severity,
+    "delivery": DeliveryState,
+}
+
+
+def colour_of(kind: str, word: str) -> str:
+    """The colour of a state; grey for a word that an engine knows and we do not."""
+    states = COLOURED[kind]
+    known: Any = states(word) if word in {each.value for each in states} else None
+    return str(known.colour) if known is not None else "secondary"

@@ -14,6 +14,7 @@ from django.utils.timesince import timesince
 
 from compute.menu import Menu, menus_of
 from compute.selectors.access import projects_matter as _projects_matter
+from compute.states import colour_of
 from compute.views.common import actor_of
 
 register = template.Library()
@@ -111,6 +112,12 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, bool):
         return ["yes" if value else "no"]
     return [str(value)]
+
+
+@register.filter(name="colour")
+def colour_filter(word: Any, kind: str) -> str:
+    """``{{ row.health|colour:"health" }}``: the colour of a state, from where states are defined."""
+    return colour_of(kind, str(word))
 
 
 @register.filter

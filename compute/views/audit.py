@@ -12,10 +12,9 @@ from compute.audit_chain import audit_verify
 from compute.selectors.access import action_allowed, action_require
 from compute.selectors.audit import AuditFilter, audit_page
 from compute.selectors.events import events_page
-from compute.states import Outcome
+from compute.states import Outcome, colour_of
 from compute.views.common import actor_of, number, page
 
-_COLOURS = {"ok": "green", "refused": "orange", "failed": "red"}
 _FILTERS = ("q", "user", "action", "target", "result", "project")
 _EVENT_KINDS = ("instance", "operation", "node", "alert", "backup")
 # What the page tells beside the row itself; the rest of the details is shown as it is.
@@ -79,4 +78,4 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     else:
         changes = [("", before, after)] if before is not None or after is not None else []
     more = {key: value for key, value in row["details"].items() if key not in _OWN}
-    return {**row, "colour": _COLOURS[row["result"]], "changes": changes, "more": more}
+    return {**row, "colour": colour_of("outcome", row["result"]), "changes": changes, "more": more}

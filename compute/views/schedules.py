@@ -27,7 +27,7 @@ from compute.services import schedules
 from compute.services.cron import cron_words
 from compute.services.retention import keep_check
 from compute.services.schedule_runs import schedule_run_now
-from compute.states import OperationState
+from compute.states import RunState, colour_of
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, page, page_of, toast
 from compute.views.things import projects_with
@@ -41,7 +41,6 @@ _FILTER_WORDS = {
     "backend": "of {}",
     "type": "of type {}",
 }
-_RUN_COLOURS = {"skipped": "secondary", "refused": "red", "started": "azure"}
 
 
 @require_GET
@@ -201,4 +200,5 @@ def _reached(actor: Actor, row: Schedule) -> list[Any]:
 
 
 def _run_colour(state: str) -> str:
-    return _RUN_COLOURS.get(state) or OperationState(state).colour
+    """Of a run, or of the operation that it became."""
+    return colour_of("run" if state in {word.value for word in RunState} else "operation", state)
