@@ -59,9 +59,7 @@ def _row(number: int, state: InstanceState) -> dict[str, Any]:
         "networks": [{"network": "lan", "ip_address": f"10.0.0.{number + 2}"}],
         "published": [(8080, 80)] if number == 1 else [],
         "resources": {"cpu": {"cores": 2.0}, "memory": {"limit": 512 * _MIB}},
-        "usage": {"cpu_percent": 64.0, "cpu": 32.0, "memory_bytes": 300 * _MIB, "memory": 58.6}
-        if runs
-        else None,
+        "usage": used if runs else None,
         "created_at": datetime.now(timezone.utc) - timedelta(days=number + 1),
         "actions": ["stop"] if runs else ["start"],
         "bulk_can": "start stop",
