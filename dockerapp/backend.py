@@ -213,6 +213,10 @@ class DockerBackend(Backend):
     def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:
         return backups.backup_config(definition, wanted)
 
+    @staticmethod
+    def backup_omits(config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> list[str]:
+        return backups.backup_omits(storage)
+
     def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
         return backups.container_restore(self._client, self.containers, spec, source, report)
 

@@ -238,6 +238,10 @@ class KvmBackend(Backend):
     def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:
         return backups.backup_config(definition, wanted)
 
+    @staticmethod
+    def backup_omits(config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> list[str]:
+        return backups.backup_omits(config)
+
     def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
         return backups.domain_restore(self._connection, spec, source, report)
 

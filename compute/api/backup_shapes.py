@@ -97,6 +97,7 @@ class BackupShape(s.Base[Any]):
     parts = BackupPart(many=True)
     user = serializers.CharField(allow_null=True)
     problem = serializers.CharField(help_text="What is wrong with it; empty when nothing is.")
+    left_out = serializers.ListField(child=serializers.CharField(), help_text="What it does not hold.")
     created_at = serializers.DateTimeField()
     finished_at = serializers.DateTimeField(allow_null=True)
     verified_at = serializers.DateTimeField(allow_null=True)
@@ -104,6 +105,12 @@ class BackupShape(s.Base[Any]):
 
 class BackupPage(s.Paged):
     items = BackupShape(many=True)
+
+
+class InstanceBackupPage(BackupPage):
+    left_out = serializers.ListField(
+        child=serializers.CharField(), help_text="What of the instance a backup taken now would not hold."
+    )
 
 
 class BackupCreateRequest(s.Base[Any]):

@@ -17,6 +17,7 @@ from compute.selectors.backups import (
     BackupFilter,
     backup_dict,
     backup_get,
+    backup_omits,
     backups_page,
     target_dict,
     target_get,
@@ -42,13 +43,14 @@ class Backups(ApiView):
 
 class InstanceBackups(ApiView):
     @api(
-        _TAG, "The backups of one instance, newest first", response=b.BackupPage,
+        _TAG, "The backups of one instance, newest first", response=b.InstanceBackupPage,
         query=("page", "page_size"), operation_id="compute_instances_backups_list_all",
     )  # fmt: skip
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         asked = self.query({key: PAGING[key] for key in ("page", "page_size")})
         row = instance_get(self.actor, instance_id)
-        return self.answer_page(backups_page(self.actor, BackupFilter(instance=str(row.pk), **asked)))
+        page = backups_page(self.actor, BackupFilter(instance=str(row.pk), **asked))
+        return self.answer_page(page, left_out=backup_omits(row))
 
     @api(
         _TAG, "Back it up, running or not", request=b.BackupCreateRequest, response=s.Accepted,

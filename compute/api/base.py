@@ -155,9 +155,9 @@ class ApiView(APIView):
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
         return HttpResponse(raw, content_type="application/json", headers=headers)
 
-    def answer_page(self, page: Page | RenderedPage, key: str = "items") -> HttpResponse:
+    def answer_page(self, page: Page | RenderedPage, key: str = "items", **more: Any) -> HttpResponse:
         data = {key: page.items, "total": page.total, "page": page.page, "page_size": page.page_size}
-        return self.answer(data)
+        return self.answer({**data, **more})
 
     def answer_operation(
         self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int | str = 200

@@ -294,6 +294,12 @@ class Backend(ABC):
         because it was backed up. Pure; without what another one may have by now."""
         raise OperationNotSupported("This backend has no backups.", capability="backup")
 
+    @staticmethod
+    def backup_omits(config: Mapping[str, Any], storage: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Sentences about what of an instance no backup holds, told before one is taken. ``config`` and
+        ``storage`` as they are observed. Pure."""
+        return []
+
     def instance_restore(self, spec: InstanceSpec, source: BackupSource, report: Reporter) -> InstanceInfo:
         """As ``instance_create``, with what the backup holds; started only when all of it is there."""
         raise self._unsupported(Capability.BACKUP)

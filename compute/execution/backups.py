@@ -6,6 +6,7 @@ here; it needs the target and no engine, so the runner takes it back here.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from django.utils import timezone
@@ -79,6 +80,7 @@ def _instance(work: Work, info: InstanceInfo) -> dict[str, Any]:
         "cpu_cores": info.cpu_cores,
         "memory_bytes": info.memory_bytes,
         "storage_bytes": info.storage_bytes,
+        "left_out": work.backend.backup_omits(info.config, [asdict(item) for item in info.storage]),
     }
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from django.db.models import Count, Q, QuerySet, Sum
 
 from compute.actor import Actor
+from compute.backends.registry import backend_class
 from compute.errors import InvalidInput, NotFound, SealedOtherwise
-from compute.models import Backup, BackupTarget
+from compute.models import Backup, BackupTarget, Instance
 from compute.sealing import unseal
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
@@ -69,6 +70,7 @@ def backup_get(actor: Actor, backup_id: str | uuid.UUID) -> Backup:
 
 def backup_dict(row: Backup) -> dict[str, Any]:
     """The public shape; its configuration stays sealed."""
+    kept = _kept(row)
     return {
         "id": str(row.pk),
         "state": row.state,
@@ -84,20 +86,26 @@ def backup_dict(row: Backup) -> dict[str, Any]:
         "size_bytes": row.size_bytes,
         "parts": row.parts,
         "user": row.username or None,
-        "problem": row.problem or _key_problem(row),
+        "problem": row.problem or ("" if kept else KEY_PROBLEM),
+        "left_out": (kept or {}).get("instance", {}).get("left_out", []),
         "created_at": time_text(row.created_at),
         "finished_at": time_text(row.finished_at),
         "verified_at": time_text(row.verified_at),
     }
 
 
-def _key_problem(row: Backup) -> str:
-    """What can be said without reading the backup: whether this site has the key for it."""
+def _kept(row: Backup) -> dict[str, Any] | None:
+    """What it says of its instance, ``{"definition", "instance"}``, empty while it is made; None when this
+    site has no key for it."""
     try:
-        unseal(row.definition)
+        return unseal(row.definition) or {"instance": {}}
     except SealedOtherwise:
-        return KEY_PROBLEM
-    return ""
+        return None
+
+
+def backup_omits(row: Instance) -> list[str]:
+    """What of it no backup holds."""
+    return backend_class(row.backend).backup_omits(row.config, row.storage)
 
 
 def targets_visible(actor: Actor) -> QuerySet[BackupTarget]:

@@ -18,6 +18,7 @@ from compute.selectors.backups import (
     BackupFilter,
     backup_dict,
     backup_get,
+    backup_omits,
     backups_page,
     targets_for,
     targets_list,
@@ -104,6 +105,7 @@ def backup_new(request: HttpRequest, instance_id: str) -> HttpResponse:
         except ComputeError as error:
             message = _words(error)
     context |= {"targets": targets_for(actor, instance.project_id), "given": given, "message": message}
+    context["left_out"] = backup_omits(instance)
     return _dialog(request, "new", context)
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from docker import APIClient
@@ -48,6 +48,15 @@ _LOADED = re.compile(r"Loaded image(?: ID)?: (sha256:[0-9a-f]{64})")
 _FAILED = re.compile(r'"error":\s*"([^"]{1,300})')
 
 
+def backup_omits(storage: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Paths of the host are not the container's own."""
+    return [
+        f"What is mounted at {item['target']} is a path of the host: not in a backup."
+        for item in storage
+        if item["format"] == "bind"
+    ]
+
+
 def container_backup(
     client: EngineClient,
     containers: Containers,
@@ -64,10 +73,10 @@ def container_backup(
     for number, (name, part) in enumerate({item["name"]: item["part"] for item in volumes}.items()):
         report.progress(50 + 44 * number / len(volumes), f"Copying the volume {name[:40]}")
         _volume_give(client, name, part, wanted, sink)
-    for mount in as_list(doc.get("Mounts")):
-        if mount.get("Type") == "bind":
-            report.log(f"What is mounted at {mount.get('Destination')} is a path of the host: not in it.")
-    return {"config": dict(inspect_info(doc).config), "image_id": image_id, "volumes": volumes}
+    info = inspect_info(doc)
+    for text in backup_omits([asdict(item) for item in info.storage]):
+        report.log(text)
+    return {"config": dict(info.config), "image_id": image_id, "volumes": volumes}
 
 
 def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:

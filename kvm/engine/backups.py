@@ -61,10 +61,26 @@ def domain_backup(
     seed = seed_get(connection, engine_id)
     if seed is not None:
         sink.part(_SEED_PART, [json.dumps(seed).encode()])
-    if info.config.get("firmware") == "uefi" or info.config.get("tpm"):
-        report.log("Variables of its firmware and what its TPM keeps are not in it; they are made anew.")
+    for text in backup_omits(info.config):
+        report.log(text)
     config = json.loads(json.dumps(dict(info.config), default=str))
     return {"config": config, "storage": kept, "disks": disks, "seed": seed is not None}
+
+
+def backup_omits(config: Mapping[str, Any]) -> list[str]:
+    """libvirt hands neither out: both are files of the hypervisor's host, in no pool."""
+    found = []
+    if config.get("firmware") == "uefi":
+        found.append(
+            "The variables of its UEFI firmware (boot entries, keys enrolled for secure boot) are not in a "
+            "backup; a restored machine begins with new ones and boots what its disks offer."
+        )
+    if config.get("tpm"):
+        found.append(
+            "What its TPM keeps is not in a backup: disks that are unlocked by it (BitLocker, "
+            "systemd-cryptenroll) need their recovery key in a restored machine."
+        )
+    return found
 
 
 def backup_config(definition: Mapping[str, Any], wanted: RestoreNames) -> dict[str, Any]:

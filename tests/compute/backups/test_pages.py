@@ -10,7 +10,9 @@ from django.test import Client
 from django.urls import reverse
 
 from compute.actor import Actor
+from compute.backends.registry import backend_class
 from compute.models import Backup, BackupTarget, Instance, Operation, User
+from compute.sealing import seal
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +62,28 @@ def test_a_backup_is_made_shown_checked_restored_and_deleted_without_script(
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(reverse("backup_delete", args=[backup.pk])).status_code == 302
     assert not Backup.objects.exists() and not Operation.objects.exclude(state="succeeded").exists()
+
+
+def test_what_a_backup_will_not_hold_is_told_before_and_behind(
+    operator: Actor, web: Instance, target: BackupTarget
+) -> None:
+    config = {"firmware": "uefi", "tpm": True}
+    assert [text.split(" (")[0] for text in backend_class("kvm").backup_omits(config, [])] == [
+        "The variables of its UEFI firmware",
+        "What its TPM keeps is not in a backup: disks that are unlocked by it",
+    ]
+    storage = [{"format": "bind", "target": "/srv"}, {"format": "volume", "target": "/data"}]
+    (said,) = backend_class("docker").backup_omits({}, storage)
+    assert said == "What is mounted at /srv is a path of the host: not in a backup."
+    Instance.objects.filter(pk=web.pk).update(backend="docker", storage=storage)
+    page = _client(operator).get(reverse("backup_new", args=[web.pk])).content.decode()
+    assert said in page
+    kept = {"definition": {}, "instance": {"left_out": [said]}}
+    row = Backup.objects.create(
+        target=target, project=web.project, instance_uid=web.pk, instance_name="web", backend="docker",
+        type="container", state="ready", definition=seal(kept),
+    )  # fmt: skip
+    assert said in _client(operator).get(reverse("backup", args=[row.pk])).content.decode()
 
 
 def test_viewers_look_and_strangers_see_nothing(viewer: Actor, stranger: Actor, backup: Backup) -> None:
