@@ -24,11 +24,11 @@ from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
-from tests.faults.catalogue import properties_of, pytest_configure, pytest_terminal_summary  # noqa: F401
 from tests.live import LiveConsole
 from tests.migrated import database_keep, database_restore
 from tests.outside import Outside, outside_of
 from tests.people import World, people_make
+from tests.registers import properties_of, pytest_configure, pytest_terminal_summary  # noqa: F401
 from tests.reporter import MemoryReporter
 
 _HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
