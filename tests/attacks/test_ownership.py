@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.attacks.catalogue import attack
 from tests.people import Caller, World
 
 
@@ -38,6 +39,11 @@ def _same_as_absent(caller: Caller, method: str, path: str, foreign: str, body: 
     assert there.text.replace(foreign, "") == gone.text.replace(absent, ""), path
 
 
+@attack(
+    "S28 S29",
+    "foreign volumes, networks and containers by id, name, engine id and its beginning",
+    refused="404, word for word as for what is not there",
+)
 def test_foreign_things_are_not_there_by_any_name(world: World, theirs: dict[str, Any]) -> None:
     network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
     for key in (network["id"], network["name"], network["engine_id"], network["engine_id"][:12]):
@@ -59,6 +65,11 @@ def test_foreign_things_are_not_there_by_any_name(world: World, theirs: dict[str
         assert world.b.ok("GET", f"{path}?project={world.a.project}")["total"] == 0
 
 
+@attack(
+    "S31 S38",
+    "foreign volumes, networks and containers by reference in a create",
+    refused="404 or 403; nothing is made",
+)
 def test_foreign_things_cannot_be_used_in_a_container(world: World, theirs: dict[str, Any]) -> None:
     network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
     wishes = [
@@ -86,6 +97,7 @@ def test_foreign_things_cannot_be_used_in_a_container(world: World, theirs: dict
         world.b.refused(404, "NETWORK_NOT_FOUND", "POST", f"/compute/instances/{own}/networks", body)
 
 
+@attack("S31 S38", "the same by recreating and by stacks", refused="404, 403 or 400")
 def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any]) -> None:
     """Recreating one's own container, and a stack that calls foreign things external or its own."""
     network, volume, container = theirs["network"], theirs["volume"], theirs["container"]
@@ -112,6 +124,11 @@ def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any])
     assert world.b.ok("GET", f"/compute/instances/{own}")["state"] == "running"
 
 
+@attack(
+    "S40 S45",
+    "volumes and networks with drivers and options that reach the host",
+    refused="403 naming the rule; nothing is made",
+)
 @pytest.mark.parametrize(
     ("path", "body", "rule"),
     [
@@ -143,6 +160,7 @@ def test_what_reaches_the_host_is_for_administrators(
     assert subprocess.run(words, capture_output=True, check=False).returncode, "nothing was made"
 
 
+@attack("S45", "pruning as an operator, also in a foreign project", refused="only one's own goes; 404")
 def test_an_operator_prunes_only_its_own(world: World, theirs: dict[str, Any]) -> None:
     spare = world.a.ok("POST", f"/docker/volumes?project={world.a.project}", {"name": world.name("volume")})
     everything = {"all": True}

@@ -7,12 +7,14 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, Response, expect
 
+from tests.attacks.catalogue import attack
 from tests.browser.conftest import context_close, log_in
 from tests.live import LiveConsole
 
 _LIGHT_BYTES = 300 * 1000
 
 
+@attack("S90", "requests of a page to other hosts", refused="none")
 def test_the_first_page_is_light_and_asks_no_other_host(
     chromium: Browser, live: LiveConsole, name: str
 ) -> None:

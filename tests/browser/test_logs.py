@@ -6,6 +6,7 @@ import re
 
 from playwright.sync_api import Page, expect
 
+from tests.attacks.catalogue import attack
 from tests.live import LiveConsole
 
 _SCRIPT = (
@@ -14,6 +15,7 @@ _SCRIPT = (
 )
 
 
+@attack("S67 S69", "markup and escapes in a log, in a browser", refused="text, with colours at most")
 def test_a_log_is_text_with_colours_that_can_be_searched_paused_and_taken_up_again(
     page: Page, live: LiveConsole, name: str
 ) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.attacks.catalogue import attack
 from tests.browser.conftest import context_close, log_in
 from tests.live import PASSWORD, LiveConsole, until
 
@@ -129,6 +130,11 @@ def test_a_viewer_sees_everything_and_no_button(chromium: Browser, live: LiveCon
     assert live.get(f"/compute/instances/{name}")["state"] == "running"
 
 
+@attack(
+    "S20",
+    "inline script and foreign sources on any page, in a browser",
+    refused="the content policy is never broken",
+)
 @pytest.mark.parametrize(
     ("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390), ("dark", 390)]
 )

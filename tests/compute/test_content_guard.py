@@ -16,6 +16,7 @@ from compute.models import Instance
 from compute.services.execs import exec_prepare
 from compute.services.instances import instance_update
 from compute.services.snapshots import instance_clone, snapshot_create
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db(transaction=True)
 _FAKE = "compute.backends.fake.FakeBackend"
@@ -34,6 +35,7 @@ def guard() -> Iterator[None]:
     backend_register("fake", _FAKE)
 
 
+@attack("S39", "the same by exec, resize, rename, snapshot and clone", refused="403")
 def test_every_door_asks_the_guard(operator: Actor, admin: Actor, make: Callable[..., Instance]) -> None:
     web = make("web")
 

@@ -24,6 +24,7 @@ from compute.selectors.instances import (
 from compute.selectors.saved_views import columns_of, views_of
 from compute.services.saved_views import PER_PAGE_MAX, columns_set, view_delete, view_save
 from compute.views.instance_table import COLUMN_NAMES
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 
@@ -67,6 +68,7 @@ def test_every_word_is_searched_in_names_addresses_images_and_labels(
         assert [row.name for row in instances_matching(admin, InstanceFilter(q=text), 10)] == found
 
 
+@attack("S77", "guessing the secret in a label by searching and grouping", refused="neither finds it")
 def test_the_secret_in_a_label_can_neither_be_searched_nor_grouped_by(
     make: Callable[..., Instance], admin: Actor
 ) -> None:
@@ -153,6 +155,7 @@ def test_a_view_keeps_the_query_is_shown_to_its_owner_alone_and_goes(
     assert set(AuditEvent.objects.values_list("action", flat=True)) >= {"view.save", "view.delete"}
 
 
+@attack("S82", "views without end", refused="refused over the bound")
 def test_views_are_bounded_and_the_same_name_is_the_same_view(operator: Actor) -> None:
     for name in ("", " ", "x" * 41, "a\x00b"):
         with pytest.raises(InvalidInput):

@@ -12,6 +12,7 @@ from compute.models import AuditEvent, Node
 from compute.selectors.nodes import node_config, node_credentials, node_dict
 from compute.services.nodes import node_create, node_test, node_try, node_update
 from compute.watcher import _is_usable
+from tests.attacks.catalogue import attack
 from tests.authority import Authority
 
 pytestmark = pytest.mark.django_db
@@ -36,12 +37,19 @@ def test_they_are_sealed_and_opened_for_the_engine_only(node: Node) -> None:
     assert node_credentials(stored)["certificate"]["subject"] == "CN=me"
 
 
+@attack(
+    "S76",
+    "a node's credentials in the audit",
+    refused="named, never told",
+    audit="a row that names the fields",
+)
 def test_the_audit_names_them_and_tells_none(node: Node) -> None:
     row = AuditEvent.objects.get(action="node.create")
     assert row.details["credentials"] == ["tls_ca", "tls_cert", "tls_key"]
     assert "BEGIN" not in str(row.details)
 
 
+@attack("S79", "a lost key", refused="said on the node, nothing else is lost")
 def test_a_lost_key_is_said_on_the_node_and_mended_by_entering_them_anew(
     admin: Actor, node: Node, authority: Authority
 ) -> None:

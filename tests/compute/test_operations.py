@@ -20,6 +20,7 @@ from compute.models import AuditEvent, Event, Instance, Node, Operation, Operati
 from compute.services.instances import InstanceCreate, instance_act, instance_create, instance_delete
 from compute.services.operations import operation_cancel
 from compute.states import Action
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +98,7 @@ def test_a_second_action_is_refused_and_names_the_first(
     assert refused.value.details["operation"] == str(first.pk)
 
 
+@attack("S88", "a task delivered twice", refused="one worker gets it")
 def test_only_one_worker_gets_an_operation(admin: Actor, fake_node: Node, bells: list[str]) -> None:
     operation = _ask(admin)
     assert operation_claim(str(operation.pk)) is not None

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from compute.backends.runtime import RuntimeFolder, runtime_sweep
+from tests.attacks.catalogue import attack
 from tests.live import until
 
 _HOLDER = """
@@ -33,6 +34,11 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(made, ignore_errors=True)
 
 
+@attack(
+    "S78",
+    "private files of a node: keys and certificates",
+    refused="0600 in a folder of 0700, gone at the end",
+)
 def test_files_are_for_our_eyes_only_and_leave_with_close(tmp_path: Path) -> None:
     folder = RuntimeFolder(str(tmp_path / "nodes"))
     path = folder.write("key", "secret")
@@ -46,6 +52,7 @@ def test_a_process_that_ends_leaves_nothing(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
+@attack("S78", "the same after a hard kill", refused="swept at the next start")
 def test_what_a_killed_process_left_is_swept_and_what_lives_is_not(folder: Path) -> None:
     mine = RuntimeFolder(str(folder))
     other = subprocess.Popen([sys.executable, "-c", _HOLDER, str(folder)])

@@ -9,6 +9,7 @@ import pytest
 
 from compute import sealing
 from compute.errors import BackendUnavailable
+from tests.attacks.catalogue import attack
 
 
 @pytest.fixture(autouse=True)
@@ -18,6 +19,7 @@ def _fresh_keys() -> Iterator[None]:
     sealing._keys.cache_clear()
 
 
+@attack("S76", "reading a sealed secret in the database", refused="ciphertext only")
 def test_what_was_sealed_opens_again_and_does_not_show() -> None:
     sealed = sealing.seal({"password": "hunter2"})
     assert "hunter2" not in sealed
@@ -29,6 +31,7 @@ def test_the_same_value_is_sealed_differently_each_time() -> None:
     assert sealing.seal("x") != sealing.seal("x")
 
 
+@attack("S79", "another key at the start", refused="does not open it, and says what to do")
 def test_another_key_does_not_open_it_and_says_what_to_do(settings: Any) -> None:
     sealed = sealing.seal("x")
     settings.SECRET_KEY = "another key that is long enough for a test"
@@ -37,6 +40,7 @@ def test_another_key_does_not_open_it_and_says_what_to_do(settings: Any) -> None
         sealing.unseal(sealed)
 
 
+@attack("S79", "a key that was changed", refused="the older one still opens")
 def test_an_older_key_still_opens_it(settings: Any) -> None:
     sealed, old = sealing.seal("x"), settings.SECRET_KEY
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "another key that is long enough for a test", [old]

@@ -18,6 +18,7 @@ from compute.live import ticket_issue, usage_write
 from compute.models import Instance, Membership, User
 from compute.routing import websocket_urlpatterns
 from compute.services.accounts import pair_make
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db(transaction=True)
 APPLICATION = URLRouter(websocket_urlpatterns)
@@ -87,6 +88,7 @@ async def test_without_a_ticket_or_token_it_is_4401(connect: Any, admin: Actor) 
     assert await (await connect(None, "/ws/v1/events")).closed_with() == 4401
 
 
+@attack("S22", "a ticket used a second time", refused="closed with 4401")
 async def test_a_ticket_opens_one_socket_once(connect: Any, admin: Actor) -> None:
     ticket = await sync_to_async(ticket_issue)({"user": str(admin.user_id)})
     first = await connect(None, f"/ws/v1/events?ticket={ticket}")
@@ -103,11 +105,13 @@ async def test_a_token_comes_as_a_sub_protocol(connect: Any, admin: Actor) -> No
     assert await bad.closed_with() == 4401
 
 
+@attack("S21", "a socket with a good ticket from a foreign Origin", refused="closed with 4401")
 async def test_a_page_of_another_site_is_refused_even_with_a_ticket(connect: Any, admin: Actor) -> None:
     headers = [(b"origin", b"https://evil.example"), (b"host", b"libgo.example")]
     assert await (await connect(admin, "/ws/v1/events", headers=headers)).closed_with() == 4401
 
 
+@attack("S25", "listening to the events of a project one is no member of", refused="nothing is heard")
 async def test_facts_reach_those_who_may_see_them(
     connect: Any, viewer: Actor, stranger: Actor, project: Any, fake_node: Any
 ) -> None:
@@ -122,6 +126,9 @@ async def test_facts_reach_those_who_may_see_them(
     assert await outsider.is_quiet()
 
 
+@attack(
+    "S23 S30", "logs, exec and console as a viewer and as a stranger", refused="closed with 4403 and 4404"
+)
 async def test_a_viewer_gets_no_content_and_a_stranger_no_instance(
     connect: Any, viewer: Actor, stranger: Actor, project: Any, fake_node: Any
 ) -> None:
@@ -209,6 +216,7 @@ async def test_a_right_taken_away_closes_the_socket(
     assert await socket.closed_with() == 4404
 
 
+@attack("S27", "words and paths that make no sense", refused="closed with 4400 and 4404")
 async def test_bad_words_close_with_4400_and_unknown_paths_with_4404(connect: Any, admin: Actor) -> None:
     socket = await connect(admin, "/ws/v1/events")
     await socket.send("[]")

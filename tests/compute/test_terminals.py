@@ -18,6 +18,7 @@ from compute.consumers import terminals
 from compute.models import AuditEvent, Instance, Node
 from compute.states import InstanceState, InstanceType
 from compute.streams import SHELL
+from tests.attacks.catalogue import attack
 from tests.compute.test_sockets import Client, connect  # noqa: F401  a fixture
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -121,6 +122,11 @@ async def test_outputs_stay_apart_without_a_terminal_and_the_exit_code_comes_las
     assert await session.client.closed_with() == 1000
 
 
+@attack(
+    "S27",
+    "sizes, types and texts that make no sense, in a session",
+    refused="an error is told; the session goes on",
+)
 @pytest.mark.parametrize(
     "message",
     [
@@ -151,6 +157,7 @@ async def test_a_session_survives_what_it_does_not_understand(
     assert await session.shown() == b"alive"
 
 
+@attack("S26", "a frame of more than 64 KB", refused="refused")
 async def test_a_frame_of_more_than_64_kb_is_refused(
     connect: Any,  # noqa: F811
     admin: Actor,
@@ -178,6 +185,7 @@ async def test_a_flood_of_frames_waits_and_loses_nothing(
     assert time.monotonic() - began > 0.3
 
 
+@attack("S26", "more sessions than a person may have", refused="refused")
 async def test_a_person_has_so_many_sessions_and_an_idle_one_ends(
     connect: Any,  # noqa: F811
     admin: Actor,

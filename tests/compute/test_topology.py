@@ -14,6 +14,7 @@ from compute.execution.resources import resources_observe_complete
 from compute.models import Instance, Node, Project, User
 from compute.selectors.topology import topology
 from compute.views.topology import drawing
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 
@@ -60,6 +61,7 @@ def test_the_cost_does_not_grow(
         topology(admin)
 
 
+@attack("S67", "markup in names on the map", refused="text")
 def test_the_picture_holds_everything_as_text(
     lan: None, admin: Actor, client: Client, settings: Any, fake_node: Node
 ) -> None:

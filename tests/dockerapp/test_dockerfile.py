@@ -12,6 +12,7 @@ import pytest
 from compute.errors import InvalidInput, PayloadTooLarge, PolicyDenied
 from dockerapp.dockerfile import dockerfile_read
 from dockerapp.engine.context import context_watched, tar_plain
+from tests.attacks.catalogue import attack
 
 Fill = Callable[[tarfile.TarFile], None]
 
@@ -38,6 +39,11 @@ def test_arguments_of_the_build_decide() -> None:
         dockerfile_read("ARG V\nFROM $V", {})
 
 
+@attack(
+    "S46 S71",
+    "a Dockerfile that fetches from addresses and foreign images",
+    refused="found before the engine sees it",
+)
 @pytest.mark.parametrize(
     ("line", "remote"),
     [
@@ -94,6 +100,7 @@ def _link(tar: tarfile.TarFile, name: str, kind: bytes) -> None:
     tar.addfile(entry)
 
 
+@attack("S46", "a Dockerfile that the check and the engine would see differently", refused="refused")
 @pytest.mark.parametrize(
     "fill",
     [
@@ -132,6 +139,7 @@ def _pieces(data: bytes) -> Iterator[bytes]:
     return (data[at : at + 1000] for at in range(0, len(data), 1000))
 
 
+@attack("S52", "a gzip bomb as the context of a build", refused="refused at its bound")
 def test_gzip_is_unpacked_within_bounds_and_other_packings_are_named() -> None:
     packed = gzip.compress(b"\0" * 10_000_000)
     assert sum(map(len, tar_plain(_pieces(packed), 10_000_000))) == 10_000_000

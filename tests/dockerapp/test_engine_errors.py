@@ -9,6 +9,7 @@ from docker.errors import APIError, DockerException, NotFound
 
 from compute import errors
 from dockerapp.engine.errors import engine_errors
+from tests.attacks.catalogue import attack
 
 
 def _refusal(status: int, text: str) -> APIError:
@@ -45,6 +46,7 @@ def test_each_refusal_has_its_kind(status: int, text: str, kind: type[errors.Com
     assert type(_explained(_refusal(status, text))) is kind
 
 
+@attack("S77", "paths of the host in what an engine complains of", refused="left out")
 def test_paths_of_the_host_and_words_of_the_runtime_stay_out() -> None:
     disk = _explained(_refusal(500, "write /var/lib/docker/overlay2/1f/x: no space left on device"))
     assert disk.details["state"] == "no_space" and "/var" not in disk.message

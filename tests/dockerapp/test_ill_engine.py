@@ -27,6 +27,7 @@ from compute.states import InstanceType
 from dockerapp.backend import DockerBackend
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.pull import image_pull
+from tests.attacks.catalogue import attack
 from tests.dockerapp.scripted import Request, ScriptedEngine
 from tests.reporter import MemoryReporter
 
@@ -113,6 +114,9 @@ def test_an_address_that_drops_packets_is_unavailable_after_the_connect_deadline
     assert isinstance(error, BackendUnavailable) and took < 2, (error, took)
 
 
+@attack(
+    "S75", "something else that answers in the engine's place", refused="no engine; the node is unreachable"
+)
 def test_something_else_on_the_socket_is_said_to_be_no_engine(ill: ScriptedEngine, monkeypatch: Any) -> None:
     monkeypatch.setattr("tests.dockerapp.scripted.VERSION", {"hello": "world"})
     error, _ = _took(DockerBackend(_node(ill.url)).probe)

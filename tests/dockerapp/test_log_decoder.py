@@ -7,6 +7,7 @@ import pytest
 from compute.backends.types import LogLine, nanos_text
 from compute.errors import BackendError
 from dockerapp.engine.logs import LineDecoder
+from tests.attacks.catalogue import attack
 
 STAMP = b"2026-01-02T03:04:05.000000006Z "
 NANOS = 1_767_323_045_000_000_006
@@ -38,6 +39,7 @@ def test_pieces_of_both_streams_do_not_mix() -> None:
     assert [(line.stream, line.text) for line in lines] == [("stdout", "out more"), ("stderr", "err more")]
 
 
+@attack("S80", "a line of a log longer than 64 KB", refused="cut into pieces")
 def test_a_line_longer_than_64_kb_is_cut_and_nothing_is_lost() -> None:
     decoder, lines = LineDecoder(framed=True), []
     for _ in range(10):
@@ -82,11 +84,13 @@ def test_what_a_container_says_itself_is_no_time_of_ours() -> None:
     assert line.text == said.decode().rstrip()
 
 
+@attack("S69", "escapes and hostile bytes in a log", refused="stay data")
 def test_hostile_bytes_and_escapes_stay_data() -> None:
     (line,) = LineDecoder(framed=True).feed(frame(STAMP + b"\xff\x00\x1b]52;c;aGk=\x07<script>\n"))
     assert line.text == "\ufffd\x00\x1b]52;c;aGk=\x07<script>"
 
 
+@attack("S75", "an engine whose frame claims gigabytes", refused="refused, not awaited")
 def test_a_frame_that_claims_gigabytes_is_refused_not_awaited() -> None:
     with pytest.raises(BackendError):
         LineDecoder(framed=True).feed(b"\x01\x00\x00\x00\xff\xff\xff\xff")

@@ -15,10 +15,12 @@ from dockerapp.references import reference_parse
 from dockerapp.selectors.registries import create_secrets, credentials_at
 from dockerapp.services.image_policy import image_guard
 from dockerapp.services.policy import image_name_space_check, registry_allowed_check
+from tests.attacks.catalogue import attack
 
 OPERATOR, ADMIN = Actor(None, "oscar"), Actor(None, "ada", is_admin=True)
 
 
+@attack("S71", "pulling from a registry that is not on the list", refused="403")
 def test_operators_use_only_registries_of_the_list(settings: Any) -> None:
     settings.LIBGO = {
         **settings.LIBGO,
@@ -31,6 +33,7 @@ def test_operators_use_only_registries_of_the_list(settings: Any) -> None:
     assert refused.value.details["rule"] == "docker.allowedRegistries"
 
 
+@attack("S45", "tagging over a name that others use", refused="403")
 @pytest.mark.django_db
 def test_operators_name_images_only_in_the_space_of_their_project() -> None:
     project = Project.objects.create(name="Web")

@@ -26,6 +26,7 @@ from compute.backends.types import (
 from compute.errors import BackendUnavailable, InvalidInput, InvalidState, NetworkNotFound
 from compute.states import InstanceState, InstanceType
 from dockerapp.backend import DockerBackend
+from tests.attacks.catalogue import attack
 from tests.live import until
 from tests.reporter import MemoryReporter
 
@@ -224,6 +225,7 @@ def test_both_streams_and_lines_longer_than_a_message_are_whole(made: Containers
     assert all(line.timestamp is not None for line in lines)
 
 
+@attack("S81", "a tail of a log without bounds", refused="bounded in lines and bytes")
 def test_the_tail_and_the_bytes_of_a_log_are_bounded(made: Containers) -> None:
     engine_id = made.shell("for n in $(seq 2000); do echo line $n; done").engine_id
     made.ended(engine_id)

@@ -6,6 +6,7 @@ import pytest
 
 from compute.errors import InvalidInput
 from dockerapp.references import host_allowed, host_of_url, reference_parse
+from tests.attacks.catalogue import attack
 
 DIGEST = "sha256:" + "a" * 64
 
@@ -26,6 +27,7 @@ def test_a_name_has_a_registry_a_path_and_a_tag(text: str, host: str, path: str,
     assert (found.host, found.path, found.tag, found.name) == (host, path, tag, name)
 
 
+@attack("S62", "references of images that look like options", refused="400")
 @pytest.mark.parametrize(
     "text",
     ["", "A", "a b", "a:", "a@sha256:12", "/a", "a//b", "-x", "a\n", "a:b:c", "x.io/", "a" * 300, "a\x00"],

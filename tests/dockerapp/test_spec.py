@@ -11,6 +11,7 @@ from compute.errors import InvalidInput, PolicyDenied
 from compute.states import InstanceType
 from dockerapp.engine.logs import LineDecoder
 from dockerapp.engine.spec import config_check, create_body
+from tests.attacks.catalogue import attack
 
 
 def _body(**config: Any) -> dict[str, Any]:
@@ -46,6 +47,9 @@ def test_every_part_of_the_contract_reaches_the_engine() -> None:
     assert host["DeviceRequests"][0]["Count"] == -1 and host["Tmpfs"] == {"/run": ""}
 
 
+@attack(
+    "S37 S38 S39 S40 S41 S43", "whatever is as good as root, each in its forms", refused="403 naming the rule"
+)
 @pytest.mark.parametrize(
     ("config", "rule"),
     [

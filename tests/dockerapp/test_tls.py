@@ -12,6 +12,7 @@ import pytest
 from compute.backends.types import LogQuery, NodeConfig
 from compute.errors import BackendUnavailable
 from dockerapp.backend import DockerBackend
+from tests.attacks.catalogue import attack
 from tests.authority import Authority
 from tests.dockerapp.scripted import Request, ScriptedEngine
 
@@ -59,6 +60,7 @@ def test_the_environment_cannot_replace_the_node_s_authority(
     assert _backend(remote, _options(authority)).instance_list() == []
 
 
+@attack("S74", "an engine with a certificate of another authority", refused="refused")
 def test_an_engine_of_another_authority_is_refused(
     remote: ScriptedEngine, authority: Authority, tmp_path: Path
 ) -> None:
@@ -67,6 +69,7 @@ def test_an_engine_of_another_authority_is_refused(
         _backend(remote, options).instance_list()
 
 
+@attack("S74", "reaching a TLS engine without our certificate", refused="refused by it")
 def test_without_our_certificate_the_engine_refuses_us(remote: ScriptedEngine, authority: Authority) -> None:
     options = {"tls_verify": True, "tls_ca_path": authority.ca, "max_retries": 0}
     with pytest.raises(BackendUnavailable):

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.attacks.catalogue import attack
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
 from tests.live import PASSWORD, LiveConsole, until
@@ -159,6 +160,7 @@ def test_a_viewer_changes_nothing_by_page_or_api(live: LiveConsole, name: str) -
     assert live.get(f"/compute/instances/{name}")["state"] == "running"
 
 
+@attack("S81", "many waits of a minute at once", refused="no thread is held")
 def test_waiting_holds_no_thread_of_the_server(live: LiveConsole, name: str) -> None:
     """Sixty waiters on a slow stop; the server still answers at once."""
     live.create(name, "docker", config={"image": "libgo/demo:latest", "command": ["sleep", "600"]})

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 from docker import DockerClient
 
+from tests.attacks.catalogue import attack
 from tests.crowd import creates, crowd
 from tests.live import LiveConsole, until
 from tests.people import Caller, World, people_make
@@ -67,6 +68,7 @@ def _refused_clearly(error: dict[str, object]) -> bool:
     return error["code"] == "RESOURCE_LIMIT_EXCEEDED" and told == ("max_instances", LIMIT, 1)
 
 
+@attack("S84", "100 creates at once against a limit of 20", refused="exactly 20")
 def test_a_hundred_at_once_get_exactly_twenty(operator: Caller) -> None:
     prefix = f"libgo-t-{uuid.uuid4().hex[:6]}"
     found = crowd(CROWD, creates(operator, prefix))

@@ -12,6 +12,7 @@ import orjson
 import pytest
 import requests
 
+from tests.attacks.catalogue import attack
 from tests.live import LiveConsole, until
 from tests.sockets import Followed, engine_streams, memory_mib, socket_open, until_true
 
@@ -63,6 +64,11 @@ async def test_two_hundred_followers_of_one_log_cost_one_stream(live: LiveConsol
     await until_true(lambda: engine_streams(live) <= before, "the stream is closed", 40)
 
 
+@attack(
+    "S26 S80",
+    "a container that logs without end, read slowly",
+    refused="held back; others are served as before",
+)
 async def test_a_container_that_logs_without_end_hurts_nobody_else(live: LiveConsole, name: str) -> None:
     pk = await asyncio.to_thread(_container, live, name, "yes 'a line that never stops coming'")
     await asyncio.sleep(1.0)
@@ -114,6 +120,7 @@ def test_the_api_follows_a_log_until_the_container_stops(live: LiveConsole, name
         assert requests.get(f"{path}?{wrong}", headers=token, timeout=10).status_code == 400
 
 
+@attack("S26", "10,000 small frames a second", refused="only their sender waits")
 @pytest.mark.parametrize("flood", [b"k" * 10, b'{"type": "dance"}'])
 async def test_ten_thousand_small_frames_a_second_only_make_their_sender_wait(
     live: LiveConsole, name: str, flood: bytes

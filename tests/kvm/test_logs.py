@@ -8,6 +8,7 @@ import pytest
 
 from compute.backends.types import LogQuery
 from kvm.engine.logs import _Reader
+from tests.attacks.catalogue import attack
 
 
 @pytest.fixture
@@ -54,6 +55,7 @@ def test_a_guest_that_never_spoke_has_an_empty_log(tmp_path: Path) -> None:
     assert reader.begin(LogQuery()) == [] and reader.more() == []
 
 
+@attack("S80", "a serial line without an end", refused="cut")
 def test_a_line_without_end_is_cut(log: Path) -> None:
     reader = _Reader(log)
     reader.begin(LogQuery(tail=0))

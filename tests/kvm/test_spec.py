@@ -16,6 +16,7 @@ from kvm.engine.domain_xml import DomainPlan, domain_xml, metadata_read, parse
 from kvm.engine.logs import _line
 from kvm.engine.seed import seed_iso
 from kvm.engine.spec import config_check
+from tests.attacks.catalogue import attack
 
 _MIB = 1024**2
 INSTANCE = "6f1c7a52-8a50-4a6e-9d0f-0d6c4b0d7c11"
@@ -33,6 +34,11 @@ def _xml(**config: Any) -> Any:
     return parse(domain_xml(plan))
 
 
+@attack(
+    "S60",
+    "markup, control characters and newlines in names and labels of a machine",
+    refused="read back equal or refused",
+)
 def test_marks_survive_hostile_text() -> None:
     meta = metadata_read(_xml())
     assert (meta["instance"], meta["operation"]) == (INSTANCE, "op")
@@ -98,6 +104,7 @@ def test_a_bad_value_names_its_field(config: dict[str, Any]) -> None:
     assert any(name.startswith(f"config.{key}") for name in refused.value.details["fields"])
 
 
+@attack("S70", "control characters from a guest", refused="taken out")
 def test_what_a_guest_says_is_shown_without_its_controls() -> None:
     assert _line(b"\x1b[2J\x1b[01;32mok\x1b[0m\x07\r").text == "ok"
     assert _line(b"half\rwhole").text == "whole"

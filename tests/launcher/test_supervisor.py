@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 
 from libgo_site.launch.supervisor import children
+from tests.attacks.catalogue import attack
 
 
 def _web() -> list[str]:
     return next(child.command for child in children() if child.name == "web")
 
 
+@attack("S03", "X-Forwarded-For from somebody who is no configured proxy", refused="ignored")
 def test_nobody_says_from_where_they_ask_but_a_known_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LIBGO_TRUSTED_PROXIES", "LIBGO_BEHIND_TLS"):
         monkeypatch.delenv(name, raising=False)

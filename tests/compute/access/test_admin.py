@@ -14,6 +14,7 @@ from compute.actor import Actor
 from compute.admin_site import MatrixAdmin
 from compute.models import AuditEvent, Instance, Membership, Project, User
 from compute.permissions import ACTIONS
+from tests.attacks.catalogue import attack
 from tests.compute.access.ground import PASSWORD
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,7 @@ def _form(answer: Any, **changed: Any) -> dict[str, Any]:
 _ASKS = ("has_view_permission", "has_add_permission", "has_change_permission", "has_module_permission")
 
 
+@attack("S86", "changing states and the audit by hand in the admin site", refused="read only")
 def test_everything_in_it_asks_the_matrix() -> None:
     for model, found in django_admin.site._registry.items():
         assert isinstance(found, MatrixAdmin), model
@@ -64,6 +66,7 @@ def test_everything_in_it_asks_the_matrix() -> None:
             assert getattr(type(found), name) is getattr(MatrixAdmin, name), f"{model} decides by itself"
 
 
+@attack("S86", "the admin site as anybody but a site administrator", refused="refused")
 def test_a_site_administrator_sees_all_of_it_and_nobody_else_any(
     admin: Actor, operator: Actor, viewer: Actor, stranger: Actor
 ) -> None:

@@ -20,6 +20,7 @@ from compute.models import AuditEvent, Instance, Operation, Resource, User
 from compute.permissions import CELLS, FOREIGNER, NOBODY, PROJECT_ADMIN, SITE_ADMIN, Cell, is_allowed
 from compute.selectors.access import action_somewhere
 from compute.states import Outcome
+from tests.attacks.catalogue import attack
 from tests.compute.access.ground import Ground, Side
 from tests.compute.access.page_forms import form_of
 from tests.compute.access.permission_pages import Page, pages
@@ -123,6 +124,11 @@ def clients(ground: Ground, settings: Any) -> dict[str, Client]:
     return found
 
 
+@attack(
+    "S01 S28",
+    "every page and fragment as everybody of the matrix",
+    refused="to the login, 404 or 403 as the matrix says",
+)
 @pytest.mark.parametrize("page", pages(), ids=str)
 def test_a_page_is_open_to_whom_the_matrix_says(
     page: Page, ground: Ground, uids: dict[str, dict[str, str]], clients: dict[str, Client]

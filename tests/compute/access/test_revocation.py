@@ -24,6 +24,7 @@ from compute.models import Instance, Membership, Project, User
 from compute.services import accounts, projects
 from compute.services.sign_ins import Began, Visitor, session_ended, sign_in_begin
 from compute.states import InstanceState, InstanceType
+from tests.attacks.catalogue import attack
 from tests.compute.test_sockets import Client
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,6 +66,7 @@ def path(project: Project, fake_node: Any, engine: FakeEngine) -> str:
     return f"/ws/v1/instances/{row.pk}"
 
 
+@attack("S14", "going on after the membership ended", refused="404; sockets close")
 async def test_a_member_who_is_removed_sees_nothing_more(
     admin: Actor, operator: Actor, project: Project, path: str
 ) -> None:
@@ -73,6 +75,11 @@ async def test_a_member_who_is_removed_sees_nothing_more(
     assert code == 4404
 
 
+@attack(
+    "S14",
+    "going on with tokens, sessions and sockets of an account that is off or gone",
+    refused="401; sockets close",
+)
 async def test_an_account_that_is_switched_off_or_deleted_is_out(
     admin: Actor, operator: Actor, viewer: Actor
 ) -> None:
@@ -82,6 +89,7 @@ async def test_an_account_that_is_switched_off_or_deleted_is_out(
     assert await _closes(client, accounts.user_delete, admin, viewer.user_id) == 4401
 
 
+@attack("S14", "going on in sockets after the log-out and after a new password", refused="they close")
 async def test_a_log_out_and_a_new_password_close_what_the_session_opened(operator: Actor) -> None:
     session = await sync_to_async(_page_session)(operator)
     client = await _open(operator, "/ws/v1/events", session=session.session_key or "")
@@ -97,6 +105,7 @@ async def test_a_log_out_and_a_new_password_close_what_the_session_opened(operat
     assert await _closes(client, accounts.password_change, operator, PASSWORD, NEW) == 4401
 
 
+@attack("S11 S14", "going on in open sockets after the role was lowered", refused="they close")
 async def test_a_role_that_is_lowered_ends_what_it_opened(
     admin: Actor, operator: Actor, project: Project, path: str
 ) -> None:

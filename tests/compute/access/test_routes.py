@@ -20,6 +20,7 @@ from rest_framework.test import APIClient
 from compute.models import User
 from compute.permissions import CELLS, NOBODY, Cell, is_allowed
 from kvm.models import ImageUpload
+from tests.attacks.catalogue import attack
 from tests.compute.access.bodies import body_of, query_of
 from tests.compute.access.ground import Ground, Side
 from tests.compute.access.permission_routes import Route, routes
@@ -80,6 +81,11 @@ def test_every_route_says_which_action_it_is() -> None:
     assert not known - there, "these are no routes any more"
 
 
+@attack(
+    "S01 S28 S30",
+    "every route of the API (from the resolver), without credentials and as everybody of the matrix",
+    refused="401 without credentials; 404 for what is foreign; 403 for what the role lacks",
+)
 @pytest.mark.parametrize("route", routes(), ids=str)
 def test_a_route_is_open_to_whom_the_matrix_says(route: Route, ground: Ground) -> None:
     sides = [(ground.own, False), (ground.foreign, True)]

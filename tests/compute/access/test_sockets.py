@@ -14,6 +14,7 @@ from compute.permissions import CELLS, FOREIGNER, NOBODY, is_allowed
 from compute.routing import websocket_urlpatterns as of_compute
 from dockerapp.routing import websocket_urlpatterns as of_docker
 from kvm.routing import websocket_urlpatterns as of_kvm
+from tests.attacks.catalogue import attack
 from tests.compute.access.ground import Ground, Side, ground_make
 from tests.compute.test_sockets import Client
 
@@ -47,6 +48,11 @@ def ground(transactional_db: None) -> Ground:
     return ground_make()
 
 
+@attack(
+    "S01 S23",
+    "every socket (from the routes), without credentials and as everybody of the matrix",
+    refused="closed with 4401, 4404, 4403",
+)
 @pytest.mark.parametrize("route", _SOCKETS)
 async def test_a_socket_is_open_to_whom_the_matrix_says(route: str, ground: Ground) -> None:
     action, noun = _SOCKETS[route]

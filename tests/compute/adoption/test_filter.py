@@ -9,6 +9,7 @@ from rest_framework.test import APIClient
 
 from compute.models import AuditEvent, Instance, Node, Project, Resource
 from compute.selectors.instances import STACK_LABEL
+from tests.attacks.catalogue import attack
 from tests.compute.adoption.conftest import Appear
 
 pytestmark = pytest.mark.django_db
@@ -142,6 +143,7 @@ def test_bad_requests_are_told(client: APIClient, shop: Project, path: str, body
     assert not AuditEvent.objects.filter(action="instance.adopt", result="ok").exists()
 
 
+@attack("S82", "patterns that make a matcher slow", refused="answered at once")
 def test_patterns_that_repeat_do_not_hang(client: APIClient, appear: Appear, shop: Project) -> None:
     appear("a" * 200)
     assert _ask(client, f"{BASE}/preview", filter={"name": "*a" * 120 + "b"})["items"] == []

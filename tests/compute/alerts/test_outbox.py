@@ -20,6 +20,7 @@ from compute.execution.alerts import guarded, outbox
 from compute.execution.alerts.guarded import Post, Refused, addresses_checked, post, url_check
 from compute.execution.alerts.outbox import RETRY_S, deliveries_due, delivery_send
 from compute.models import AlertChannel, AlertDelivery
+from tests.attacks.catalogue import attack
 from tests.compute.alerts.conftest import Receiver
 
 PAYLOAD = {
@@ -75,6 +76,7 @@ def test_what_was_lost_with_its_worker_is_sent_by_the_next(webhook: AlertChannel
     assert delivery_send(str(lost.pk))
 
 
+@attack("S71", "a webhook that redirects", refused="not followed")
 def test_redirects_are_not_followed(webhook: AlertChannel, receiver: Receiver) -> None:
     receiver.status(302, Location=receiver.url)
     row = _delivery(webhook)
@@ -147,6 +149,7 @@ def _named(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> list[int]:
     return asked
 
 
+@attack("S71", "a webhook to addresses inside", refused="refused")
 @pytest.mark.parametrize(
     "address",
     [
@@ -187,6 +190,9 @@ def test_addresses_outside_are_called(monkeypatch: pytest.MonkeyPatch, address: 
     assert addresses_checked("example.org", 443, allow_internal=False) == [address]
 
 
+@attack(
+    "S71", "a webhook to the metadata service of a cloud, with addresses inside allowed", refused="refused"
+)
 @pytest.mark.parametrize(
     "address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1"]
 )
@@ -207,6 +213,7 @@ def test_the_checked_address_is_called(receiver: Receiver, monkeypatch: pytest.M
     assert receiver.received[0][0]["Host"] == f"rebind.example.org:{port}"
 
 
+@attack("S71", "a webhook to a name that resolves inside", refused="nothing arrives")
 def test_a_receiver_inside_hears_nothing(receiver: Receiver) -> None:
     port = receiver.server.server_address[1]
     for host in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1"):

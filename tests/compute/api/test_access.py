@@ -14,6 +14,7 @@ from compute.actor import Actor
 from compute.live import rate_limit_clear
 from compute.models import Instance, Membership, Node, User
 from compute.states import Role
+from tests.attacks.catalogue import attack
 
 BASE = "/api/v1"
 PASSWORD = "correct horse battery"
@@ -56,6 +57,7 @@ def test_a_wrong_password_is_401_and_too_many_are_429(admin: Actor, anonymous: A
     assert int(last["Retry-After"]) > 0
 
 
+@attack("S09", "no token, a garbled one, an expired one", refused="401")
 def test_no_token_a_garbled_one_and_an_expired_one_are_401(admin: Actor, anonymous: APIClient) -> None:
     _refused(anonymous.get(f"{BASE}/compute/instances"), 401, "UNAUTHENTICATED")
     _refused(_with(anonymous, "garbage").get(f"{BASE}/compute/instances"), 401, "UNAUTHENTICATED")
@@ -65,6 +67,7 @@ def test_no_token_a_garbled_one_and_an_expired_one_are_401(admin: Actor, anonymo
     _refused(_with(anonymous, str(token)).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
 
 
+@attack("S12", "a refresh token that was used already", refused="401, and the whole family ends with it")
 def test_a_refresh_token_works_once_and_its_reuse_ends_the_whole_family(
     admin: Actor, anonymous: APIClient
 ) -> None:
@@ -77,6 +80,7 @@ def test_a_refresh_token_works_once_and_its_reuse_ends_the_whole_family(
     _refused(_with(anonymous, second["access"]).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
 
 
+@attack("S14", "an access token after the log-out", refused="401")
 def test_logging_out_ends_the_access_token_at_once(admin: Actor, anonymous: APIClient) -> None:
     pair = _log_in(anonymous).json()
     client = _with(anonymous, pair["access"])
@@ -90,6 +94,7 @@ def test_a_switched_off_account_is_out_at_once(admin: Actor, as_viewer: APIClien
     _refused(as_viewer.get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
 
 
+@attack("S17", "a POST with the session's cookie but no CSRF token", refused="403")
 def test_a_session_without_its_csrf_token_changes_nothing(admin: Actor) -> None:
     client = APIClient(enforce_csrf_checks=True)
     assert client.login(username="ada", password=PASSWORD)
@@ -101,6 +106,7 @@ def test_a_ticket_is_made_for_oneself(as_viewer: APIClient) -> None:
     assert answer["ticket"] and answer["expires_at"]
 
 
+@attack("S28", "an instance of a project one is no member of", refused="404; lists are empty")
 def test_what_one_may_not_see_is_404(as_stranger: APIClient, make: Callable[..., Instance]) -> None:
     row = make("web")
     _refused(as_stranger.get(f"{BASE}/compute/instances/{row.pk}"), 404, "INSTANCE_NOT_FOUND")
@@ -135,12 +141,18 @@ def test_users_are_made_by_admins_and_the_last_admin_stays(as_admin: APIClient, 
     assert as_admin.delete(f"{BASE}/users/{made.json()['id']}").status_code == 204
 
 
+@attack("S08", "a weak password for a new account", refused="400 naming the field")
 def test_a_weak_password_names_its_field(as_admin: APIClient) -> None:
     answer = as_admin.post(f"{BASE}/users", {"username": "nina", "password": "12345"}, format="json")
     _refused(answer, 400, "INVALID_INPUT")
     assert "password" in answer.json()["error"]["details"]["fields"]
 
 
+@attack(
+    "S11",
+    "a token from before a change of role",
+    refused="the rights are those of the row, at the next request",
+)
 def test_rights_are_read_at_every_use(
     as_viewer: APIClient, viewer: Actor, make: Callable[..., Instance]
 ) -> None:
@@ -150,6 +162,7 @@ def test_rights_are_read_at_every_use(
     assert as_viewer.put(path).status_code == 202
 
 
+@attack("S14", "an access token from before a new password", refused="401")
 def test_the_password_may_be_changed_and_other_sessions_end(admin: Actor, anonymous: APIClient) -> None:
     pair = _log_in(anonymous).json()
     client = _with(anonymous, pair["access"])

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from compute.backends.fake import FakeEngine
 from compute.models import Instance, Node, Operation, Project
+from tests.attacks.catalogue import attack
 
 BASE = "/api/v1"
 ONE = f"{BASE}/compute/instances"
@@ -137,6 +138,7 @@ def test_a_total_is_right_on_every_page(as_admin: APIClient, make: Callable[...,
     assert as_admin.get(f"{ONE}?q=nothing").json()["total"] == 0
 
 
+@attack("S81", "page sizes, waits and sortings without bounds", refused="400 naming the parameter")
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -201,6 +203,7 @@ def test_what_is_not_a_json_object_is_400(as_admin: APIClient, raw: bytes) -> No
     _refused(as_admin.post(ONE, raw, content_type="application/json"), 400, "INVALID_INPUT")
 
 
+@attack("S83", "a body that is too large", refused="413")
 def test_a_body_that_is_too_large_is_413(as_admin: APIClient) -> None:
     raw = b'{"name": "' + b"x" * (3 * 1024 * 1024) + b'"}'
     _refused(as_admin.post(ONE, raw, content_type="application/json"), 413, "PAYLOAD_TOO_LARGE")
@@ -345,6 +348,7 @@ def test_live_reads_the_engine_first(
     assert not Instance.objects.exists()
 
 
+@attack("S77", "secrets in environment and labels", refused="masked")
 def test_secrets_in_env_and_labels_are_masked(as_admin: APIClient, make: Callable[..., Instance]) -> None:
     config = {"image": "demo", "env": {"DB_PASSWORD": "hunter2", "MODE": "fast"}}
     row = make("web", config=config, labels={"api-token": "t0p"})
@@ -395,6 +399,7 @@ def test_no_route_is_a_404_in_the_envelope(as_admin: APIClient) -> None:
     _refused(as_admin.delete(f"{BASE}/profile"), 405, "METHOD_NOT_ALLOWED")
 
 
+@attack("S89", "health and metrics as a stranger", refused="health says ok and no more; metrics are refused")
 def test_health_is_open_and_metrics_are_for_admins(
     anonymous: APIClient, as_admin: APIClient, as_viewer: APIClient
 ) -> None:

@@ -12,6 +12,7 @@ from rest_framework.test import APIClient
 
 from compute.live import usage_write
 from compute.models import Instance, Node
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 Figures = dict[str, list[tuple[dict[str, str], float]]]
@@ -40,6 +41,7 @@ def _measured(row: Instance | Node, ago_s: float = 0, **sample: Any) -> None:
     usage_write({str(row.pk): {"timestamp": at.isoformat(), "cpu_percent": 150.0, **sample}})
 
 
+@attack("S89", "the token of the metrics elsewhere", refused="401")
 def test_the_token_opens_metrics_and_nothing_else(scraper: APIClient) -> None:
     assert "libgo_operations_queue_age_seconds" in _figures(scraper)
     assert scraper.get("/api/v1/compute/instances").status_code == 401

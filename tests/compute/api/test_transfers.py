@@ -28,6 +28,7 @@ from compute.execution.handlers import Work
 from compute.execution.runner import operation_recover
 from compute.models import Node, Operation, Project
 from compute.services.operations import Intent, operation_submit
+from tests.attacks.catalogue import attack
 
 MIB = 1024**2
 Left = Download | Upload | None
@@ -166,6 +167,7 @@ async def test_a_request_without_a_body_asks_the_client_for_nothing() -> None:
     assert client.asked == 0 and client.status == 200
 
 
+@attack("S53 S83", "a body too large for memory", refused="413")
 @pytest.mark.parametrize("headers", [{"transfer-encoding": "chunked"}, {"content-length": str(9 * MIB)}])
 async def test_a_body_too_large_for_memory_is_refused(headers: dict[str, str], settings: Any) -> None:
     settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * MIB
@@ -312,6 +314,7 @@ async def test_a_refused_upload_is_answered_before_it_is_read(
     assert client.asked < 50, "a body that nobody wants is not read for ever"
 
 
+@attack("S53", "an upload over its limit, without a length", refused="413")
 @pytest.mark.parametrize("headers", [{"transfer-encoding": "chunked"}, {"content-length": "5"}])
 async def test_an_upload_over_its_limit_is_too_large(uploads: None, headers: dict[str, str]) -> None:
     client = Client([b"ab", b"cde"], headers, method="PUT")
@@ -334,6 +337,7 @@ async def test_an_upload_that_breaks_off_tells_who_reads_it(uploads: None) -> No
     assert seen == ["The body of the request ended before it was complete."] and client.got == []
 
 
+@attack("S53", "an upload that stalls", refused="given up")
 async def test_an_upload_that_stalls_is_given_up(uploads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "IDLE_MAX_S", 0.1)
     monkeypatch.setattr(bodies, "_LINGER_S", 0.1)
@@ -380,6 +384,7 @@ async def test_a_surprise_in_an_upload_is_an_error_in_our_words(uploads: None) -
     assert (client.status, client.code) == (500, "INTERNAL") and b"surprise" not in client.body
 
 
+@attack("S53", "more transfers at once than there may be", refused="refused")
 async def test_too_many_transfers_at_once_are_refused(uploads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfers, "_TRANSFERS_AT_ONCE", 0)
     sends, reads = _sends(b"ab"), Client()

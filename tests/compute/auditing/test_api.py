@@ -20,6 +20,7 @@ from compute.audit_net import REFUSALS
 from compute.models import AuditEvent, Instance, Membership, Node, Operation, Project, User
 from compute.selectors.audit import AuditFilter, audit_pieces
 from compute.states import Outcome, Role
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 BASE = "/api/v1"
@@ -50,6 +51,7 @@ def test_a_row_tells_who_by_what_from_where_and_before_and_after(
     assert row.details["after"] == {"description": "shop", "name": "shop"}
 
 
+@attack("S77", "secrets in before and after of the audit", refused="masked", audit="the row, masked")
 def test_secrets_are_masked_in_before_and_after() -> None:
     found = changes_of({"password": "old", "url": "a"}, {"password": "new", "url": "b"})
     assert "old" not in str(found) and "new" not in str(found)
@@ -91,6 +93,9 @@ def test_words_and_codes_have_an_outcome(word: str, outcome: str) -> None:
     assert outcome_of(word) == Outcome(outcome)
 
 
+@attack(
+    "S85", "refusals without end", refused="told, and counted together", audit="rows with the outcome denied"
+)
 def test_refusals_are_told_and_do_not_flood(as_viewer: APIClient, viewer: Actor, make: Any) -> None:
     instance = make("web")
     for _ in range(REFUSALS + 10):
@@ -175,6 +180,7 @@ def test_the_chains_state_is_told(as_admin: APIClient) -> None:
     assert told["holds"] is True and told["unsealed"] >= 1
 
 
+@attack("S85", "formulas in an export of the audit", refused="text", audit="a row for the export")
 def test_the_export_has_every_row_and_no_formulas(admin: Actor) -> None:
     audit(SYSTEM, "test.one", "=cmd|' /C calc'!A0", details={"why": "a, “b”"})
     for number in range(600):
@@ -208,6 +214,9 @@ def _routes(patterns: list[Any], prefix: str = "") -> list[tuple[str, type[Any]]
     return found
 
 
+@attack(
+    "S85", "a changing route that nobody tells of", refused="none, by construction", audit="one row for each"
+)
 def test_no_changing_route_goes_untold_by_construction() -> None:
     """Every view of the API goes through ``ApiView.dispatch``, which tells of what no service told."""
     changing = {"post", "put", "patch", "delete"}
@@ -254,6 +263,7 @@ _CHANGES: list[tuple[str, str, dict[str, Any], str]] = [
 ]
 
 
+@attack("S85", "changes told twice or not at all", refused="each once", audit="one row for each")
 def test_each_change_is_told_once_and_by_its_own_name(
     as_admin: APIClient,
     stranger: Actor,

@@ -18,6 +18,7 @@ from compute.audit_chain import anchor_make, audit_cut, audit_seal, audit_verify
 from compute.audit_guards import guards_lay, guards_lift, guards_missing
 from compute.execution.sweep import retention_apply
 from compute.models import AuditEvent, AuditSeal, AuditTombstone
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +42,9 @@ def _refused(statement: str) -> None:
             cursor.execute(statement)
 
 
+@attack(
+    "S85", "UPDATE and DELETE on the audit in the database", refused="refused by triggers", audit="as it was"
+)
 def test_the_database_itself_refuses_to_change_or_remove_rows(guarded: None) -> None:
     _rows(2)
     audit_seal(everything=True)
@@ -82,6 +86,12 @@ def test_a_row_written_before_and_committed_after_others_is_linked_too() -> None
     assert audit_seal() == 1 and audit_verify().holds
 
 
+@attack(
+    "S85",
+    "whatever may be done to a row of the audit",
+    refused="the chain names the first broken place",
+    audit="the broken place",
+)
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
@@ -104,6 +114,12 @@ def test_whatever_is_done_to_a_row_the_first_broken_place_is_named(harm: Any, to
         call_command("audit_verify")
 
 
+@attack(
+    "S85",
+    "cutting the end of the audit off, or making all of it anew",
+    refused="an anchor shows it",
+    audit="the missing end",
+)
 def test_an_anchor_shows_that_the_end_was_cut_off_or_all_was_made_anew(tmp_path: Path) -> None:
     rows = _rows(4)
     audit_seal(everything=True)

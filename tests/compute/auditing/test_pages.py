@@ -14,6 +14,7 @@ from compute.audit import audit, changes_of
 from compute.audit_chain import audit_seal
 from compute.models import AuditEvent, Membership, Project, User
 from compute.states import Role
+from tests.attacks.catalogue import attack
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +27,7 @@ def page(admin: Actor, settings: Any) -> Client:
     return client
 
 
+@attack("S67", "markup in what the audit shows", refused="text", audit="the row itself")
 def test_a_change_is_shown_with_before_and_after_and_nothing_of_it_is_markup(page: Client) -> None:
     audit(
         SYSTEM, "test.one", "<script>alert(1)</script>", details=changes_of({"name": "old"}, {"name": "new"})

@@ -21,6 +21,7 @@ from compute.services.limits import AdoptionRoom, growth_check, storage_check, v
 from compute.services.snapshots import instance_clone
 from compute.states import InstanceState, InstanceType
 from compute.tasks import operation_run
+from tests.attacks.catalogue import attack
 from tests.compute.limits.conftest import GIB, Ask
 
 MIB = 1024**2
@@ -104,6 +105,7 @@ def test_the_site_s_own_limit_holds_beside_the_configuration_s(ask: Ask, admin: 
         settings.LIBGO["compute"]["resource_limits"]["max_instances"] = 0
 
 
+@attack("S84", "growing past the quota", refused="refused")
 def test_growing_is_checked_shrinking_never(
     make: Callable[..., Instance], admin: Actor, project: Project
 ) -> None:
@@ -128,6 +130,7 @@ def test_what_is_under_way_is_reserved(make: Callable[..., Instance], admin: Act
     assert instance_update(admin, two.pk, {"resources": {"memory": {"limit": GIB + MIB}}}) is not None
 
 
+@attack("S84", "a clone past the quota", refused="LIMIT_EXCEEDED")
 def test_a_clone_takes_a_place(make: Callable[..., Instance], admin: Actor, project: Project) -> None:
     make("web")
     project_limits_set(admin, project.pk, {"max_instances": 1})
@@ -135,6 +138,7 @@ def test_a_clone_takes_a_place(make: Callable[..., Instance], admin: Actor, proj
         instance_clone(admin, "web", {"name": "web-2"})
 
 
+@attack("S84", "growing by restoring a snapshot", refused="counted")
 def test_restoring_a_larger_state_is_growth(
     make: Callable[..., Instance], admin: Actor, project: Project
 ) -> None:
@@ -166,6 +170,7 @@ def test_storage_of_volumes_and_instances_counts_together(
         storage_check(Instance.objects.get(name="a"), 3 * GIB)
 
 
+@attack("S84", "moving into a project that is full", refused="refused")
 def test_adopting_asks_the_limits_of_the_project_it_comes_to(
     admin: Actor, fake_node: Node, project: Project
 ) -> None:

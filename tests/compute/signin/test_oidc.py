@@ -14,6 +14,7 @@ from oidc_provider_mock import run_server_in_thread
 
 from compute.directories.oidc import oidc_forget, oidc_look
 from compute.models import AuditEvent, DirectoryIdentity, Project, SignIn, User
+from tests.attacks.catalogue import attack
 from tests.oidc_provider import CLIENT, SECRET, OidcProvider, secret_key
 
 pytestmark = pytest.mark.django_db
@@ -189,6 +190,7 @@ def test_a_token_signed_by_another_key_lets_nobody_in(provider: OidcProvider) ->
         other.stop()
 
 
+@attack("S09", "an identity token without a signature", refused="nobody comes in")
 def test_a_token_without_signature_lets_nobody_in(
     provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,6 +228,7 @@ def test_who_is_refused_there_is_told_so(provider: OidcProvider, client: Client)
     assert answer.status_code == 401 and b"did not let you in" in answer.content
 
 
+@attack("S07", "a way back after the login that leads elsewhere", refused="stays here")
 def test_the_way_back_stays_here(provider: OidcProvider) -> None:
     assert _enter(Client(), "/login/oidc?next=//evil.example/")["Location"] == "/"
 

@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from compute.actor import Actor
 from compute.models import ApiToken, Membership, Project, SecondFactor, SignIn, User
 from compute.sealing import unseal
+from tests.attacks.catalogue import attack
 from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused, token_client
 
 pytestmark = pytest.mark.django_db
@@ -98,6 +99,7 @@ def test_refused_sign_ins_are_among_the_recent(own: Client) -> None:
     assert [row["result"] for row in own.get("/profile").context["recent"]] == ["refused", "ok"]
 
 
+@attack("S67", "markup in names of accounts and agents", refused="text")
 def test_names_of_others_are_text(own: Client) -> None:
     own.post("/profile/tokens/new", {"name": "<script>x</script>", "scopes": "read"})
     assert b"<script>x" not in own.get("/profile").content

@@ -13,6 +13,7 @@ from compute.actor import Actor
 from compute.models import AuditEvent, RecoveryCode, SecondFactor, SignIn, User
 from compute.sealing import unseal
 from compute.services import second_factor
+from tests.attacks.catalogue import attack
 from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused
 
 pytestmark = pytest.mark.django_db
@@ -138,6 +139,7 @@ def test_new_recovery_codes_void_the_old_ones(enrolled: Any, log_in: Callable[..
     assert log_in(code=answer.json()["recovery_codes"][0]).status_code == 200
 
 
+@attack("S76", "the secret of a second factor in the database and the answers", refused="sealed; told once")
 def test_the_secret_is_sealed_and_told_to_nobody_again(enrolled: Any) -> None:
     client, _, codes = enrolled
     row = SecondFactor.objects.get()
@@ -220,6 +222,7 @@ def test_where_it_is_asked_of_administrators_they_are_none_without_it(
         settings.LIBGO["access"]["second_factor"] = "optional"
 
 
+@attack("S86", "the admin site's own login", refused="the same door, throttle and second factor")
 def test_the_admin_site_has_no_door_of_its_own(enrolled: Any, client: Any) -> None:
     answer = client.get("/admin/", follow=True)
     assert answer.redirect_chain[-1][0] == "/login?next=/admin/"

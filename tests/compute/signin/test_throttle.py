@@ -11,11 +11,18 @@ import redis
 from compute import live
 from compute.actor import Actor
 from compute.models import AuditEvent, SignIn, User
+from tests.attacks.catalogue import attack
 from tests.compute.signin.conftest import PASSWORD, refused
 
 pytestmark = pytest.mark.django_db
 
 
+@attack(
+    "S02",
+    "11 wrong passwords for one account from one address",
+    refused="429 with Retry-After; the owner comes in from elsewhere",
+    audit="10 rows auth.login, refused",
+)
 def test_after_ten_wrong_ones_the_address_waits_and_the_owner_comes_in_elsewhere(
     admin: Actor, log_in: Callable[..., Any]
 ) -> None:
@@ -28,12 +35,14 @@ def test_after_ten_wrong_ones_the_address_waits_and_the_owner_comes_in_elsewhere
     assert AuditEvent.objects.filter(action="auth.login", result="refused").count() == 10
 
 
+@attack("S02", "one password on 60 accounts from one address", refused="429 after 50; others come in")
 def test_one_address_cannot_try_a_password_on_everyone(admin: Actor, log_in: Callable[..., Any]) -> None:
     answers = [log_in(f"user-{number}", "wrong").status_code for number in range(60)]
     assert answers == [401] * 50 + [429] * 10
     assert log_in(address="10.0.0.9").status_code == 200
 
 
+@attack("S02", "one account from many addresses", refused="429 after 100")
 def test_many_addresses_cannot_try_one_account_for_ever(admin: Actor, log_in: Callable[..., Any]) -> None:
     answers = [log_in(password="wrong", address=f"10.0.{n % 7}.{n}").status_code for n in range(101)]
     assert answers == [401] * 100 + [429]
@@ -60,6 +69,11 @@ def test_the_page_says_how_long_to_wait(admin: Actor, client: Any) -> None:
     assert b"Too many tries to log in. Wait" in answer.content
 
 
+@attack(
+    "S04",
+    "an unknown account, a wrong password, a switched-off account",
+    refused="the same status and the same bytes",
+)
 def test_unknown_wrong_and_switched_off_look_the_same(
     admin: Actor, viewer: Actor, log_in: Callable[..., Any]
 ) -> None:
@@ -69,6 +83,7 @@ def test_unknown_wrong_and_switched_off_look_the_same(
     assert {answer.status_code for answer in answers} == {401}
 
 
+@attack("S03", "another X-Forwarded-For with each wrong password", refused="not believed: 429 all the same")
 def test_a_forged_header_is_not_an_address(admin: Actor, client: Any) -> None:
     body = {"username": "ada", "password": "wrong"}
     answers = [

@@ -17,6 +17,7 @@ from compute.execution.resources import grants_of
 from compute.models import ApiToken, AuditEvent, Instance, Membership, Operation, Project, User
 from compute.selectors.access import operation_actor
 from compute.services.accounts import user_update
+from tests.attacks.catalogue import attack
 from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused, token_client
 
 pytestmark = pytest.mark.django_db
@@ -37,6 +38,11 @@ def token(log_in: Callable[..., Any]) -> Callable[..., str]:
     return _token
 
 
+@attack(
+    "S16 S76",
+    "reading an API token again, in lists and in the database",
+    refused="shown once; only its hash is kept",
+)
 def test_it_is_shown_once_and_only_its_hash_is_kept(operator: Actor, log_in: Callable[..., Any]) -> None:
     client = bearer(log_in("oscar").json()["access"])
     made = client.post(TOKENS, {"name": "ci", "scopes": ["operate"]}, format="json")
@@ -52,6 +58,7 @@ def test_it_is_shown_once_and_only_its_hash_is_kept(operator: Actor, log_in: Cal
     refused(client.post(TOKENS, {"name": "ci", "scopes": ["read"]}, format="json"), 409, "NAME_CONFLICT")
 
 
+@attack("S16", "altered and invented API tokens", refused="401")
 @pytest.mark.parametrize("change", ["wrong", "prefix", "empty", "word", "bearer"])
 def test_what_is_not_a_token_is_401(operator: Actor, token: Callable[..., str], change: str) -> None:
     text = token("oscar", "read")
@@ -66,6 +73,7 @@ def test_what_is_not_a_token_is_401(operator: Actor, token: Callable[..., str], 
     refused(client.get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
 
 
+@attack("S15", "a token in the address", refused="not read: 401")
 def test_a_token_in_the_query_is_not_read(operator: Actor, token: Callable[..., str]) -> None:
     text = token("oscar", "read")
     for name in ("token", "access", "access_token"):
@@ -101,6 +109,7 @@ def test_operate_of_an_administrator_is_no_administrator(
     refused(client.post(f"{BASE}/compute/instances", body, format="json"), 403, "POLICY_DENIED")
 
 
+@attack("S16", "an operator's token with an administrator's scope", refused="no more than its owner may")
 def test_an_admin_scope_never_lifts_an_operator(operator: Actor, token: Callable[..., str]) -> None:
     refused(token_client(token("oscar", "admin")).get(f"{BASE}/users"), 403, "PERMISSION_DENIED")
 
@@ -144,6 +153,7 @@ def test_bad_wishes_name_their_field(operator: Actor, log_in: Callable[..., Any]
     assert not ApiToken.objects.exists()
 
 
+@attack("S16", "a token that makes further tokens", refused="refused")
 def test_a_token_makes_no_tokens_and_shuts_nobody_out(
     admin: Actor, token: Callable[..., str], log_in: Callable[..., Any]
 ) -> None:
@@ -194,6 +204,7 @@ def test_it_ends_by_its_date_by_revocation_and_with_its_account(
     refused(token_client(again).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
 
 
+@attack("S14 S16", "API tokens and sessions after a new password", refused="401")
 def test_a_new_password_ends_every_token_and_session(
     operator: Actor, token: Callable[..., str], log_in: Callable[..., Any]
 ) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from compute.errors import InvalidInput
 from compute.placeholders import body_check, body_fill, parameters_check, tree_escape, values_check
+from tests.attacks.catalogue import attack
 
 NASTY = [
     '"}, "privileged": true, "x": "',
@@ -25,6 +26,7 @@ def _one(**more: Any) -> list[dict[str, Any]]:
     return parameters_check([{"name": "x", **more}])
 
 
+@attack("S61", "values of a template that hold JSON or YAML", refused="text, never structure")
 @pytest.mark.parametrize("value", NASTY)
 def test_a_value_is_never_structure(value: str) -> None:
     body = {"config": {"image": "demo", "env": {"A": "${x}", "B": "at ${x}:80"}, "command": ["run", "${x}"]}}
@@ -38,6 +40,7 @@ def test_a_value_is_never_structure(value: str) -> None:
     }
 
 
+@attack("S61", "the same within a text of YAML", refused="text, never structure")
 @pytest.mark.parametrize("value", NASTY)
 def test_nor_in_yaml_within_a_text(value: str) -> None:
     text = "#cloud-config\nhostname: ${x}\nusers:\n  - name: u-${x}\n"

@@ -18,6 +18,7 @@ from compute.models import AuditEvent, BulkItem, Event, Instance, Membership, No
 from compute.selectors.instances import InstanceFilter
 from compute.services.bulk import PER_NODE, BulkRequest, bulk_advance, bulk_submit
 from compute.services.operations import operation_cancel
+from tests.attacks.catalogue import attack
 from tests.compute.work.conftest import Worked, client_for
 
 pytestmark = pytest.mark.django_db
@@ -52,6 +53,7 @@ def test_each_instance_has_a_child_and_a_result(
     }
 
 
+@attack("S32", "foreign ids among one's own in bulk", refused="reported as not found; untouched")
 def test_foreign_denied_busy_and_impossible_ones_are_reported_and_the_others_done(
     operator: Actor,
     rows: list[Instance],
@@ -86,6 +88,7 @@ def test_foreign_denied_busy_and_impossible_ones_are_reported_and_the_others_don
     assert foreign.state == "running"
 
 
+@attack("S32", "a filter that would match foreign instances", refused="only what the list shows")
 def test_a_filter_reaches_what_the_list_shows_and_nothing_foreign(
     operator: Actor, rows: list[Instance], foreign: Instance, worked: Worked
 ) -> None:

@@ -12,6 +12,7 @@ from compute.states import InstanceType
 from dockerapp.api.container_shapes import CONFIG_FIELDS
 from dockerapp.engine.observed import observed_config
 from dockerapp.engine.spec import CHANGEABLE, CHECKS, clone_config, config_check, create_body
+from tests.attacks.catalogue import attack
 
 # HostConfig and Resources of the Engine API 1.41: our word for it and a value, or why there is none.
 OPEN: dict[str, tuple[str, Any]] = {
@@ -83,11 +84,13 @@ API = set(
 )
 
 
+@attack("S47", "every key of the engine's own HostConfig", refused="classified: open, ruled or never")
 def test_every_key_of_the_engine_is_classified_once() -> None:
     classes = [set(OPEN), set(RULED), LIMITS, REFUSED]
     assert set().union(*classes) == API and sum(map(len, classes)) == len(API)
 
 
+@attack("S47", "every key of HostConfig by the engine's own name", refused="400 as unknown")
 @pytest.mark.parametrize("key", sorted(API))
 def test_no_key_of_the_engine_passes_by_its_own_name(key: str) -> None:
     for name in (key, key.lower(), f"HostConfig.{key}"):
@@ -106,6 +109,7 @@ def test_what_is_open_reaches_the_engine_under_its_key(key: str) -> None:
     assert set(host) <= API
 
 
+@attack("S37 S47", "every key that is ruled, as an operator", refused="403")
 @pytest.mark.parametrize("key", sorted(RULED))
 def test_what_is_ruled_is_for_administrators_only(key: str) -> None:
     ours, value = RULED[key]

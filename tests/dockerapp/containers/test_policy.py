@@ -14,6 +14,7 @@ from dockerapp.engine.exposure import Exposure, exposure_of
 from dockerapp.services.build_policy import dockerfile_check
 from dockerapp.services.image_policy import image_guard
 from dockerapp.services.policy import container_content_policy, image_name_space_check
+from tests.attacks.catalogue import attack
 from tests.dockerapp.containers.conftest import Row
 
 pytestmark = pytest.mark.django_db
@@ -86,6 +87,9 @@ def test_only_administrators_enter_what_reaches_the_host(
         container_content_policy(admin, web)
 
 
+@attack(
+    "S40", "a volume that is a directory of the host, by its name", refused="a host path: for administrators"
+)
 def test_a_volume_that_is_a_directory_of_the_host_is_a_host_path(
     shown: dict[str, Exposure], row: Row, operator: Actor, node: Node
 ) -> None:

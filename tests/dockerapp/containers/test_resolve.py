@@ -8,6 +8,7 @@ from compute.actor import Actor
 from compute.errors import ContainerNotFound, InvalidInput
 from compute.models import Node, Project
 from dockerapp.selectors.containers import container_get
+from tests.attacks.catalogue import attack
 from tests.dockerapp.containers.conftest import Row
 
 pytestmark = pytest.mark.django_db
@@ -19,6 +20,7 @@ def test_ids_names_and_beginnings_of_engine_ids_name_it(row: Row, operator: Acto
         assert container_get(operator, wanted) == web
 
 
+@attack("S36", "beginnings of engine ids that are too short or foreign", refused="404")
 def test_what_is_absent_foreign_or_too_short_is_not_found(
     row: Row, foreign: Project, operator: Actor
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import docker
 import pytest
 
+from tests.attacks.catalogue import attack
 from tests.dockerapp.containers.test_api import BASE, DEMO, Person, _refused, _result, _shell, make, people
 from tests.live import LiveConsole, until
 
@@ -40,6 +41,9 @@ def reaching(request: pytest.FixtureRequest, live: LiveConsole) -> Iterator[dict
     yield from _outside(live, **hosts[request.param])
 
 
+@attack(
+    "S23 S39", "entering a container that an administrator let reach the host", refused="403 on every door"
+)
 def test_an_operator_does_not_get_into_what_reaches_the_host(
     live: LiveConsole,
     people: dict[str, Person],  # noqa: F811
@@ -65,6 +69,7 @@ def test_an_operator_does_not_get_into_what_reaches_the_host(
     assert _result(live.api("POST", f"{one}/exec", {"command": ["true"]}))["exit_code"] == 0
 
 
+@attack("S37 S39 S41", "the same against a real engine, by every route", refused="403; nothing is made")
 def test_an_operator_asks_for_nothing_that_is_as_good_as_root(
     people: dict[str, Person],  # noqa: F811
     make: Any,  # noqa: F811

@@ -24,6 +24,7 @@ from compute.errors import (
 )
 from dockerapp.backend import DockerBackend
 from dockerapp.engine.files import Files
+from tests.attacks.catalogue import attack
 from tests.dockerapp.files.tars import entry, link, packed
 
 
@@ -176,6 +177,11 @@ async def test_a_tree_goes_in_and_comes_out(files: Files, engine_id: str, folder
     assert (found["a/b/f"].size, found["a/b/f"].mode, found["a/b/f"].uid) == (3000, 0o100640, 3)
 
 
+@attack(
+    "S48",
+    "archives with .., absolute names, links and devices into a container",
+    refused="the host's file is as it was",
+)
 async def test_no_archive_reaches_the_host(files: Files, engine_id: str, folder: str, tmp_path: Path) -> None:
     """Its worst stays inside the container, or is refused."""
     canary = tmp_path / "canary"
@@ -199,6 +205,7 @@ async def test_no_archive_reaches_the_host(files: Files, engine_id: str, folder:
     assert canary.read_text() == "untouched" and [p.name for p in tmp_path.iterdir()] == ["canary"]
 
 
+@attack("S48", "reading and writing through links that lead out", refused="only inside the container")
 async def test_a_symlink_leads_nowhere_but_inside(
     files: Files, engine_id: str, folder: str, tmp_path: Path
 ) -> None:

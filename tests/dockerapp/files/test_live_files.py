@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.attacks.catalogue import attack
 from tests.dockerapp.files.tars import entry, packed
 from tests.live import PASSWORD, LiveConsole, until
 
@@ -271,6 +272,7 @@ def test_a_client_that_leaves_an_upload_leaves_the_old_file(box: Box) -> None:
     assert list((box.live.var / "spool").iterdir()) == []
 
 
+@attack("S53", "many slow uploads at once", refused="others are served as before")
 def test_slow_uploads_hold_no_thread(box: Box) -> None:
     """More of them than there are threads, and everything else goes on."""
     lines = [_raw(box, "PUT", f"files?path=/root/slow{n}", "Content-Length: 1000\r\n") for n in range(40)]

@@ -10,6 +10,7 @@ import pytest
 
 from compute.errors import ComputeError, InvalidInput, PolicyDenied
 from dockerapp.engine.tar import TarFilter, TarParser
+from tests.attacks.catalogue import attack
 from tests.dockerapp.files.tars import entry, link, packed
 
 LONG = "/".join(["a-long-name-of-a-folder"] * 12)
@@ -47,6 +48,7 @@ def test_absolute_names_become_relative() -> None:
     assert [(m.name, m.linkname) for m in _filtered(raw)] == [("etc/x", ""), ("h", "etc/x")]
 
 
+@attack("S48", "names in an archive that lead out", refused="refused")
 @pytest.mark.parametrize(
     "bad",
     [
@@ -62,6 +64,7 @@ def test_names_that_lead_out_are_refused(bad: tuple[tarfile.TarInfo, bytes]) -> 
         _filtered(packed(entry("good", b"1"), bad), allow_special=True)
 
 
+@attack("S48", "devices and set-uid files in an archive, as an operator", refused="403")
 @pytest.mark.parametrize(
     ("special", "rule"),
     [
@@ -88,6 +91,7 @@ def test_attributes_that_nobody_asked_for_are_left_out() -> None:
     assert not [key for key in passed.pax_headers if "xattr" in key]
 
 
+@attack("S49", "compressed archives and what is no archive", refused="refused with the reason")
 @pytest.mark.parametrize(
     ("body", "says"),
     [
@@ -129,6 +133,7 @@ def test_no_bytes_make_it_fail_in_another_way() -> None:
             continue
 
 
+@attack("S52", "a header of an archive that claims gigabytes", refused="not kept")
 def test_a_huge_header_is_not_kept() -> None:
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 2**30

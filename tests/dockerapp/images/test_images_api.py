@@ -13,6 +13,7 @@ import pytest
 from docker import APIClient
 from docker.errors import APIError
 
+from tests.attacks.catalogue import attack
 from tests.dockerapp.images.conftest import DEMO, As, context, ended, lines_of
 from tests.live import LiveConsole, until
 
@@ -132,6 +133,7 @@ def test_a_context_builds_and_what_is_wrong_with_it_is_told(ask: As, space: str)
         assert ask("operator", "POST", "/images/build", body).status_code == 400, body
 
 
+@attack("S46", "builds that reach the host or fetch, as an operator", refused="403")
 @pytest.mark.parametrize(
     ("rule", "change"),
     [

@@ -17,6 +17,7 @@ from compute.backends.types import NodeConfig
 from compute.errors import BackendError, ImageNotFound, OperationCancelled
 from dockerapp.backend import DockerBackend
 from dockerapp.credentials import Credentials
+from tests.attacks.catalogue import attack
 from tests.dockerapp.conftest import REGISTRY_USER
 from tests.dockerapp.images.conftest import DEMO, As, context, ended, lines_of
 from tests.live import LiveConsole, until
@@ -197,6 +198,9 @@ def test_pulls_move_steadily_and_leave_nothing_when_they_are_given_up(
     engine.remove_image(large)
 
 
+@attack(
+    "S71 S76", "the password of a registry in answers, audit, logs and at other registries", refused="nowhere"
+)
 def test_credentials_go_only_where_they_belong_and_show_nowhere(
     backend: DockerBackend, guarded_registry: str
 ) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from dockerapp.engine.advice import engine_advice
+from tests.attacks.catalogue import attack
 
 
+@attack("S49", "an engine with known faults", refused="told on the node")
 @pytest.mark.parametrize("version", ["19.03.15", "20.10.8", "20.10.9", "23.0.2", "24.0.8", "25.0.1"])
 def test_versions_with_known_faults_are_told(version: str) -> None:
     advice = engine_advice(version, live_restore=True)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from websockets.sync.client import ClientConnection, connect
 
+from tests.attacks.catalogue import attack
 from tests.engines import SshServer, TlsEngine
 from tests.live import LiveConsole, until
 
@@ -100,6 +101,7 @@ def test_a_lost_line_is_noticed_and_mended(live: LiveConsole, node: str, sshd: S
     until(lambda: live.get(f"/nodes/{node}")["status"] == "online", "it is back", 15)
 
 
+@attack("S74", "another host key at a known address", refused="refused, with an alarm")
 def test_another_host_key_later_is_an_alarm(live: LiveConsole, node: str, sshd: SshServer) -> None:
     """The new key must be confirmed before anything goes there again."""
     sshd.stop()

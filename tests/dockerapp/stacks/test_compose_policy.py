@@ -10,6 +10,7 @@ import pytest
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from dockerapp.engine.compose_model import model_marked
+from tests.attacks.catalogue import attack
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +64,7 @@ DENIED = {
 }
 
 
+@attack("S37 S39 S41", "the same in a compose file", refused="403 naming rule, service and line")
 @pytest.mark.parametrize(("words", "rule"), DENIED.items(), ids=DENIED.keys())
 def test_an_operator_is_refused_with_rule_service_and_line(
     backend: DockerBackend, words: str, rule: str
@@ -73,6 +75,7 @@ def test_an_operator_is_refused_with_rule_service_and_line(
     assert all(problem.line for problem in found), found
 
 
+@attack("S37", "what is as good as root behind a variable of a compose file", refused="403")
 @pytest.mark.parametrize("words", ["pid: ${V}", "network_mode: ${V}", "uts: ${V}"])
 def test_a_variable_hides_nothing(backend: DockerBackend, words: str) -> None:
     assert [p.rule for p in check(backend, service(words), V="host").errors][0].startswith("host_")
@@ -89,6 +92,7 @@ def test_an_extended_service_is_judged_as_what_it_becomes(backend: DockerBackend
     assert {p.service for p in check(backend, text).errors if p.rule == "privileged"} == {"web", "base"}
 
 
+@attack("S40", "the same in a compose file", refused="403")
 @pytest.mark.parametrize(
     ("rest", "rule"),
     [
@@ -107,6 +111,7 @@ def test_drivers_and_their_options_are_for_administrators(
     assert check(backend, service(words, rest), is_admin=True).errors == []
 
 
+@attack("S39", "relative paths, env files and configs beside a compose file", refused="refused")
 @pytest.mark.parametrize(
     "words", ["volumes: ['./a:/b']", "volumes: ['../a:/b']", "volumes: ['../../../a:/b']"]
 )

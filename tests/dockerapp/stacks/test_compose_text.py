@@ -9,6 +9,7 @@ import yaml
 
 from dockerapp.engine.compose_text import document_read, env_text
 from dockerapp.engine.compose_tool import compose_resolve
+from tests.attacks.catalogue import attack
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
@@ -34,6 +35,7 @@ HOSTILE = {
 }
 
 
+@attack("S51", "compose files with alias bombs, huge scalars, tags, depth", refused="refused within a second")
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
 def test_hostile_text_is_refused_within_a_second_with_a_reason(text: str) -> None:
     began = time.monotonic()

@@ -28,6 +28,7 @@ from compute.states import InstanceState, InstanceType
 from dockerapp.models import Stack
 from dockerapp.selectors.stacks import StackFilter, stack_detail, stack_get, stacks_page
 from dockerapp.services import stacks
+from tests.attacks.catalogue import attack
 from tests.dockerapp.containers.conftest import Row
 
 FILE = "services: {web: {image: 'busybox:1', deploy: {replicas: 2, resources: {limits: {cpus: '1'}}}}}"
@@ -166,6 +167,7 @@ def test_a_name_that_compose_does_not_take_is_refused(operator: Actor, node: Nod
         stacks.stack_create(operator, {"name": name, "compose": FILE})
 
 
+@attack("S62", "variables that steer the compose program", refused="400")
 @pytest.mark.parametrize(
     "env", [{"DOCKER_HOST": "x"}, {"COMPOSE_FILE": "x"}, {"a b": "x"}, {"A": ["x"]}, "A\nB=c"]
 )
@@ -174,6 +176,7 @@ def test_variables_that_would_steer_compose_are_refused(operator: Actor, node: N
         stacks.stack_create(operator, {"name": "shop", "compose": FILE, "env": env})
 
 
+@attack("S84", "replicas of a stack past the quota", refused="refused")
 def test_limits_count_replicas_and_what_is_under_way(operator: Actor, node: Node, project: Project) -> None:
     Project.objects.filter(pk=project.pk).update(max_instances=3)
     first = stacks.stack_create(operator, {"name": "one", "compose": FILE})
@@ -193,6 +196,7 @@ def test_scaling_asks_the_limits_too(operator: Actor, project: Project, stack: S
         stacks.stack_scale(operator, "shop", "none", 1)
 
 
+@attack("S31", "foreign volumes and networks in a stack", refused="refused")
 @pytest.mark.parametrize("kind", ["volume", "network"])
 @pytest.mark.parametrize("words", ["{name: theirs}", "{external: true, name: theirs}"])
 def test_things_of_other_projects_cannot_be_named(

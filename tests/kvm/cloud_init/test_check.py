@@ -9,6 +9,7 @@ import yaml
 
 from compute.errors import InvalidInput
 from kvm.cloud_init import cloud_init_check, meta_data, structured, user_data
+from tests.attacks.catalogue import attack
 
 INSTANCE = "6f1c7a52-8a50-4a6e-9d0f-0d6c4b0d7c11"
 NAME = "config.cloud_init"
@@ -115,6 +116,7 @@ def test_network_config_is_looked_at(text: str, what: str) -> None:
     assert _refused(network_config=text)[f"{NAME}.network_config"].startswith(what)
 
 
+@attack("S61", "fields of cloud-init that hold structure", refused="400 naming the field")
 @pytest.mark.parametrize(
     ("given", "field"),
     [

@@ -10,6 +10,7 @@ import yaml
 from compute.errors import InvalidInput
 from kvm.cloud_init import structured, user_data
 from kvm.seed_mask import hide, reveal
+from tests.attacks.catalogue import attack
 
 TEXT = """#cloud-config
 password: correct horse battery
@@ -38,6 +39,7 @@ runcmd:
 """
 
 
+@attack("S77", "passwords and keys in cloud-init", refused="masked")
 def test_no_secret_is_seen_and_the_text_stays_yaml() -> None:
     shown, secrets = hide(TEXT)
     for secret in ("correct", "salt", "c2VjcmV0", *(f"s3cret-{n}" for n in (1, 2, 4, 5, 6, 7))):
@@ -69,6 +71,7 @@ def test_what_was_never_hidden_cannot_come_back() -> None:
     assert refused.value.details["fields"]["user_data"].startswith("line 2: <hidden:3>")
 
 
+@attack("S51 S61", "cloud-init texts made to cost", refused="answered at once")
 @pytest.mark.parametrize(
     "piece", ["a", "echo x", "-----BEGIN PRIVATE KEY-----", "password", "://a:", "pass:\n "]
 )

@@ -8,10 +8,12 @@ from compute.actor import Actor
 from compute.models import Node, Project
 from kvm.selectors.cloud_init import create_secrets
 from kvm.services.guard import config_guard
+from tests.attacks.catalogue import attack
 
 SECRET = "correct horse battery"
 
 
+@attack("S76", "cloud-init's secrets in the row of the operation", refused="sealed")
 @pytest.mark.django_db
 def test_a_create_keeps_it_sealed_until_the_worker_asks() -> None:
     actor = Actor(None, "root", True)

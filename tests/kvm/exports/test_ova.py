@@ -14,6 +14,7 @@ import pytest
 from compute.errors import InvalidInput
 from kvm.engine.imports import import_look
 from kvm.engine.ovf import OvfDisk, OvfMachine, ovf_read, ovf_xml
+from tests.attacks.catalogue import attack
 
 # A header of a qcow2, version 2, of one MiB; nothing behind it.
 _QCOW2 = struct.pack(">4sIQIIQIIQQIIQ", b"QFI\xfb", 2, 0, 0, 16, 2**20, 0, 1, 0, 0, 0, 0, 0).ljust(
@@ -55,6 +56,7 @@ def test_a_plain_one_is_read(tmp_path: Path) -> None:
     assert "no manifest" in look.notes[-1]
 
 
+@attack("S54", "names in an OVA that lead elsewhere", refused="refused")
 @pytest.mark.parametrize(
     "name", ["../disk.img", "/etc/cron.d/x", "a/disk.img", "..", ".hidden", "a\\..\\b", "x" * 101]
 )
@@ -73,6 +75,7 @@ def test_what_is_no_plain_file(tmp_path: Path, kind: bytes) -> None:
     _refused(path, "no plain file")
 
 
+@attack("S52 S54", "headers of an OVA that change names or make a bomb", refused="refused")
 def test_extended_headers_that_change_names_or_make_a_bomb(tmp_path: Path) -> None:
     for headers in (
         {"path": "../x"},
@@ -87,6 +90,7 @@ def test_extended_headers_that_change_names_or_make_a_bomb(tmp_path: Path) -> No
         _refused(path, "extended header")
 
 
+@attack("S52", "lengths of an OVA that lie", refused="refused")
 def test_lengths_that_lie(tmp_path: Path) -> None:
     path = _ova(tmp_path / "a.ova", ("web.ovf", _ovf()), ("disk.img", _QCOW2))
     whole = path.read_bytes()
@@ -110,6 +114,7 @@ def test_a_manifest_that_does_not_hold(tmp_path: Path) -> None:
     _refused(_ova(tmp_path / "b.ova", parts[0], ("web.mf", short), parts[1]), "manifest without")
 
 
+@attack("S56 S57", "an OVA whose disks name files of the host", refused="refused")
 def test_disks_that_name_other_files(tmp_path: Path) -> None:
     _refused(
         _ova(tmp_path / "a.ova", ("web.ovf", _ovf()), ("disk.img", _BACKED)), "backing|another file|other"
@@ -122,6 +127,7 @@ def test_disks_that_name_other_files(tmp_path: Path) -> None:
     _refused(lone, "VMDK")
 
 
+@attack("S51", "OVF with DTD, entities, a billion laughs", refused="refused")
 def test_descriptors_that_reach_out_or_blow_up(tmp_path: Path) -> None:
     plain = _ovf().decode()
     fetching = plain.replace("?>", '?><!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]>', 1)

@@ -12,6 +12,7 @@ from compute.backends.capabilities import Capability
 from compute.backends.types import NodeAccess, NodeConfig, NodeInfo
 from compute.errors import BackendUnavailable
 from kvm.backend import KvmBackend
+from tests.attacks.catalogue import attack
 from tests.authority import OVER, Authority
 from tests.engines import SshServer
 from tests.hosts import LibvirtHost
@@ -68,6 +69,11 @@ def test_by_tls(prober: Prober, far: LibvirtHost, authority: Authority) -> None:
     assert Capability.LOGS not in found.capabilities and Capability.CONSOLE in found.capabilities
 
 
+@attack(
+    "S74",
+    "hosts with expired, foreign and wrongly named certificates",
+    refused="refused, each with its reason",
+)
 def test_each_cause_at_tls_has_its_own_words(
     prober: Prober, far: LibvirtHost, authority: Authority, sshd: SshServer, tmp_path: Path
 ) -> None:

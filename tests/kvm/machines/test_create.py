@@ -12,6 +12,7 @@ from compute.errors import InvalidInput, NotFound, PolicyDenied, PoolNotFound, V
 from kvm.engine.domain_xml import volume_xml
 from kvm.engine.machine import machine_check, machine_facts
 from kvm.engine.storage import volume_delete
+from tests.attacks.catalogue import attack
 from tests.kvm.machines.conftest import MIB, Host
 
 MAC = "52:54:00:aa:bb:01"
@@ -132,6 +133,7 @@ def test_what_cannot_be_made_leaves_nothing(
     assert not {ref["name"] for ref in ours if "name" in ref} & (after - before)
 
 
+@attack("S45", "a machine on a bridge of the host, as an operator", refused="403")
 def test_the_host_s_own_networks_are_for_administrators(host: Host) -> None:
     for nic in ({"bridge": "br0"}, {"type": "direct", "source": "eth0"}):
         with pytest.raises(PolicyDenied) as refused:

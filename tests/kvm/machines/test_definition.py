@@ -10,6 +10,7 @@ from compute.backends.types import Resources, StorageJoin
 from compute.errors import InvalidInput, InvalidState, PreconditionFailed
 from kvm.engine.device_xml import text_of
 from kvm.engine.domain_xml import metadata_read, parse
+from tests.attacks.catalogue import attack
 from tests.kvm.machines.conftest import MIB, Host
 
 _FOREIGN = "urn:libgo-test:foreign"
@@ -100,6 +101,7 @@ def test_a_bad_text_is_refused_and_changes_nothing(host: Host, old: str, new: st
     assert machines.xml_read(engine_id) == shown
 
 
+@attack("S45", "taking a machine by an edit of its XML", refused="refused")
 def test_a_machine_cannot_be_taken_from_its_owner_by_an_edit(host: Host) -> None:
     machines = host.backend.machines
     engine_id = host.make().engine_id

@@ -10,6 +10,7 @@ from lxml import etree
 from compute.errors import InvalidInput
 from kvm.engine.network_xml import network_apply, network_shape, network_xml, text, tree
 from kvm.services.network_checks import network_changed, network_new
+from tests.attacks.catalogue import attack
 
 IP = {"address": "10.9.8.1", "netmask": "255.255.255.0"}
 
@@ -128,6 +129,7 @@ def test_what_others_wrote_into_a_network_survives_our_edits() -> None:
     assert network_shape(tree(after)) == {**shape, "ip": wanted["ip"]}
 
 
+@attack("S60", "markup in names of networks", refused="text in the definition")
 def test_names_go_into_the_definition_as_text() -> None:
     wanted = {**network_new({"name": "lan", "ip": IP}), "name": "a'<b>&\""}
     xml = network_xml(wanted, "6c1ed0a4-6a5d-4d2f-9a3e-6d5c5b6f0001")

@@ -11,6 +11,7 @@ import pytest
 
 from compute.errors import InvalidInput
 from kvm.engine.image_check import image_check
+from tests.attacks.catalogue import attack
 
 _MIB = 1024**2
 
@@ -113,6 +114,11 @@ def _vdi_child(folder: Path) -> Path:
     return _patched(_made(folder / "disk", "vdi"), 0x4C, struct.pack("<I", 4))
 
 
+@attack(
+    "S56 S57",
+    "qcow2 with backing files (file, json:, nbd:, http:) and with data files",
+    refused="refused before QEMU sees it",
+)
 @pytest.mark.parametrize(
     "make",
     [
@@ -139,6 +145,7 @@ def test_encrypted_images_are_refused(tmp_path: Path) -> None:
     _refused(luks, "encrypted")
 
 
+@attack("S52", "disk images with absurd sizes and tables", refused="refused")
 def test_absurd_and_broken_images_are_refused(tmp_path: Path) -> None:
     path = _made(tmp_path / "disk", "qcow2")
     _refused(_patched(path, 24, struct.pack(">Q", 2**62)), "at most")
@@ -152,6 +159,9 @@ def test_absurd_and_broken_images_are_refused(tmp_path: Path) -> None:
     _refused(short, "empty")
 
 
+@attack(
+    "S58", "a raw upload that is a VMDK text, VHD or VDI", refused="known by its content, never by probing"
+)
 @pytest.mark.parametrize("image_format", ["qcow2", "vmdk", "vdi", "vpc", "qed"])
 def test_a_raw_image_is_never_one_that_only_says_so(tmp_path: Path, image_format: str) -> None:
     """What bears another format's mark would be opened as that by the next program that guesses."""

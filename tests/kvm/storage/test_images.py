@@ -14,6 +14,7 @@ import requests
 
 from compute.errors import InvalidInput, PolicyDenied
 from kvm.engine.fetch import url_require
+from tests.attacks.catalogue import attack
 from tests.live import until
 from tests.people import Caller, World
 
@@ -81,6 +82,7 @@ def test_an_iso_is_told_by_its_content_and_its_name(
     world.a.refused(403, "PERMISSION_DENIED", "DELETE", f"/kvm/images/{token}.iso")
 
 
+@attack("S56 S58", "hostile and damaged images as uploads", refused="refused; nothing is left")
 def test_hostile_and_damaged_uploads_leave_nothing(world: World, pool: str, folder: Path, token: str) -> None:
     external = bytearray(_made(folder, "qcow2"))
     struct.pack_into(">Q", external, 72, 4)
@@ -202,6 +204,7 @@ def _format_in(name: str) -> str:
     return disk.split("type='")[1].split("'")[0]
 
 
+@attack("S71", "an image by address, as an operator and from other servers", refused="403")
 def test_addresses_are_fetched_by_administrators_from_allowed_servers_alone(world: World, pool: str) -> None:
     body = {"name": "libgo-t-url", "pool": pool, "url": "https://example.com/a.qcow2"}
     world.a.refused(403, "PERMISSION_DENIED", "POST", f"/kvm/images?project={world.a.project}", body)
@@ -214,6 +217,7 @@ def test_addresses_are_fetched_by_administrators_from_allowed_servers_alone(worl
 ALLOWED = ["https://images.example.com/cloud/", "http://127.0.0.1:8099"]
 
 
+@attack("S71", "redirects, users in addresses and names that resolve inside", refused="refused")
 @pytest.mark.parametrize(
     "url",
     [

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.attacks.catalogue import attack
 from tests.live import until
 from tests.people import Caller, World
 
@@ -63,6 +64,7 @@ def test_a_pool_is_made_seen_stopped_started_and_forgotten(world: World, folder:
     assert (path / "by-hand.img").exists(), "what is in a pool stays when it is forgotten"
 
 
+@attack("S45", "making and changing pools as an operator", refused="403")
 def test_pools_are_changed_by_administrators_alone(world: World, pool: str, folder: Path) -> None:
     wanted = {"name": "libgo-t-no", "type": "dir", "path": str(folder / "no")}
     for who in (world.a, world.viewer):
@@ -132,6 +134,7 @@ def test_volumes_are_their_projects_alone(world: World, pool: str) -> None:
     assert world.a.ok("GET", path)["total"] == 0 and _virsh("vol-list", pool) == ""
 
 
+@attack("S54", "volumes with /, .., options, newlines in their names", refused="400")
 @pytest.mark.parametrize("name", ["a b", "-x", ".hidden", "libgo-vm-x", "a%2Fb", "a\\b", "ä", "x" * 200])
 def test_odd_volume_names_are_refused(world: World, pool: str, name: str) -> None:
     body = {"name": name.replace("%2F", "/"), "capacity_bytes": MIB}
@@ -149,6 +152,7 @@ def test_volumes_grow_and_never_shrink(world: World, pool: str) -> None:
     assert "16777216" in _virsh("vol-info", "disk", "--pool", pool, "--bytes")
 
 
+@attack("S55", "ranges of a download", refused="one range, or refused")
 def test_content_goes_in_and_comes_out_by_ranges(world: World, pool: str) -> None:
     _volume(world.a, pool, "disk", format="raw")
     path, data = f"/storage/pools/{pool}/volumes/disk", os.urandom(5 * MIB + 17)
@@ -191,6 +195,7 @@ def _qcow2(folder: Path, *options: str, size: str = "4M") -> bytes:
     return path.read_bytes()
 
 
+@attack("S56", "the same as an upload into a volume", refused="refused; the volume is empty")
 def test_images_that_name_other_files_never_get_into_a_volume(world: World, pool: str, folder: Path) -> None:
     _volume(world.a, pool, "disk")
     _volume(world.a, pool, "flat", format="raw")
@@ -209,6 +214,7 @@ def test_images_that_name_other_files_never_get_into_a_volume(world: World, pool
     assert world.a.ok("GET", f"{path}/disk")["capacity"] == 4 * MIB
 
 
+@attack("S58", "a guest that writes a qcow2 header onto its raw disk", refused="the disk stays raw")
 def test_what_a_guest_wrote_into_a_raw_disk_is_never_read_as_an_image(
     world: World, pool: str, folder: Path
 ) -> None:
@@ -248,6 +254,7 @@ def test_thin_and_full_copies_and_what_they_stand_on(world: World, pool: str) ->
         world.a.ok("DELETE", f"{path}/{name}")
 
 
+@attack("S84", "volumes past the quota, thin ones too", refused="refused")
 def test_the_storage_limit_of_a_project_counts_its_volumes(world: World, pool: str) -> None:
     limits = f"/projects/{world.b.project}/limits"
     world.admin.ok("PUT", limits, {"max_storage_bytes": 20 * MIB})
