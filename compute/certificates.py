@@ -88,7 +88,7 @@ def key_fingerprint(public_key: str) -> str:
 
 _NO_KEY = "is not a private key. Paste it whole, with its BEGIN and END lines."
 _HAS_PASSPHRASE = (
-    "is protected by a passphrase, which nobody could enter here. Give a key without one; "
+    "is protected by a passphrase, which nobody could enter here. Give a key without one; "  # nosec B105 # words about a passphrase
     "LibGo stores it encrypted."
 )
 

@@ -69,7 +69,7 @@ class ContainerForm(CreateForm):
         required=False, min_value=0, max_value=86400, label="Grace at the start (seconds)"
     )
     read_only = forms.BooleanField(required=False, label="Its own file system cannot be written to")
-    tmpfs = Lines(2, label="Paths in memory", help_text="/tmp, one a line.")
+    tmpfs = Lines(2, label="Paths in memory", help_text="/tmp, one a line.")  # nosec B108 # an example for a path inside a container
     cap_drop = Lines(2, label="Capabilities dropped", help_text="ALL, NET_RAW …")
     cap_add = Lines(2, label="Capabilities added", help_text="Administrators only.")
     devices = Lines(2, help_text="/dev/fuse, one a line. Administrators only.")

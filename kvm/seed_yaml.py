@@ -37,7 +37,7 @@ def yaml_read(field: str, text: str) -> Any:
         node = yaml.compose(text, Loader=_Loader)
         if node is not None:
             _node_check(node)
-        return yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)  # nosec B506 # _Loader is a SafeLoader
     except Wrong as error:
         raise InvalidInput.field(field, str(error)) from error
     except yaml.MarkedYAMLError as error:

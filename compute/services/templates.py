@@ -296,7 +296,7 @@ def _env_without_secrets(env: Any) -> tuple[dict[str, Any], list[dict[str, Any]]
         name = f"secret_{len(parameters) + 1}"
         found[key] = f"${{{name}}}"
         parameters.append(
-            {"name": name, "type": "string", "required": True, "secret": True, "description": key[:200]}
+            {"name": name, "type": "string", "required": True, "secret": True, "description": key[:200]}  # nosec B105 # says that the parameter is one
         )
     return found, parameters
 

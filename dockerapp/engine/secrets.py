@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MASK = "********"
-_SECRET = r"pass(?:word|wd|phrase)?|secret|token|api_?key|private_?key|credentials?"
+_SECRET = r"pass(?:word|wd|phrase)?|secret|token|api_?key|private_?key|credentials?"  # nosec B105 # the pattern of names
 _KEY = re.compile(_SECRET, re.IGNORECASE)
 # As in the mount options of a share: ``addr=10.0.0.7,username=x,password=y``.
 _WITHIN = re.compile(rf"(?P<key>\b\w*(?:{_SECRET})\w*=)[^,\s]*", re.IGNORECASE)

@@ -42,7 +42,7 @@ def registry_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[st
     before = (row.host, row.username)
     _apply(actor, row, given)
     if "password" not in given and (row.host, row.username) != before:
-        row.password_seal = ""
+        row.password_seal = ""  # nosec B105 # takes the password away
     return _saved(actor, row, "registry.update")
 
 

@@ -46,10 +46,10 @@ _SYSTEM = tuple(
         *("run", "sbin", "sys", "usr", "var"),
     )
 )
-_ALLOWED_IN_SYSTEM = ("/var/lib/libvirt", "/var/tmp", "/var/lib/libgo-pools", "/var/vm", "/var/lib/vz")
+_ALLOWED_IN_SYSTEM = ("/var/lib/libvirt", "/var/tmp", "/var/lib/libgo-pools", "/var/vm", "/var/lib/vz")  # nosec B108 # folders to compare with, nothing is made there
 _LIBVIRTS_OWN = ("boot", "dnsmasq", "lockd", "lxc", "network", "nvram", "qemu", "sanlock", "secrets", "swtpm")
 # Only folders inside these, not they themselves.
-_SHARED = ("/home", "/media", "/mnt", "/opt", "/srv", "/tmp", "/var/tmp", "/var/lib/libvirt")
+_SHARED = ("/home", "/media", "/mnt", "/opt", "/srv", "/tmp", "/var/tmp", "/var/lib/libvirt")  # nosec B108 # folders to compare with, nothing is made there
 # Words of our own addresses.
 _RESERVED = frozenset({"new", "types"})
 

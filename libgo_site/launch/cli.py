@@ -82,7 +82,7 @@ def _up(arguments: list[str]) -> int:
         f"LibGo starts at {state.url()} (Ctrl-C stops it; the engines and what runs on them go on)",
         flush=True,
     )
-    os.execve(state.python(), [state.python(), "-m", "libgo_site.launch", "supervise"], state.environment())
+    os.execve(state.python(), [state.python(), "-m", "libgo_site.launch", "supervise"], state.environment())  # nosec B606 # our own interpreter with our own words
 
 
 def _choose_halves(docker: bool, kvm: bool) -> None:
@@ -123,7 +123,7 @@ def _prepare() -> None:
     first = not (state.var() / "admin_made").exists()
     if first and not environ.get("LIBGO_ADMIN_PASSWORD"):
         environ["LIBGO_ADMIN_PASSWORD"] = secrets.token_urlsafe(12)
-        environ["LIBGO_ADMIN_PASSWORD_SHOW"] = "1"
+        environ["LIBGO_ADMIN_PASSWORD_SHOW"] = "1"  # nosec B105 # asks that the password be shown once
     done = subprocess.run([state.python(), "manage.py", "prepare"], cwd=ROOT, env=environ)
     if done.returncode != 0:
         raise LaunchError("LibGo could not be prepared; the lines above say why.")

@@ -34,7 +34,7 @@ def port() -> int:
 def url() -> str:
     """Where a browser on this machine finds the console."""
     name = host()
-    if name in ("0.0.0.0", "::", ""):
+    if name in ("0.0.0.0", "::", ""):  # nosec B104 # compares, binds nothing
         name = "127.0.0.1"
     return f"http://{f'[{name}]' if ':' in name else name}:{port()}"
 

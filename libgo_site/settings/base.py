@@ -27,9 +27,19 @@ except ConfigError as problem:
     raise SystemExit(2) from problem
 
 
+# Of 256 bits are tokens and seals made (RFC 7518, 3.2).
+_KEY_MIN = 32
+
+
 def _secret_key() -> str:
     """From the environment, else made once and kept in a file that only we may read."""
     given = os.environ.get("LIBGO_SECRET_KEY")
+    if given and len(given) < _KEY_MIN:
+        sys.stderr.write(
+            f"LibGo cannot start: LIBGO_SECRET_KEY has {len(given)} characters and needs {_KEY_MIN} or more. "
+            "Leave it away and LibGo makes one, or take the output of: openssl rand -base64 48\n"
+        )
+        raise SystemExit(2)
     if given:
         return given
     path = VAR_DIR / "secret_key"
@@ -48,7 +58,7 @@ DEBUG = False
 _HOST = os.environ.get("LIBGO_HOST", "127.0.0.1")
 _extra_hosts = [name.strip() for name in os.environ.get("LIBGO_ALLOWED_HOSTS", "").split(",") if name.strip()]
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", *_extra_hosts]
-if _HOST not in ("", "0.0.0.0", "::"):
+if _HOST not in ("", "0.0.0.0", "::"):  # nosec B104 # compares, binds nothing
     ALLOWED_HOSTS.append(_HOST)
 CSRF_TRUSTED_ORIGINS = [f"https://{name}" for name in _extra_hosts if name != "*"]
 

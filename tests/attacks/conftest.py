@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.compute.conftest import admin, operator, project, stranger, viewer
+
+__all__ = ["admin", "operator", "project", "stranger", "viewer"]
+
 
 @pytest.fixture
 def island() -> Iterator[int]:

@@ -66,7 +66,7 @@ def path(project: Project, fake_node: Any, engine: FakeEngine) -> str:
     return f"/ws/v1/instances/{row.pk}"
 
 
-@attack("S14", "going on after the membership ended", refused="404; sockets close")
+@attack("S14", "going on in a socket after the membership ended", refused="closed with 4404")
 async def test_a_member_who_is_removed_sees_nothing_more(
     admin: Actor, operator: Actor, project: Project, path: str
 ) -> None:
@@ -77,8 +77,8 @@ async def test_a_member_who_is_removed_sees_nothing_more(
 
 @attack(
     "S14",
-    "going on with tokens, sessions and sockets of an account that is off or gone",
-    refused="401; sockets close",
+    "going on in a socket of an account that is off or gone",
+    refused="closed with 4401",
 )
 async def test_an_account_that_is_switched_off_or_deleted_is_out(
     admin: Actor, operator: Actor, viewer: Actor

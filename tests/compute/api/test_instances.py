@@ -138,7 +138,7 @@ def test_a_total_is_right_on_every_page(as_admin: APIClient, make: Callable[...,
     assert as_admin.get(f"{ONE}?q=nothing").json()["total"] == 0
 
 
-@attack("S81", "page sizes, waits and sortings without bounds", refused="400 naming the parameter")
+@attack("S81", "page sizes, pages and sortings without bounds", refused="400 naming the parameter")
 @pytest.mark.parametrize(
     ("query", "field"),
     [

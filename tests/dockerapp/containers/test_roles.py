@@ -69,7 +69,11 @@ def test_an_operator_does_not_get_into_what_reaches_the_host(
     assert _result(live.api("POST", f"{one}/exec", {"command": ["true"]}))["exit_code"] == 0
 
 
-@attack("S37 S39 S41", "the same against a real engine, by every route", refused="403; nothing is made")
+@attack(
+    "S37 S39 S41",
+    "the same on a whole console over a real engine, by create and recreate",
+    refused="403; nothing is made",
+)
 def test_an_operator_asks_for_nothing_that_is_as_good_as_root(
     people: dict[str, Person],  # noqa: F811
     make: Any,  # noqa: F811

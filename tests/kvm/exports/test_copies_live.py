@@ -54,7 +54,11 @@ def test_a_machine_goes_out_as_a_file_and_comes_back_as_another(world: World) ->
     assert not (Path(a.live.var) / "exports" / export).exists()
 
 
-@attack("S56 S57", "the same as an import on a real host", refused="refused; nothing is left")
+@attack(
+    "S54 S58",
+    "broken and wrongly called images, and a name with /, as an import on a real host",
+    refused="refused; nothing is left",
+)
 def test_files_that_are_not_taken_leave_nothing(world: World) -> None:
     a, name = world.a, world.name("machine")
     for data, query, words in (

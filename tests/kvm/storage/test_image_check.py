@@ -116,7 +116,7 @@ def _vdi_child(folder: Path) -> Path:
 
 @attack(
     "S56 S57",
-    "qcow2 with backing files (file, json:, nbd:, http:) and with data files",
+    "qcow2, VMDK and VDI that stand on other files, openly and hidden",
     refused="refused before QEMU sees it",
 )
 @pytest.mark.parametrize(

@@ -217,7 +217,7 @@ def test_addresses_are_fetched_by_administrators_from_allowed_servers_alone(worl
 ALLOWED = ["https://images.example.com/cloud/", "http://127.0.0.1:8099"]
 
 
-@attack("S71", "redirects, users in addresses and names that resolve inside", refused="refused")
+@attack("S71", "addresses that only look like those of an allowed server", refused="refused")
 @pytest.mark.parametrize(
     "url",
     [

@@ -152,7 +152,6 @@ def test_volumes_grow_and_never_shrink(world: World, pool: str) -> None:
     assert "16777216" in _virsh("vol-info", "disk", "--pool", pool, "--bytes")
 
 
-@attack("S55", "ranges of a download", refused="one range, or refused")
 def test_content_goes_in_and_comes_out_by_ranges(world: World, pool: str) -> None:
     _volume(world.a, pool, "disk", format="raw")
     path, data = f"/storage/pools/{pool}/volumes/disk", os.urandom(5 * MIB + 17)
