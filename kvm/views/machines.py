@@ -178,7 +178,7 @@ def machine_xml(request: HttpRequest, instance_id: str) -> HttpResponse:
 @require_POST
 @page
 def machine_xml_change(request: HttpRequest, instance_id: str) -> HttpResponse:
-    """Show what an edit would change, or define it."""
+    """Show what an edit would change; then, as it was shown, define it."""
     actor, given = actor_of(request), request.POST
     xml, row = given.get("xml", "").replace("\r\n", "\n"), str(instance_id)
     context: dict[str, Any] = {"defined": False}
@@ -187,10 +187,13 @@ def machine_xml_change(request: HttpRequest, instance_id: str) -> HttpResponse:
             now = machines.machine_xml(actor, row)
             if _digest(now) != given.get("before", ""):
                 raise InvalidInput("The definition was changed since you opened it. Load the page again.")
+            if _digest(xml) != given.get("checked", ""):
+                raise InvalidInput("This is not what was looked at. Look at what it changes first.")
             _, diff = machines.machine_xml_write(actor, row, xml, before=now)
             context["defined"] = True
         else:
             diff = machines.machine_xml_diff(actor, row, xml)
+            context["checked"] = _digest(xml)
         context["lines"] = [{"text": line, "kind": _kind(line)} for line in diff.splitlines()]
     except ComputeError as error:
         context["problem"] = " ".join(error.details.get("fields", {}).values()) or error.message
