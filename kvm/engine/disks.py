@@ -8,10 +8,11 @@ from typing import Any
 
 import libvirt
 
-from compute.errors import InvalidInput, PoolNotFound, VolumeInUse, VolumeNotFound
+from compute.errors import InvalidInput, InvalidState, PoolNotFound, VolumeInUse, VolumeNotFound
 from kvm.engine import storage
 from kvm.engine.domain_xml import Element, parse, volume_xml
 from kvm.engine.domains import vanished_is_fine
+from kvm.engine.errors import reason
 from kvm.engine.scan import scan
 
 _DEFAULT_BLANK = 10 * 1024**3
@@ -27,8 +28,8 @@ class Backed:
 
 
 def pool_of(conn: libvirt.virConnect, wanted: str, default: str) -> libvirt.virStoragePool:
-    """The pool that a disk names, started; the node's own one is made when it is missing. Raises
-    ``PoolNotFound``."""
+    """The pool that a disk names; the node's own one is made when it is missing, and started. Raises
+    ``PoolNotFound``, and ``InvalidState`` for one that somebody stopped or whose folder is gone."""
     if wanted in ("", default):
         return storage.pool_ensure(conn, default)
     try:
@@ -41,7 +42,16 @@ def pool_of(conn: libvirt.virConnect, wanted: str, default: str) -> libvirt.virS
             f"There is no pool “{wanted}” on this node; there are: {known}.", name=wanted
         ) from None
     if not pool.isActive():
-        pool.create(0)
+        raise InvalidState(f"The pool {wanted} does not run. Start it first.", state="inactive")
+    try:
+        # libvirt notices only when it looks, and then stops the pool.
+        storage.pool_refresh(pool)
+    except libvirt.libvirtError as error:
+        raise InvalidState(
+            f"The pool {wanted} cannot be read ({reason(error)}). Is its disk mounted? Mount it, then "
+            "start the pool.",
+            state="inactive",
+        ) from error
     return pool
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from compute.actor import Actor
-from compute.errors import InvalidInput, PoolNotFound, VolumeNotFound
+from compute.errors import InvalidInput, InvalidState, PoolNotFound, VolumeNotFound
 from compute.models import Instance, Node, Project, Resource
 from kvm.selectors.marks import own_instance_id
 
@@ -16,7 +16,8 @@ def machine_guarded(
 ) -> Mapping[str, Any]:
     """The configuration as it is; a part of one (what is plugged into a machine) is held to the same.
     Raises ``InvalidInput`` for a network that is not there or a MAC address that is taken,
-    ``PoolNotFound``, and ``VolumeNotFound`` for a volume that belongs to nobody or to others."""
+    ``PoolNotFound``, ``InvalidState`` for a pool that is stopped, and ``VolumeNotFound`` for a volume that
+    belongs to nobody or to others."""
     _networks_check(actor, project, node, config)
     for disk in _disks(config):
         _pool_check(node, str(disk.get("pool") or ""))
@@ -60,11 +61,14 @@ def _mac_check(node: Node, mac: str) -> None:
 def _pool_check(node: Node, pool: str) -> None:
     if not pool:
         return
-    there = sorted(Resource.objects.filter(node=node, kind="pool").values_list("name", flat=True))
-    if there and pool not in there:
-        raise PoolNotFound(
-            f"There is no pool “{pool}” on {node.name}; there are: {', '.join(there)}.", name=pool
-        )
+    rows = Resource.objects.filter(node=node, kind="pool")
+    states = {row.name: str(row.data.get("state", "")) for row in rows}
+    if states and pool not in states:
+        known = ", ".join(sorted(states))
+        raise PoolNotFound(f"There is no pool “{pool}” on {node.name}; there are: {known}.", name=pool)
+    # The node's own pool is started when it is needed.
+    if states.get(pool) == "inactive" and pool != node.options.get("pool_name", "default"):
+        raise InvalidState(f"The pool {pool} does not run. Start it first.", state="inactive")
 
 
 def _volume_check(actor: Actor, project: Project, node: Node, disk: Mapping[str, Any]) -> None:
