@@ -95,7 +95,10 @@ def _host(host: Mapping[str, Any]) -> dict[str, Any]:
         "devices": _devices(host),
         "gpus": _gpus(host),
         "ulimits": {
-            str(item["Name"]): {"soft": int(item.get("Soft", 0)), "hard": int(item.get("Hard", 0))}
+            _limit_name(item): {
+                "soft": int(item.get("Soft", 0)),
+                "hard": int(item.get("Hard", 0)),
+            }
             for item in as_list(host.get("Ulimits"))
         },
         "sysctls": dict(host.get("Sysctls") or {}),
@@ -104,7 +107,8 @@ def _host(host: Mapping[str, Any]) -> dict[str, Any]:
         "ipc_mode": "" if ipc == "private" else ipc,
         # Without name spaces for control groups the engine says “host” for everyone.
         "cgroupns_mode": "private" if host.get("CgroupnsMode") == "private" else "",
-        "runtime": "" if runtime == "runc" else runtime,
+        # What each engine calls its usual one; Podman tells no more of it.
+        "runtime": "" if runtime in ("runc", "oci") else runtime,
         "pids_limit": max(0, int(host.get("PidsLimit") or 0)),
         "memory_swap": 0 if swap == memory * 2 else swap,
         "memory_swappiness": max(0, int(host.get("MemorySwappiness") or 0)),
@@ -193,3 +197,8 @@ def _endpoint(doc: Mapping[str, Any], name: str, item: Mapping[str, Any]) -> dic
         "aliases": [str(alias) for alias in as_list(item.get("Aliases")) if alias not in own],
     }
     return {key: value for key, value in shown.items() if value}
+
+
+def _limit_name(limit: Mapping[str, Any]) -> str:
+    """Podman names them as C does: RLIMIT_NOFILE."""
+    return str(limit["Name"]).removeprefix("RLIMIT_").lower()
