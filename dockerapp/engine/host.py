@@ -13,7 +13,9 @@ from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
 from dockerapp.engine.client import EngineClient, as_list
 
 # What other engines that speak Docker's API answer with "not found" (measured on Podman 4.3).
-_LACKING = {"podman": frozenset({Capability.RESIZE, Capability.RECONFIGURE})}
+# Backups: it answers with an error of its own when an image is asked for by an id that it does not have, and
+# shows the limits of its configuration as each container's, which only administrators may ask for again.
+_LACKING = {"podman": frozenset({Capability.RESIZE, Capability.RECONFIGURE, Capability.BACKUP})}
 _INFO_MORE_S = 1.5
 _WARNINGS_MAX, _WARNING_CHARS = 20, 300
 

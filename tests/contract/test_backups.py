@@ -48,8 +48,7 @@ def test_a_backup_is_restored_beside_and_a_damaged_one_leaves_nothing(
     assert backend.instance_get(info.engine_id).state == info.state
     name = f"libgo-t-{uuid.uuid4().hex[:8]}"
     config = backend.backup_config(source.definition, RestoreNames(name, beside=True))
-    # As an administrator: Podman shows the limits of its own configuration as the container's.
-    config = backend.config_validate(config, allow_root_equivalent=True)
+    config = backend.config_validate(config, allow_root_equivalent=False)
     spec = subject.spec(name, config=config, auto_start=False)
     report = MemoryReporter()
     subject.made.append(report)
