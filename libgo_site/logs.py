@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging.config
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -15,11 +16,21 @@ _SHARED: list[Any] = [
 ]
 
 
+def _one_line(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What others wrote cannot begin a line of its own or steer a terminal; JSON encodes it anyway."""
+    text = str(event.get("event", ""))
+    event["event"] = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
+    return event
+
+
 def logging_config(level: str, form: str) -> dict[str, Any]:
     """Set up logging at once and return the mapping. ``form`` is ``text`` or ``json``."""
     renderer: Any = structlog.processors.JSONRenderer()
     if form != "json":
         renderer = structlog.dev.ConsoleRenderer(colors=False)
+    words = [] if form == "json" else [_one_line]
     config: dict[str, Any] = {
         "version": 1,
         "disable_existing_loggers": False,
@@ -29,6 +40,7 @@ def logging_config(level: str, form: str) -> dict[str, Any]:
                 "processors": [
                     structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                     structlog.processors.format_exc_info,
+                    *words,
                     renderer,
                 ],
                 "foreign_pre_chain": _SHARED,

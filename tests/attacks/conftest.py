@@ -8,9 +8,27 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.compute.conftest import admin, operator, project, stranger, viewer
+from tests.compute.conftest import (
+    admin,
+    fake_node,
+    make,
+    operator,
+    project,
+    stranger,
+    viewer,
+    worker_inline,
+)
 
-__all__ = ["admin", "operator", "project", "stranger", "viewer"]
+__all__ = [
+    "admin",
+    "fake_node",
+    "make",
+    "operator",
+    "project",
+    "stranger",
+    "viewer",
+    "worker_inline",
+]
 
 
 @pytest.fixture

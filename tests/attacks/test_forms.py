@@ -1,0 +1,192 @@
+"""What goes in as text stays text; what nobody may set is not set; what is too much is refused at once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from compute.actor import Actor
+from compute.api.ranges import range_told
+from compute.api.transfers import Told
+from compute.models import Instance, User
+from libgo_site.logs import logging_config
+from tests.attacks.catalogue import attack
+from tests.compute.api.conftest import client_for
+
+BASE = "/api/v1"
+ONE = f"{BASE}/compute/instances"
+
+
+@attack(
+    "S55", "thousands of ranges, backwards, negative and overlapping ones", refused="one range, or the whole"
+)
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "bytes=" + ",".join(f"{n}-{n}" for n in range(10_000)),
+        "bytes=0-1,0-1,0-1",
+        "bytes=9-2",
+        "bytes=--5",
+        "bytes=-",
+        "bytes=100-200",
+        "bytes=" + "9" * 400 + "-",
+        "bytes=-" + "9" * 18,
+        "lines=0-1",
+        "bytes=0-0x5",
+    ],
+    ids=range(10),
+)
+def test_no_range_is_larger_than_the_thing(wish: str) -> None:
+    told = Told()
+    start, count = range_told(told, 100, wish)
+    assert 0 <= start <= start + count <= 100 and count > 0
+    assert told.length == count and told.status in (200, 206)
+
+
+@attack("S65", "newlines and escapes in what is logged", refused="one event is one line, escapes are encoded")
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_nobody_writes_lines_of_a_log(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.config, "dictConfig", lambda _: None)
+    monkeypatch.setattr("structlog.configure", lambda **_: None)
+    line = logging_config("INFO", form)["formatters"]["line"]
+    formatter = line.pop("()")(**line)
+    hostile = "mallory\n2026-01-01 [info] ada logged in\r\x1b[2J\u2028\x9b"
+    record = logging.LogRecord("libgo", logging.INFO, "x", 1, "refused %s", (hostile,), None)
+    text = formatter.format(record)
+    assert len(text.splitlines()) == 1 and "mallory" in text
+    assert not [letter for letter in text if not letter.isprintable()]
+
+
+@attack("S35", "id, owner, state, engine id and role in what one sends", refused="400 naming the field")
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "field",
+    ["id", "uuid", "owner", "role", "state", "managed", "engine_id", "created_by", "is_staff", "node_id"],
+)
+def test_what_nobody_may_set_is_refused(operator: Actor, fake_node: Any, make: Any, field: str) -> None:
+    client = client_for(operator)
+    body = {"name": "web2", "backend": "fake", "config": {"image": "demo"}, field: "x"}
+    answer = client.post(ONE, body, format="json")
+    assert answer.status_code == 400 and field in answer.json()["error"]["details"]["fields"], answer.content
+    row = make("web")
+    before = Instance.objects.values().get(pk=row.pk)
+    answer = client.put(f"{ONE}/{row.pk}", {field: "x"}, format="json")
+    assert answer.status_code == 400, answer.content
+    assert Instance.objects.values().get(pk=row.pk) == before
+    assert not Instance.objects.filter(name="web2").exists()
+
+
+@attack(
+    "S35", "making oneself an administrator by one's own profile", refused="400; the account is as it was"
+)
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "field", ["is_superuser", "is_staff", "role", "roles", "username", "id", "token_version"]
+)
+def test_nobody_lifts_oneself(operator: Actor, field: str) -> None:
+    before = User.objects.values().get(pk=operator.user_id)
+    client = client_for(operator)
+    for method in ("put", "patch", "post"):
+        answer = getattr(client, method)(f"{BASE}/profile", {field: True}, format="json")
+        assert answer.status_code in (400, 403, 405), f"{method}: {answer.content!r}"
+    answer = client.put(f"{BASE}/users/{operator.user_id}", {field: True}, format="json")
+    assert answer.status_code in (400, 403, 404), answer.content
+    assert User.objects.values().get(pk=operator.user_id) == before
+
+
+_NAMES = ["w\neb", "wéb", "wеb", "web\u202e", "../web", "-web", ".web", "web/x", "we b", "x" * 64, "", "<b>"]
+_NAMES += ["web;id", "${web}", "web\x00"]
+
+
+@attack(
+    "S36 S54",
+    "names with a newline, a look-alike, a path, an option",
+    refused="400 naming the field",
+)
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", _NAMES, ids=ascii)
+def test_a_name_is_a_name(operator: Actor, fake_node: Any, name: str) -> None:
+    body = {"name": name, "backend": "fake", "config": {"image": "demo"}}
+    answer = client_for(operator).post(ONE, body, format="json")
+    assert answer.status_code == 400 and answer.json()["error"]["code"] == "INVALID_INPUT", answer.content
+    assert not Instance.objects.exists()
+
+
+def _deep(opening: str, closing: str) -> bytes:
+    return (opening * 100_000 + closing * 100_000).encode()
+
+
+_COSTLY = {
+    "depth of lists": _deep("[", "]"),
+    "depth of objects": (b'{"a":' * 100_000) + b"1" + b"}" * 100_000,
+    "a million keys": ("{" + ",".join(f'"k{n}":1' for n in range(150_000)) + "}").encode(),
+    "a huge number": b'{"name": ' + b"9" * 1_000_000 + b"}",
+    "infinity": b'{"name": Infinity}',
+    "not a number": b'{"resources": {"memory": {"limit": NaN}}}',
+    "one key twice": b'{"name": "a", "name": {"b": 1}}',
+    "half a letter": b'{"name": "\\ud800"}',
+    "no UTF-8": b'{"name": "\xff\xfe"}',
+    "nothing": b"",
+    "a list": b"[]",
+}
+
+
+@attack(
+    "S83", "JSON built to cost: depth, keys, numbers, broken letters", refused="400 or 413 within two seconds"
+)
+@pytest.mark.django_db
+@pytest.mark.parametrize("body", _COSTLY.values(), ids=_COSTLY.keys())
+def test_costly_json_is_refused_quickly(operator: Actor, fake_node: Any, body: bytes) -> None:
+    client, began = client_for(operator), time.process_time()
+    answer = client.post(ONE, body, content_type="application/json")
+    assert time.process_time() - began < 2
+    assert answer.status_code in (400, 413), answer.content[:200]
+    assert answer.json()["error"]["message"]
+
+
+_SIZES = [-1, 0, 1e308, 2**63, 2**200, "NaN", "inf", "1e9999", True, [1], {"a": 1}, "9" * 5000]
+
+
+@attack(
+    "S84",
+    "sizes that are negative, infinite, no numbers or larger than any",
+    refused="400; nothing is reserved",
+)
+@pytest.mark.django_db
+@pytest.mark.parametrize("size", _SIZES, ids=range(len(_SIZES)))
+def test_a_size_is_a_size(operator: Actor, fake_node: Any, size: Any) -> None:
+    client = client_for(operator)
+    for resources in ({"memory": {"limit": size}}, {"cpu": {"cores": size}}):
+        if resources == {"cpu": {"cores": True}}:
+            continue
+        body = {"name": "web", "backend": "fake", "config": {"image": "demo"}, "resources": resources}
+        answer = client.post(ONE, json.dumps(body), content_type="application/json")
+        assert answer.status_code in (400, 403), f"{resources}: {answer.status_code} {answer.content[:300]!r}"
+    assert not Instance.objects.exists()
+
+
+@attack("S81", "waits, tails and intervals without bounds", refused="400 naming the parameter, or the bound")
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "query",
+    [
+        "logs?tail=1000000000000",
+        "logs?tail=-5",
+        "logs?since=never",
+        "usage?interval=1ms",
+        "usage?start=0",
+        "usage?hours=x",
+    ],
+)
+def test_nothing_is_asked_for_without_bounds(
+    operator: Actor, make: Callable[..., Instance], query: str
+) -> None:
+    began = time.monotonic()
+    answer = client_for(operator).get(f"{ONE}/{make('web').pk}/{query}")
+    assert answer.status_code == 400, answer.content[:300]
+    assert time.monotonic() - began < 10
