@@ -164,10 +164,6 @@ class BackendUnavailable(ComputeError):
     code = "BACKEND_UNAVAILABLE"
 
 
-class SealedOtherwise(BackendUnavailable):
-    """Something was sealed with a ``LIBGO_SECRET_KEY`` that this site no longer has."""
-
-
 class BackendTimeout(ComputeError):
     """The engine did not answer in time. The outcome is unknown: look it up, never retry blindly."""
 

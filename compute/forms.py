@@ -100,9 +100,9 @@ class CreateForm(forms.Form):
             else:
                 kind = "form-control font-monospace" if isinstance(widget, forms.Textarea) else "form-control"
             widget.attrs.update({"class": kind})
-        for name, words in self.IF_EMPTY.items():
+        for name, shown in self.IF_EMPTY.items():
             if name in self.fields:
-                self.fields[name].widget.attrs.setdefault("placeholder", words)
+                self.fields[name].widget.attrs.setdefault("placeholder", shown)
         for name, choices in (("image", "images"), ("network", "networks"), ("node", "nodes")):
             if name in self.fields:
                 self.fields[name].widget.attrs.update({"list": choices, "autocomplete": "off"})

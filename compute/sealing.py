@@ -17,11 +17,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.conf import settings
 
-from compute.errors import SealedOtherwise
+from compute.errors import BackendUnavailable
 
 _PURPOSE = b"libgo sealed values v1"
 _BACKUPS = b"libgo backups v1"
 _AUDIT = b"libgo audit cuts v1"
+
+
+class SealedOtherwise(BackendUnavailable):
+    """Something was sealed with a ``LIBGO_SECRET_KEY`` that this site no longer has."""
 
 
 def seal(value: Any) -> str:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from compute.backupstore.store import pieces
-from compute.errors import BackupDamaged, SealedOtherwise
+from compute.errors import BackupDamaged
+from compute.sealing import SealedOtherwise
 
 _MAGIC = b"LIBGOBK1"
 _ID_BYTES, _SALT_BYTES, _TAG_BYTES = 8, 16, 16

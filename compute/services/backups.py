@@ -16,10 +16,10 @@ from compute.actor import Actor
 from compute.backends.backup import RestoreNames
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_class
-from compute.errors import InvalidInput, InvalidState, OperationNotSupported, SealedOtherwise
+from compute.errors import InvalidInput, InvalidState, OperationNotSupported
 from compute.execution.backups import BACKUP, DELETE, VERIFY, any_node, unfinished
 from compute.models import Backup, BackupTarget, Instance, Node, Operation, Resource
-from compute.sealing import unseal
+from compute.sealing import SealedOtherwise, unseal
 from compute.selectors.access import action_require
 from compute.selectors.backups import KEY_PROBLEM, backup_get, target_get, target_takes
 from compute.selectors.instances import instance_get
