@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Model
+
 from compute.actor import Actor
 from compute.models import AuditEvent, Instance
 from compute.selectors.masking import mapping_masked
@@ -95,6 +97,13 @@ def changes_of(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
         "before": {name: _short(was.get(name)) for name in names},
         "after": {name: _short(now.get(name)) for name in names},
     }
+
+
+def stored(row: Model, *names: str) -> dict[str, Any]:
+    """What the database has of a row, for ``changes_of`` before and after it is saved; nothing of a new
+    one. Never name a column that holds a secret."""
+    found: dict[str, Any] | None = type(row)._base_manager.filter(pk=row.pk).values(*names).first()
+    return {name: None for name in names} if found is None else found
 
 
 @contextmanager

@@ -232,7 +232,7 @@ def _close_and_tell(operation: Operation, state: OperationState, columns: dict[s
         operation.subject,
         target_uid=operation.instance_uid,
         result=operation.error_code or str(state),
-        details={"operation": str(operation.pk)},
+        details={"operation": str(operation.pk), **operation.origin.get("changes", {})},
         project=operation.project_id,
     )
 

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
@@ -15,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of, stored
 from compute.errors import InvalidInput, InvalidState, NameConflict
 from compute.events import Fact, event_publish
 from compute.execution.alerts.guarded import url_check
@@ -95,7 +96,7 @@ def rule_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
     row = rule_get(actor, id_or_name)
     action_require(actor, "alert.delete", row.project_id)
     with transaction.atomic():
-        audit(actor, "alert.delete", row.name, target_uid=row.pk)
+        audit(actor, "alert.delete", row.name, target_uid=row.pk, project=row.project_id)
         row.delete()
         _tell(actor)
 
@@ -112,17 +113,24 @@ def _rule_saved(actor: Actor, row: AlertRule, given: Mapping[str, Any], action: 
     _about(actor, row, given)
     _rule_check(row)
     channels = _channels(actor, row, given["channels"]) if "channels" in given else None
+    before = _rule_told(row)
     try:
         with transaction.atomic():
             row.save()
             if channels is not None:
                 row.channels.set(channels)
-            details = {"kind": row.kind, "enabled": row.is_enabled, "severity": row.severity}
-            audit(actor, action, row.name, target_uid=row.pk, details=details)
+            details = {"kind": row.kind, "severity": row.severity, **changes_of(before, _rule_told(row))}
+            audit(actor, action, row.name, target_uid=row.pk, details=details, project=row.project_id)
             _tell(actor)
     except IntegrityError as error:
         raise NameConflict(f"There is already an alert rule “{row.name}”.", name=row.name) from error
     return row
+
+
+def _rule_told(row: AlertRule) -> dict[str, Any]:
+    """For the audit: what the database has of it."""
+    names = row.channels.order_by("name").values_list("name", flat=True) if not row._state.adding else ()
+    return {**stored(row, "name", "is_enabled", "instance_uid", "node_id", *_PLAIN), "channels": list(names)}
 
 
 def _about(actor: Actor, row: AlertRule, given: Mapping[str, Any]) -> None:
@@ -246,6 +254,7 @@ def _renewed(row: AlertChannel) -> str:
 
 
 def _channel_saved(actor: Actor, row: AlertChannel, given: Mapping[str, Any], action: str) -> AlertChannel:
+    before = _channel_told(row)
     if "name" in given:
         row.name = name_check(given["name"])
     if "enabled" in given:
@@ -261,12 +270,19 @@ def _channel_saved(actor: Actor, row: AlertChannel, given: Mapping[str, Any], ac
                 row.rules.through.objects.filter(alertchannel=row).exclude(
                     alertrule__project=row.project_id
                 ).delete()
-            details = {"kind": row.kind, "internal": bool(row.config.get("allow_internal"))}
+            details = {"kind": row.kind, **changes_of(before, _channel_told(row))}
             audit(actor, action, row.name, target_uid=row.pk, details=details)
             _tell(actor)
     except IntegrityError as error:
         raise NameConflict(f"There is already an alert channel “{row.name}”.", name=row.name) from error
     return row
+
+
+def _channel_told(row: AlertChannel) -> dict[str, Any]:
+    """For the audit: what the database has of it; of a webhook only its host, the path may be a password."""
+    found = stored(row, "name", "is_enabled", "project__name", "config")
+    config = dict(found.pop("config") or {})
+    return {**found, **config, "url": urlsplit(config.get("url", "")).netloc.rpartition("@")[2]}
 
 
 def _config(row: AlertChannel, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of, stored
 from compute.backupstore.local import folder_below
 from compute.errors import ComputeError, InvalidInput, InvalidState, NameConflict
 from compute.execution.backup_store import LOCAL, S3, local_roots, store_of
@@ -176,17 +176,24 @@ def _texts(where: str, given: Any, known: tuple[str, ...]) -> dict[str, str]:
     return {key: value for key, value in given.items() if value}
 
 
+def _told(row: BackupTarget) -> dict[str, Any]:
+    """What the database has of it, without the keys."""
+    names = row.projects.order_by("name").values_list("name", flat=True) if not row._state.adding else ()
+    return {**stored(row, "name", "options", "is_enabled"), "projects": list(names)}
+
+
 def _saved(actor: Actor, row: BackupTarget, given: Mapping[str, Any], action: str) -> BackupTarget:
     if row.kind == S3 and not row.secrets:
         raise InvalidInput.field("credentials", "are required: access_key and secret_key.")
     projects = [project_get(actor, str(wanted)) for wanted in given.get("projects") or []]
+    before = _told(row)
     try:
         with transaction.atomic():
             row.save()
             if "projects" in given:
                 row.projects.set(projects)
-            fields = sorted(key for key in given if key != "credentials")
-            audit(actor, action, row.name, target_uid=row.pk, details={"fields": fields})
+            details = {"fields": sorted(given), **changes_of(before, _told(row))}
+            audit(actor, action, row.name, target_uid=row.pk, details=details)
     except IntegrityError as error:
         raise NameConflict(f"There is already a backup target “{row.name}”.", name=row.name) from error
     return row

@@ -213,8 +213,19 @@ def instance_update(
             return None
         node_require(instance.node)
         content_guarded(actor, instance)
-        intent = Intent("instance.update", instance.node, instance, params)
-        return operation_submit(actor, intent)
+        changed = _changes_told(instance, params)
+        return operation_submit(
+            actor, Intent("instance.update", instance.node, instance, params, changes=changed)
+        )
+
+
+def _changes_told(instance: Instance, params: Mapping[str, Any]) -> dict[str, Any]:
+    """For the audit: what it was and what was asked for."""
+    asked = {name: value for name, value in params.get("resources", {}).items() if value is not None}
+    asked |= {"name": params["name"]} if "name" in params else {}
+    config = params.get("config") or {}
+    before = {name: getattr(instance, name, None) for name in asked}
+    return changes_of({**before, **{name: instance.config.get(name) for name in config}}, {**asked, **config})
 
 
 def _changes_checked(actor: Actor, instance: Instance, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -46,6 +46,8 @@ class Intent:
     target: str = ""
     project: Project | None = None
     here: bool = False
+    # For the audit: compute.audit.changes_of.
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def operation_submit(actor: Actor, intent: Intent) -> Operation:
@@ -69,7 +71,7 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
                 remote_address=actor.remote_address[:64],
                 token_uid=actor.credential.token_id,
                 without_admin=not actor.is_admin,
-                origin=origin_of(actor),
+                origin={**origin_of(actor), **({"changes": intent.changes} if intent.changes else {})},
                 params=dict(intent.params),
                 may_cancel=intent.may_cancel,
                 step="Waiting for a worker",

@@ -11,7 +11,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of
 from compute.errors import InvalidInput, InvalidState, NameConflict
 from compute.events import Fact, event_publish
 from compute.models import Project, Schedule
@@ -56,9 +56,7 @@ def schedule_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[st
             raise InvalidInput.field("project", "cannot be changed; make a new schedule there.")
         before = _told(row)
         _apply(actor, row, given)
-        after = _told(row)
-        changed = {name: [before[name], after[name]] for name in after if before[name] != after[name]}
-        _saved(actor, row, "schedule.update", {"changed": changed})
+        _saved(actor, row, "schedule.update", changes_of(before, _told(row)))
     return row
 
 
@@ -67,7 +65,15 @@ def schedule_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
     with transaction.atomic():
         row = schedule_get(actor, id_or_name)
         action_require(actor, "schedule.delete", row.project_id)
-        audit(actor, "schedule.delete", row.name, target_uid=row.pk, details=_told(row))
+        details = {"before": _told(row)}
+        audit(
+            actor,
+            "schedule.delete",
+            row.name,
+            target_uid=row.pk,
+            details=details,
+            project=row.project_id,
+        )
         _publish(actor.username, row, "deleted")
         Schedule.objects.filter(pk=row.pk).delete()
 
@@ -183,7 +189,9 @@ def _saved(actor: Actor, row: Schedule, action: str, details: Mapping[str, Any] 
             f"There is already a schedule “{row.name}” in {row.project.name}.", name=row.name
         ) from error
     row.refresh_from_db()
-    audit(actor, action, row.name, target_uid=row.pk, details=details or _told(row))
+    if details is None:
+        details = {"after": _told(row)}
+    audit(actor, action, row.name, target_uid=row.pk, details=details, project=row.project_id)
     _publish(actor.username, row, "changed")
 
 

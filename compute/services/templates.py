@@ -11,7 +11,7 @@ import orjson
 from django.db import IntegrityError, transaction
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of, stored
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_class, backend_for
 from compute.errors import InvalidInput, NameConflict
@@ -47,6 +47,9 @@ _BODY_KEYS = (
 _MAPPINGS = ("config", "resources", "labels", "annotations", "node_labels")
 _PATTERN_MAX = 100
 _KIND_WORDS: dict[type, str] = {str: "text", bool: "true or false"}
+
+# Of a body only its version: it may hold what is secret.
+_TOLD = ("name", "description", "version")
 
 
 def template_create(actor: Actor, given: Mapping[str, Any]) -> Template:
@@ -92,6 +95,7 @@ def template_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[st
             limits_lock()
             row = template_get(actor, id_or_name)
             action_require(actor, "template.update", row.project_id)
+            before = stored(row, *_TOLD)
             row.name = name_check(given.get("name", row.name))
             row.description = given.get("description", row.description)
             last = version_get(row)
@@ -101,8 +105,15 @@ def template_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[st
                 row.version += 1
                 _version_add(actor, row, body, parameters, given.get("comment", ""))
             row.save()
-            details = {"fields": sorted(given), "version": row.version}
-            audit(actor, "template.update", row.name, target_uid=row.pk, details=details)
+            details = {"fields": sorted(given), **changes_of(before, stored(row, *_TOLD))}
+            audit(
+                actor,
+                "template.update",
+                row.name,
+                target_uid=row.pk,
+                details=details,
+                project=row.project_id,
+            )
     except IntegrityError as error:
         raise _taken(str(given.get("name"))) from error
     return row
@@ -113,7 +124,7 @@ def template_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
     with transaction.atomic():
         row = template_get(actor, id_or_name)
         action_require(actor, "template.delete", row.project_id)
-        audit(actor, "template.delete", row.name, target_uid=row.pk)
+        audit(actor, "template.delete", row.name, target_uid=row.pk, project=row.project_id)
         row.delete()
 
 

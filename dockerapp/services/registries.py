@@ -9,7 +9,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from compute.actor import Actor
-from compute.audit import audit
+from compute.audit import audit, changes_of, stored
 from compute.errors import InvalidInput, NameConflict
 from compute.events import Fact, event_publish
 from compute.models import Operation, Project
@@ -24,6 +24,7 @@ from dockerapp.selectors.registries import registry_get
 from dockerapp.services.common import where
 
 TEST = "registry.test"
+_TOLD = ("name", "host", "username", "project__name")
 
 
 def registry_create(actor: Actor, given: Mapping[str, Any]) -> Registry:
@@ -85,10 +86,12 @@ def _project(actor: Actor, wanted: str | None) -> Project | None:
 
 
 def _saved(actor: Actor, row: Registry, action: str) -> Registry:
+    before = stored(row, *_TOLD)
     try:
         with transaction.atomic():
             row.save()
-            audit(actor, action, row.name, target_uid=row.pk, details={"host": row.host})
+            details = {"host": row.host, **changes_of(before, stored(row, *_TOLD))}
+            audit(actor, action, row.name, target_uid=row.pk, details=details)
             _tell(actor)
     except IntegrityError as error:
         raise NameConflict(f"There is already a registry “{row.name}”.", name=row.name) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.live import ROOT
 
-_EXAMPLES = 3
+_EXAMPLES = 1
 
 
 def sweep_require(enter: list[str], folder: Path, backend: str, docker_url: str = "") -> None:

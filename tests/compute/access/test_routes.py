@@ -7,7 +7,6 @@ in one's own project, 404 for what is foreign, 401 for nobody; nothing else.
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,43 +16,25 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.http import urlencode
 from rest_framework.test import APIClient
 
-from compute.models import User
+from compute.api.transfers import TRANSFER_HEADER
+from compute.models import AuditEvent, Operation, User
 from compute.permissions import CELLS, NOBODY, Cell, is_allowed
 from kvm.models import ImageUpload
 from tests.attacks.catalogue import attack
 from tests.compute.access.bodies import body_of, query_of
 from tests.compute.access.ground import Ground, Side
 from tests.compute.access.permission_routes import Route, routes
+from tests.compute.access.places import FIXED, placeholders_of
 
 pytestmark = pytest.mark.django_db
 _METHODS = ("get", "post", "put", "patch", "delete")
-# The noun behind a placeholder, by the first words of the route.
-_NOUNS = {
-    "compute/instances/name": {"name": "fake_name"},
-    "compute/templates": {"template_id": "template"},
-    "compute/schedules": {"schedule_id": "schedule"},
-    "compute/instances": {"instance_id": "fake"},
-    "docker/containers": {"container_id": "docker", "container": "docker"},
-    "docker/networks": {"network": "network"},
-    "docker/volumes": {"name": "docker_volume", "volume": "docker_volume"},
-    "docker/stacks": {"name": "stack"},
-    "docker/images": {"image": "image"},
-    "docker/registries": {"registry": "registry"},
-    "exports": {"export_id": "export"},
-    "vms": {"name": "kvm_name"},
-    "kvm/vms": {"machine_id": "kvm", "instance_id": "kvm"},
-    "networks": {"network": "host_network"},
-    "storage/pools": {"pool": "pool", "volume": "kvm_volume"},
-    "kvm/images/uploads": {"upload": "upload"},
-    "kvm/images": {"image": "disk_image"},
-    "projects": {"project_id": "project"},
-    "operations": {"operation_id": "operation"},
-    "compute/adoption-rules": {"rule_id": "adoption_rule"},
-    "alerts": {"alert_id": "alert", "rule_id": "alert_rule", "channel_id": "alert_channel"},
-    "backups": {"backup_id": "backup", "target_id": "backup_target"},
-    "nodes": {"node_id": "node"},
-}
-_FIXED = {"user_id": "viewer", "user": "viewer", "backend": "fake", "snapshot": "s", "dev": "vda"}
+# What changes nothing though its method says so.
+LOOKS = (
+    "compute/adoption-rules/preview",
+    "compute/instances/adopt/preview",
+    "docker/containers/<str:container_id>/wait",
+    "auth/ws-ticket",
+)
 
 
 def _declared() -> Iterator[tuple[str, str]]:
@@ -102,7 +83,10 @@ def test_a_route_is_open_to_whom_the_matrix_says(route: Route, ground: Ground) -
 
 def _ask(route: Route, cell: Cell, side: Side, ground: Ground, *, is_foreign: bool) -> None:
     with transaction.atomic():
+        rows, operations = AuditEvent.objects.count(), Operation.objects.count()
         answer = _answer(route, cell, side, ground)
+        told = AuditEvent.objects.order_by("id").values_list("action", "target", "target_uid")[rows:]
+        is_told, named = Operation.objects.count() > operations, list(told)
         transaction.set_rollback(True)
     what = f"{route} ({route.action}) as {cell.name}, {'foreign' if is_foreign else 'own'}"
     text = f"{what}: {answer.status_code} {bytes(answer.content)[:300]!r}"
@@ -111,6 +95,11 @@ def _ask(route: Route, cell: Cell, side: Side, ground: Ground, *, is_foreign: bo
     assert answer.status_code not in (500, 405), text
     if route.kind == "public":
         return
+    if route.method != "GET" and answer.status_code < 300 and TRANSFER_HEADER not in answer:
+        # An operation is told of when it ends, by its action and its subject; an upload when it is over.
+        assert is_told or named or route.path in LOOKS, f"it went untold: {text}"
+        for action, target, uid in named:
+            assert target or uid or action.startswith("auth."), f"{action} names nothing: {text}"
     if cell is NOBODY:
         assert answer.status_code == 401, text
     elif route.kind == "items":
@@ -140,7 +129,7 @@ def _nothing_foreign(cell: Cell, answer: Any, ground: Ground, text: str) -> None
 
 
 def _answer(route: Route, cell: Cell, side: Side, ground: Ground) -> Any:
-    ids = {**ground.hosts, **side.ids, **_FIXED}
+    ids = {**ground.hosts, **side.ids, **FIXED}
     ids["user_id"] = str(User.objects.get(username="target").pk)
     path, query = "/api/v1/" + _filled(route, ids), query_of(route, side.project.name)
     body, content_type = body_of(route, ids, side.project.name)
@@ -159,13 +148,8 @@ def _answer(route: Route, cell: Cell, side: Side, ground: Ground) -> Any:
 
 
 def _filled(route: Route, ids: dict[str, str]) -> str:
-    nouns = next((_NOUNS[key] for key in _NOUNS if route.path.startswith(f"{key}/")), {})
-
-    def value(match: re.Match[str]) -> str:
-        name = match.group(1)
-        return ids.get(nouns.get(name, ""), "") or ids.get(name, "") or str(uuid.uuid4())
-
-    return re.sub(r"<\w+:(\w+)>", value, route.path)
+    names = placeholders_of(route.path, ids)
+    return re.sub(r"<\w+:(\w+)>", lambda match: names[match.group(1)], route.path)
 
 
 def _code(answer: Any) -> str:

@@ -77,8 +77,8 @@ def test_one_is_made_shown_changed_and_removed(operator: Actor, fake_node: Node)
     assert client.put(f"{URL}/nightly/resume").json()["is_enabled"] is True
     assert client.delete(f"{URL}/nightly").status_code == 204
     assert client.get(f"{URL}/{made['id']}").status_code == 404
-    changes = AuditEvent.objects.get(action="schedule.update").details["changed"]
-    assert changes == {"cron": ["30 2 * * *", "0 4 * * 0"]}
+    changes = AuditEvent.objects.get(action="schedule.update").details
+    assert changes == {"before": {"cron": "30 2 * * *"}, "after": {"cron": "0 4 * * 0"}}
 
 
 def test_a_preview_says_it_in_words(operator: Actor) -> None:
