@@ -14,12 +14,12 @@ from django.utils import timezone
 from compute.backends.backup import BackupSpec
 from compute.backends.types import InstanceInfo, UndoStep
 from compute.backupstore.archive import Manifest, backup_remove
-from compute.errors import BackupDamaged, NotFound, SealedOtherwise
+from compute.errors import BackupDamaged, NotFound
 from compute.events import Fact, event_publish
 from compute.execution.backup_store import backup_row, reader_of, store_of, writer_of
 from compute.execution.handlers import Work, handler_register
 from compute.models import Backup, BackupTarget, Node, Operation
-from compute.sealing import seal, unseal
+from compute.sealing import SealedOtherwise, seal, unseal
 from compute.selectors.page import time_text
 from compute.states import BackupState, OperationState
 

@@ -10,9 +10,9 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from compute.actor import Actor
 from compute.backends.registry import backend_class
-from compute.errors import InvalidInput, NotFound, SealedOtherwise
+from compute.errors import InvalidInput, NotFound
 from compute.models import Backup, BackupTarget, Instance
-from compute.sealing import unseal
+from compute.sealing import SealedOtherwise, unseal
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import Page, order_by, page_bounds, time_text

@@ -22,11 +22,11 @@ from compute.errors import (
     PermissionDenied,
     PolicyDenied,
     ResourceLimitExceeded,
-    SealedOtherwise,
 )
 from compute.execution import runner
 from compute.execution.backups import any_node
 from compute.models import AuditEvent, Backup, BackupTarget, Instance, Node, Operation, Project
+from compute.sealing import SealedOtherwise
 from compute.selectors.backups import backup_dict
 from compute.services import backups
 from compute.services.backup_targets import target_delete, target_test, target_update
