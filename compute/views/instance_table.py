@@ -175,7 +175,7 @@ def _choices(actor: Actor, group: str) -> dict[str, Any]:
         "label_groups": [(name, name.removeprefix(LABEL_GROUP)) for name in labels],
         "sizes": SIZES,
         "bulk_actions": bulk_actions(_adopters(actor)),
-        "all_columns": COLUMNS,
+        "all_columns": [c for c in COLUMNS if c.name != "project" or projects_matter()],
     }
 
 

@@ -41,7 +41,9 @@ def images_page(
 ) -> Page:
     """``dangling``: without a name. ``in_use``: by a container, running or not. None: either."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows = _counted(resources_filtered(resources_visible(actor, KIND), wanted))
+    # Other backends have images too, of another shape.
+    visible = resources_visible(actor, KIND).filter(node__backend=BACKEND)
+    rows = _counted(resources_filtered(visible, wanted))
     if dangling is not None:
         rows = rows.filter(_UNNAMED if dangling else ~_UNNAMED)
     if in_use is not None:

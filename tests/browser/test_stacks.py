@@ -29,8 +29,8 @@ def test_paste_check_deploy_scale_change_read_and_remove(
     page.fill("#name", stack)
     page.fill("#compose", text.replace("depends_on", "depend_on"))
     expect(page.locator("#verdict-state")).to_have_text("Not yet", timeout=15_000)
-    expect(page.locator("#problems")).to_contain_text("line 4")
-    page.click("#problems button:has-text('line 4')")
+    expect(page.locator("#problems")).to_contain_text("line 5")
+    page.click("#problems button:has-text('line 5')")
     chosen = page.evaluate("(e => e.value.slice(e.selectionStart, e.selectionEnd))(document.activeElement)")
     assert "depend_on" in chosen, "a problem leads to its line"
     page.set_input_files(

@@ -23,7 +23,7 @@ _SECOND = re.compile(
 )
 # Names of colours in Python below the pages: only where states are defined, and for how full something is.
 _COLOUR = re.compile(r'"(?:blue|azure|red|orange|yellow|green|lime)"')
-_PYTHON = {"compute/views/instances.py", "compute/views/dashboard.py", "compute/views/design.py"}
+_PYTHON = {f"compute/views/{name}.py" for name in ("instances", "instance_look", "dashboard", "design")}
 
 
 def test_every_state_that_has_a_colour_can_be_asked_for_by_its_kind() -> None:

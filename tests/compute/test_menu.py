@@ -26,7 +26,15 @@ def _client(actor: Actor) -> Client:
 
 def test_each_sees_what_they_may_open(admin: Actor, operator: Actor, viewer: Actor, client: Client) -> None:
     client.get("/login")
-    assert _labels(admin)["Manage"] == ["Templates", "Backups", "Audit", "Users", "Limits", "Administration"]
+    assert _labels(admin)["Manage"] == [
+        "Templates",
+        "Backups",
+        "Audit",
+        "Users",
+        "Limits",
+        "Adopt",
+        "Administration",
+    ]
     assert _labels(operator)["Manage"] == _labels(viewer)["Manage"] == ["Templates", "Backups"]
     assert "Import a machine" in _labels(operator)["KVM"]
     assert "Import a machine" not in _labels(viewer)["KVM"]
