@@ -386,7 +386,7 @@ def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fa
     if info.pending is None and starts_anew and row.pending_changes:
         row.pending_changes = {}
     row.observed_at = info.observed_at
-    row.save(update_fields=[*changed, "pending_changes", "updated_at", "observed_at"])
+    row.save(update_fields=[*changed, "pending_changes", "observed_at"])
     if row.state != old_state:
         kind = _FACT_OF_STATE.get(InstanceState(row.state), "instance.updated")
         return Fact(kind, f"{row.name} is {row.state}.", instance=row, details={"from": old_state})

@@ -111,8 +111,7 @@ def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
     more than a page of them, and one more where labels are searched. In groups each row says its ``group``
     and how many are in it (``group_total``)."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows = _filtered(actor, _rows(visible(actor, Instance.objects.all())), wanted)
-    ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
+    rows, ordering = _asked_for(actor, wanted)
     group = _group_expression(wanted.group)
     counts = {} if group is None else {"group_total": Window(Count("id"), partition_by=[group])}
     found = list(
@@ -132,14 +131,19 @@ def instances_rendered(actor: Actor, wanted: InstanceFilter) -> RenderedPage:
     """``instances_page`` with each item as the JSON it is sent as. What an instance looks like is made
     once for every change of it; a list reads of each only what tells whether it changed."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows = _filtered(actor, _rows(visible(actor, Instance.objects.all())), wanted)
-    ordering = order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
+    rows, ordering = _asked_for(actor, wanted)
     keys = {name: _TEXTS[name] for name in _STAMP_TEXTS}
     found = list(
         rows.annotate(**keys).order_by(*ordering).values_list(*_STAMP_TEXTS, *_STAMP_COLUMNS)[start:end]
     )
     total = _total(rows, len(found), wanted)
     return RenderedPage(_rendered.of(found), total, wanted.page, wanted.page_size)
+
+
+def _asked_for(actor: Actor, wanted: InstanceFilter) -> tuple[QuerySet[Instance], list[str]]:
+    """All that match, and their order."""
+    rows = _filtered(actor, _rows(visible(actor, Instance.objects.all())), wanted)
+    return rows, order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
 
 
 def _total(rows: QuerySet[Instance], found: int, wanted: InstanceFilter) -> int:

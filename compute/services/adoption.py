@@ -184,7 +184,7 @@ def _adopt(actor: Actor, target: Project, rows: Sequence[Instance], details: Map
     for row in moved:
         change = {"before": {"project": row.project.name}, "after": {"project": target.name}, **details}
         row.project, row.managed, row.adopted_at, row.adoption_due = target, True, now, False
-        row.save(update_fields=["project", "managed", "adopted_at", "adoption_due", "updated_at"])
+        row.save(update_fields=["project", "managed", "adopted_at", "adoption_due"])
         audit(actor, "instance.adopt", row.name, target_uid=row.pk, details=change)
     events_publish(
         [Fact("instance.adopted", f"{row.name} belongs to {target.name} now.", instance=row) for row in moved]

@@ -24,7 +24,7 @@ from tests.reporter import MemoryReporter
 Measured = Callable[[str, float], None]
 # What a process may hold more of than before, and how many threads its pool has.
 _MORE, _POOL = 10, 16
-_FINAL = {"succeeded", "failed", "cancelled", "interrupted"}
+FINAL = {"succeeded", "failed", "cancelled", "interrupted"}
 
 
 @pytest.fixture(scope="package")
@@ -204,7 +204,7 @@ def mirror(live: LiveConsole, node: str) -> dict[str, str]:
 
 def _open_operations(live: LiveConsole) -> list[Any]:
     rows = live.get("/operations?page_size=200")["items"]
-    return [row for row in rows if row["state"] not in _FINAL]
+    return [row for row in rows if row["state"] not in FINAL]
 
 
 @contextlib.contextmanager

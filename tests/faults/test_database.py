@@ -18,7 +18,7 @@ import pytest
 import requests
 
 from tests.faults.catalogue import fault
-from tests.faults.conftest import Measured
+from tests.faults.conftest import FINAL, Measured
 from tests.live import LiveConsole, until
 from tests.postgres_server import PostgresServer
 
@@ -26,7 +26,6 @@ _LOCKED_S, _AWAY_S = 10.0, 18.0
 # It does not start with less than 300 free.
 _SMALL_MIB = 330
 _DEMO = {"image": "libgo/demo:latest", "network_mode": "none"}
-_FINAL = {"succeeded", "failed", "cancelled", "interrupted"}
 
 
 def _name(word: str) -> str:
@@ -164,7 +163,7 @@ def test_a_database_that_goes_away_comes_back_to_a_true_picture(
     postgres.start()
     took = until(lambda: console.get("/compute/instances") is not None, "lists are back", 10)
     measured("lists back after", took)
-    ended = until(lambda: all(console.get(p)["state"] in _FINAL for p in paths), "operations end", 40)
+    ended = until(lambda: all(console.get(p)["state"] in FINAL for p in paths), "operations end", 40)
     measured("operations over after", ended)
     states = {name: console.get(path)["state"] for name, path in zip(names, paths, strict=True)}
     for name, state in states.items():
@@ -258,7 +257,7 @@ def _fill(path: Path) -> None:
 
 
 def _open(console: LiveConsole) -> list[Any]:
-    return [row for row in console.get("/operations?page_size=200")["items"] if row["state"] not in _FINAL]
+    return [row for row in console.get("/operations?page_size=200")["items"] if row["state"] not in FINAL]
 
 
 def _in_engine(name: str) -> int:

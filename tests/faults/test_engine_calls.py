@@ -19,7 +19,7 @@ from tests.dockerapp.conftest import registry_serve
 from tests.dockerapp.images.conftest import context, ended, lines_of
 from tests.engines import PrivateEngine
 from tests.faults.catalogue import fault
-from tests.faults.conftest import Measured, asked, engine_list, lists_timed, node_added
+from tests.faults.conftest import Measured, asked, engine_list, lists_timed, mirror, node_added
 from tests.faulty import FaultyProxy, Rule, faulty_port, listener_inside
 from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
@@ -260,17 +260,12 @@ def test_calls_that_are_frozen_in_the_middle_end_and_what_came_of_them_is_looked
         outcomes = [ended(live, operation, 20)["state"] for operation in (start, create)]
         measured("ended after", time.monotonic() - began)
         assert set(outcomes) <= {"succeeded", "failed"}, outcomes
-        until(lambda: _states(live, far) == engine_list(engine), "what is shown is what is there", 20)
-        assert _states(live, far)[first] == "running", "a late start counts as well"
+        until(lambda: mirror(live, far) == engine_list(engine), "what is shown is what is there", 20)
+        assert mirror(live, far)[first] == "running", "a late start counts as well"
         assert (second in engine_list(engine)) == (outcomes[1] == "succeeded"), outcomes
         for row in live.get(f"/compute/instances?node={far}")["instances"]:
             answer = live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30")
             assert answer.status_code == 200, answer.text
-
-
-def _states(live: LiveConsole, node: str) -> dict[str, str]:
-    rows = live.get(f"/compute/instances?node={node}&page_size=500")["instances"]
-    return {row["name"]: row["state"] for row in rows}
 
 
 @fault(
