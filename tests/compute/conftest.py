@@ -59,7 +59,8 @@ def stranger(project: Project) -> Actor:
 
 
 @pytest.fixture
-def fake_node(db: Any) -> Iterator[Node]:
+def fake_node(project: Project) -> Iterator[Node]:
+    """What appears on it goes to the default project, which a test with transactions takes away."""
     node = Node.objects.create(
         name="fake-1",
         backend="fake",
