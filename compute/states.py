@@ -384,6 +384,11 @@ COLOURED: dict[str, type[Word]] = {
 }
 
 
+def action_words(action: str) -> str:
+    """``instance.create`` as “create”, ``bulk.stop`` as “stop”."""
+    return action.removeprefix("instance.").removeprefix("bulk.").replace("_", " ")
+
+
 def colour_of(kind: str, word: str) -> str:
     """The colour of a state; grey for a word that an engine knows and we do not."""
     states = COLOURED[kind]

@@ -23,7 +23,7 @@ from compute.selectors.operations import operations_unresolved
 from compute.selectors.page import time_text
 from compute.selectors.resources import resources_visible
 from compute.selectors.usage import Columns, columns_of, span_for
-from compute.states import AlertKind, InstanceState, NodeStatus, Severity
+from compute.states import AlertKind, InstanceState, NodeStatus, Severity, action_words
 from compute.usage.points import COLUMNS, project_subject
 
 # From here on what is nearly full is worth a look, and from there on it is urgent.
@@ -88,7 +88,7 @@ def troubles_of(
         Trouble(
             "operation",
             1,
-            f"{row['action'].removeprefix('instance.').replace('_', ' ').capitalize()} "
+            f"{action_words(row['action']).capitalize()} "
             f"{row['instance_name'] or row['target']} {row['state']}",
             (row["error"] or {}).get("message", ""),
             row["id"],

@@ -26,7 +26,7 @@ from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.masking import MASK, config_masked, mapping_masked
 from compute.selectors.page import Page, RenderedPage, order_by, page_bounds
-from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType
+from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType, action_words
 
 SORT_COLUMNS = {
     "name": "name",
@@ -490,4 +490,4 @@ def _progressive(action: str) -> str:
     try:
         return Action(action.removeprefix("instance.")).progressive
     except ValueError:
-        return action.removeprefix("instance.").replace("_", " ")
+        return action_words(action)

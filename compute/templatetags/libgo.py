@@ -14,7 +14,7 @@ from django.utils.timesince import timesince
 
 from compute.menu import Menu, menus_of
 from compute.selectors.access import projects_matter as _projects_matter
-from compute.states import colour_of
+from compute.states import action_words, colour_of
 from compute.views.common import actor_of
 
 register = template.Library()
@@ -127,8 +127,8 @@ def pretty(value: Any) -> str:
 
 @register.filter
 def words(value: str) -> str:
-    """``instance.create`` as “create”, ``bulk.stop`` as “stop”."""
-    return str(value).removeprefix("instance.").removeprefix("bulk.").replace("_", " ")
+    """See :func:`compute.states.action_words`."""
+    return action_words(str(value))
 
 
 @register.simple_tag(takes_context=True)
