@@ -116,8 +116,9 @@ class CrowdConsole(LiveConsole):
         until(lambda: self.get("/compute/instances?page_size=1")["total"] == self.count, "all are seen", 120)
         return self
 
-    def churn(self, per_second: float) -> None:
-        self._rate.write_text(str(per_second))
+    def churn(self, per_second: float, spared: str = "") -> None:
+        """The one called ``spared`` stays as it is."""
+        self._rate.write_text(f"{per_second} {spared}")
 
 
 def _announced(folder: Path) -> Path:
@@ -174,18 +175,20 @@ def _churn(engine: FakeEngine, stop: threading.Event) -> None:
     path = Path(os.environ[_RATE])
     swap = {InstanceState.RUNNING: InstanceState.STOPPED, InstanceState.STOPPED: InstanceState.RUNNING}
     while not stop.is_set():
-        rate = _rate(path) / NODES
+        rate, spared = _asked(path)
         if not rate:
             time.sleep(0.2)
             continue
-        info: Any = random.choice(list(engine.instances.values()))
+        info: Any = random.choice([each for each in engine.instances.values() if each.name != spared])
         state = swap.get(info.state, InstanceState.RUNNING)
         engine.put(replace(info, state=state, status=str(state).capitalize()))
-        time.sleep(1 / rate)
+        time.sleep(NODES / rate)
 
 
-def _rate(path: Path) -> float:
+def _asked(path: Path) -> tuple[float, str]:
+    """Changes a second of all nodes, and whom they spare."""
     try:
-        return float(path.read_text() or 0)
+        rate, _, spared = path.read_text().partition(" ")
     except FileNotFoundError:
-        return 0.0
+        return 0.0, ""
+    return float(rate or 0), spared
