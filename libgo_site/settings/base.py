@@ -107,7 +107,9 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            # Every template marks its words, so none has to load the tags for it.
+            "builtins": ["django.templatetags.i18n"],
         },
     }
 ]
@@ -267,8 +269,18 @@ WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 WHITENOISE_MAX_AGE = 3600
 
-LANGUAGE_CODE = "en-gb"
-USE_I18N = False
+# -- languages: English is the source; libgo_site/locale holds the others (docs/translating.md) ----
+
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+LANGUAGE_CODE = os.environ.get("LIBGO_LANGUAGE") or "en"
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    sys.stderr.write(
+        f"LibGo cannot start: LIBGO_LANGUAGE is {LANGUAGE_CODE!r} and must be one of {', '.join(dict(LANGUAGES))}.\n"
+    )
+    raise SystemExit(2)
+LOCALE_PATHS = [BASE_DIR / "libgo_site" / "locale"]
+USE_I18N = True
+
 USE_TZ = True
 TIME_ZONE = "UTC"
 LOGGING_CONFIG = None
