@@ -275,7 +275,7 @@ LANGUAGES = [("en", "English"), ("de", "Deutsch")]
 LANGUAGE_CODE = os.environ.get("LIBGO_LANGUAGE") or "en"
 if LANGUAGE_CODE not in dict(LANGUAGES):
     sys.stderr.write(
-        f"LibGo cannot start: LIBGO_LANGUAGE is {LANGUAGE_CODE!r} and must be one of {', '.join(dict(LANGUAGES))}.\n"
+        f"LibGo cannot start: LIBGO_LANGUAGE is {LANGUAGE_CODE!r}; there are {', '.join(dict(LANGUAGES))}.\n"
     )
     raise SystemExit(2)
 LOCALE_PATHS = [BASE_DIR / "libgo_site" / "locale"]

@@ -1,4 +1,4 @@
-"""Templates in pieces: HTML tags, template tags, variables and text, so that a test can say what people read."""
+"""Templates in pieces: HTML, template tags, variables and text, so that a test can tell what people read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ _PIECE = re.compile(
 )
 _ATTRIBUTE = re.compile(rf"(?P<name>[a-zA-Z][\w-]*)=(?P<value>{_QUOTED})", re.DOTALL)
 # What is read aloud, shown on pointing, or asked before something is done.
-HUMAN_ATTRIBUTES = frozenset({"title", "aria-label", "placeholder", "alt", "label", "hx-confirm", "data-confirm"})
+HUMAN_ATTRIBUTES = frozenset(
+    {"title", "aria-label", "placeholder", "alt", "label", "hx-confirm", "data-confirm"}
+)
 
 
 @dataclass(frozen=True)
