@@ -24,6 +24,7 @@ from tests.attacks.catalogue import attack
 from tests.compute.access.ground import Ground, Side
 from tests.compute.access.page_forms import form_of
 from tests.compute.access.permission_pages import Page, pages
+from tests.compute.access.writes import writes_noted
 
 pytestmark = pytest.mark.django_db
 # What the placeholders of a page stand for, by the beginning of its name; the first that fits.
@@ -125,6 +126,11 @@ def clients(ground: Ground, settings: Any) -> dict[str, Client]:
 
 
 @attack(
+    "S18",
+    "every GET of the pages and fragments as everybody of the matrix",
+    refused="nothing is written but a row of the audit",
+)
+@attack(
     "S01 S28",
     "every page and fragment as everybody of the matrix",
     refused="to the login, 404 or 403 as the matrix says",
@@ -152,7 +158,8 @@ def _ask(
     form = form_of(page, {**ground.hosts, **side.ids}, side.project.name)
     with transaction.atomic():
         before = _doings(side, is_foreign=is_foreign)
-        answer = getattr(client, page.method.lower())(address, form)
+        with writes_noted() as written:
+            answer = getattr(client, page.method.lower())(address, form)
         done = _doings(side, is_foreign=is_foreign) - before
         transaction.set_rollback(True)
     said = answer.content.decode(errors="replace") + answer.get("HX-Trigger", "")
@@ -160,6 +167,7 @@ def _ask(
     shown = " ".join(said.rpartition("</header>")[2].split())[:900]
     text = f"{page} ({page.action}) as {who}: {answer.status_code} {shown}"
     assert answer.status_code not in (500, 405), text
+    assert page.method != "GET" or not written, f"{text} wrote {written}"
     if page.kind == "public":
         return
     if cell is NOBODY:

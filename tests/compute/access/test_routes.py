@@ -25,6 +25,7 @@ from tests.compute.access.bodies import body_of, query_of
 from tests.compute.access.ground import Ground, Side
 from tests.compute.access.permission_routes import Route, routes
 from tests.compute.access.places import FIXED, placeholders_of
+from tests.compute.access.writes import writes_noted
 
 pytestmark = pytest.mark.django_db
 _METHODS = ("get", "post", "put", "patch", "delete")
@@ -63,6 +64,11 @@ def test_every_route_says_which_action_it_is() -> None:
 
 
 @attack(
+    "S18",
+    "every GET of the API as everybody of the matrix",
+    refused="nothing is written but a row of the audit",
+)
+@attack(
     "S01 S28 S30",
     "every route of the API (from the resolver), without credentials and as everybody of the matrix",
     refused="401 without credentials; 404 for what is foreign; 403 for what the role lacks",
@@ -83,8 +89,12 @@ def test_a_route_is_open_to_whom_the_matrix_says(route: Route, ground: Ground) -
 
 def _ask(route: Route, cell: Cell, side: Side, ground: Ground, *, is_foreign: bool) -> None:
     with transaction.atomic():
+        if route.kind == "upload" and (actor := ground.actor(cell)) is not None:
+            # An upload is its maker's alone; the project is asked for all the same.
+            ImageUpload.objects.update(user_uid=actor.user_id)
         rows, operations = AuditEvent.objects.count(), Operation.objects.count()
-        answer = _answer(route, cell, side, ground)
+        with writes_noted() as written:
+            answer = _answer(route, cell, side, ground)
         told = AuditEvent.objects.order_by("id").values_list("action", "target", "target_uid")[rows:]
         is_told, named = Operation.objects.count() > operations, list(told)
         transaction.set_rollback(True)
@@ -93,6 +103,7 @@ def _ask(route: Route, cell: Cell, side: Side, ground: Ground, *, is_foreign: bo
     code = _code(answer)
     allowed = _expected(route, cell, is_foreign=is_foreign)
     assert answer.status_code not in (500, 405), text
+    assert route.method != "GET" or not written, f"{text} wrote {written}"
     if route.kind == "public":
         return
     if route.method != "GET" and answer.status_code < 300 and TRANSFER_HEADER not in answer:
@@ -134,9 +145,6 @@ def _answer(route: Route, cell: Cell, side: Side, ground: Ground) -> Any:
     path, query = "/api/v1/" + _filled(route, ids), query_of(route, side.project.name)
     body, content_type = body_of(route, ids, side.project.name)
     actor = ground.actor(cell)
-    if route.kind == "upload" and actor is not None:
-        # An upload is its maker's alone; the project is asked for all the same.
-        ImageUpload.objects.update(user_uid=actor.user_id)
     client = APIClient(raise_request_exception=False)
     if actor is not None:
         client.credentials(HTTP_AUTHORIZATION=f"Bearer {ground.tokens[cell.name]}")
