@@ -3,21 +3,22 @@ which fifty of them change their state. The fake engine, the whole way from its 
 
 from __future__ import annotations
 
-import statistics
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Page, sync_playwright
 
+from tests.bench.figures import Row, value
+from tests.bench.figures import row as figure
+from tests.bench.run import Found, Site
 from tests.fake_crowd import CrowdConsole
 from tests.live import PASSWORD
 
 INSTANCES = 1000
 CHANGES_PER_S = 50
-_SIZES = (25, 50, 100, 200)
+# First what most have.
+_USUAL = 50
+_SIZES = (_USUAL, 25, 100, 200)
 _LOADS, _LETTERS, _CHURN_MS = 12, 24, 15_000
 _TEXTS = ("web", "shop", "10.1.2", "unhealthy", "redis", "db-3", "running", "team=data")
 
@@ -64,17 +65,21 @@ ms => new Promise(resolve => {
 """
 
 
-def pages_cases() -> list[dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="libgo-bench-pages-") as folder:
-        console = CrowdConsole(Path(folder) / "var", INSTANCES)
-        try:
-            console.start()
-            with _chromium(console) as page:
-                rows = [_paint(page, console, size) for size in _SIZES]
-                rows += [_typed(page, console, size) for size in _SIZES]
-                return rows + _churned(page, console) + _map(page, console)
-        finally:
-            console.stop()
+def pages(site: Site) -> Found:
+    console = CrowdConsole(site.folder / "pages", INSTANCES)
+    try:
+        console.start()
+        with _chromium(console) as page:
+            for size in _SIZES[: site.few(8)]:
+                row = _paint(page, console, size, site.few(_LOADS))
+                yield row.at_most(300) if size == _USUAL else row
+            for size in _SIZES[: site.few(8)]:
+                row = _typed(page, console, size, site.few(_LETTERS))
+                yield row.at_most(100) if size == _USUAL else row
+            yield from _churned(page, console)
+            yield _map(page, console)
+    finally:
+        console.stop()
 
 
 @contextmanager
@@ -94,31 +99,31 @@ def _chromium(console: CrowdConsole) -> Iterator[Page]:
         browser.close()
 
 
-def _paint(page: Page, console: CrowdConsole, size: int) -> dict[str, Any]:
+def _paint(page: Page, console: CrowdConsole, size: int, loads: int) -> Row:
     times = []
-    for number in range(_LOADS + 1):
+    for number in range(loads + 1):
         page.goto(f"{console.url}/instances?size={size}")
         page.wait_for_selector("tr[data-name]")
         page.wait_for_timeout(200)
         # The first one fills Chromium's cache.
         if number:
             times.append(float(page.evaluate("window.painted")))
-    return _row(f"list of {INSTANCES}, {size} lines: from the click to the first line painted", times)
+    return figure(f"list of {INSTANCES}, {size} lines: from the click to the first line painted", times)
 
 
-def _typed(page: Page, console: CrowdConsole, size: int) -> dict[str, Any]:
+def _typed(page: Page, console: CrowdConsole, size: int, letters: int) -> Row:
     page.goto(f"{console.url}/instances?size={size}")
     page.wait_for_selector("tr[data-name]")
     times = []
-    for number in range(_LETTERS + 2):
+    for number in range(letters + 2):
         took = float(page.evaluate(_TYPE, _TEXTS[number % len(_TEXTS)]))
         page.wait_for_timeout(300)
         if number > 1:
             times.append(took)
-    return _row(f"list of {INSTANCES}, {size} lines: from the letter to what it found", times)
+    return figure(f"list of {INSTANCES}, {size} lines: from the letter to what it found", times)
 
 
-def _churned(page: Page, console: CrowdConsole) -> list[dict[str, Any]]:
+def _churned(page: Page, console: CrowdConsole) -> list[Row]:
     page.goto(f"{console.url}/instances")
     page.wait_for_selector("#link.status-green")
     page.keyboard.press("j")
@@ -132,15 +137,17 @@ def _churned(page: Page, console: CrowdConsole) -> list[dict[str, Any]]:
     console.churn(0)
     what = f"{CHANGES_PER_S} changes a second"
     return [
-        _row(f"{what}: between two frames", seen["gaps"]),
-        _value(f"{what}: longest between two frames", max(seen["gaps"]), "ms"),
-        _value(f"{what}: the table drawn again", seen["draws"] / seen["seconds"], "/s"),
-        _value(f"{what}: scrolled away by", abs(page.evaluate("scrollY") - scroll), "px"),
-        _value(f"{what}: focus lost", float(page.evaluate("document.activeElement.id") != before), "times"),
+        figure(f"{what}: between two frames", seen["gaps"]),
+        value(f"{what}: longest between two frames", max(seen["gaps"]), "ms").at_most(100),
+        value(f"{what}: the table drawn again", seen["draws"] / seen["seconds"], "/s"),
+        value(f"{what}: scrolled away by", abs(page.evaluate("scrollY") - scroll), "px").at_most(0),
+        value(f"{what}: focus lost", page.evaluate("document.activeElement.id") != before, "times").at_most(
+            0
+        ),
     ]
 
 
-def _map(page: Page, console: CrowdConsole) -> list[dict[str, Any]]:
+def _map(page: Page, console: CrowdConsole) -> Row:
     times = []
     for number in range(_LOADS // 2 + 1):
         page.goto(f"{console.url}/networks/map")
@@ -149,23 +156,4 @@ def _map(page: Page, console: CrowdConsole) -> list[dict[str, Any]]:
         timing = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? performance.now()"
         if number:
             times.append(float(page.evaluate(timing)))
-    return [_row(f"map of {INSTANCES}: first paint", times)]
-
-
-def _row(what: str, values: list[float]) -> dict[str, Any]:
-    ordered = sorted(values)
-    return {
-        "what": what,
-        "p50_ms": round(statistics.median(values), 1),
-        "p95_ms": round(ordered[max(0, int(len(values) * 0.95) - 1)], 1),
-        "n": len(values),
-    }
-
-
-def _value(what: str, value: float, unit: str) -> dict[str, Any]:
-    return {"what": what, "value": round(value, 1), "unit": unit}
-
-
-if __name__ == "__main__":
-    for each in pages_cases():
-        print(each)
+    return figure(f"map of {INSTANCES}: first paint", times)

@@ -1,4 +1,4 @@
-"""Benches of KVM: a guest from nothing to its prompt, beside virsh; the list page of many machines."""
+"""Virtual machines: a guest from nothing to its prompt, beside virsh; the list page of many machines."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ import requests
 from lxml import etree
 
 from kvm.engine.names import serial_log_path
+from tests.bench.figures import interleaved, row
+from tests.bench.run import Found, Site
 from tests.live import PASSWORD, LiveConsole, until
 
 _POOL, _IMAGE = "default", "libgo-demo"
 _IMAGES = Path("/var/lib/libvirt/images")
 _MEMORY = 192 * 1024**2
 _PROMPT = b"# "
+_ROUNDS = 4
 _UP = b"LIBGO GUEST UP"
 _MACHINES = 100
 
@@ -30,11 +33,21 @@ _MACHINES = 100
 Times = tuple[float, float]
 
 
-def guest_create_cases(console: LiveConsole) -> dict[str, Callable[[], Times]]:
-    return {
-        "LibGo: a VM from nothing": lambda: _by_libgo(console),
-        "virsh: the same": lambda: _by_virsh(console),
-    }
+def guests(site: Site) -> Found:
+    """A guest to its serial prompt: through LibGo, and by virsh doing the same."""
+    cases = {"LibGo: a VM from nothing": _by_libgo, "virsh: the same": _by_virsh}
+    starts: dict[str, list[float]] = {name: [] for name in cases}
+    prompts: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(site.few(_ROUNDS)):
+        for name, case in cases.items():
+            started, answered = case(site.console)
+            starts[name].append(started * 1000)
+            prompts[name].append(answered * 1000)
+    for name, values in starts.items():
+        yield row(f"{name}, to the start of its emulator", values)
+    ours, engine = (row(f"{name}, to the prompt", values) for name, values in prompts.items())
+    yield engine
+    yield ours.beside(engine)
 
 
 def _by_libgo(console: LiveConsole) -> Times:
@@ -131,12 +144,10 @@ def _prompt_wait(log: Path, began: float) -> Times:
     return started, time.perf_counter() - began
 
 
-def list_page_cases(
-    console: LiveConsole, measure: Callable[[dict[str, Callable[[], Any]]], list[dict[str, Any]]]
-) -> list[dict[str, Any]]:
+def machine_lists(site: Site) -> Found:
     """The page of all machines and the API's list, with one defined machine and with a hundred."""
-    conn, mark = libvirt.open("qemu:///system"), uuid.uuid4().hex[:6]
-    http = _logged_in(console)
+    console, conn, mark = site.console, libvirt.open("qemu:///system"), uuid.uuid4().hex[:6]
+    http = logged_in(console)
     token = {"Authorization": f"Bearer {console.log_in()}"}
     made: list[libvirt.virDomain] = []
     marks = {f"{mark}-one": 1, f"{mark}-many": _MACHINES}
@@ -150,9 +161,9 @@ def list_page_cases(
                 f"{console.url}/instances?q={word}",
                 f"{console.url}/api/v1/compute/instances?q={word}",
             )
-            cases[f"LibGo: list page, {count} defined"] = partial(_page, http, page)
+            cases[f"LibGo: list page, {count} defined"] = partial(page_read, http, page, b"libgo-t-")
             cases[f"LibGo: API list, {count} defined"] = partial(_api, http, f"{api}&page_size=500", token)
-        return measure(cases)
+        yield from interleaved(cases, site.few(30)).values()
     finally:
         for domain in made:
             domain.undefine()
@@ -175,7 +186,7 @@ def _small(name: str) -> str:
     return str(etree.tostring(root, encoding="unicode"))
 
 
-def _logged_in(console: LiveConsole) -> requests.Session:
+def logged_in(console: LiveConsole) -> requests.Session:
     http = requests.Session()
     http.trust_env = False
     http.get(f"{console.url}/login", timeout=20)
@@ -185,7 +196,7 @@ def _logged_in(console: LiveConsole) -> requests.Session:
     return http
 
 
-def _page(http: requests.Session, url: str) -> bytes:
+def page_read(http: requests.Session, url: str, holds: bytes) -> bytes:
     answer = http.get(url, timeout=20)
-    assert answer.ok and b"libgo-t-" in answer.content
+    assert answer.ok and holds in answer.content, answer.status_code
     return answer.content
