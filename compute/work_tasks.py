@@ -16,6 +16,7 @@ def parent_advance(operation_id: str) -> None:
 @shared_task(ignore_result=True)
 def schedules_tick() -> None:
     """Begin what is due, and look after what earlier runs made. Rung every ten seconds by every clock."""
+    schedule_runs.schedules_orphaned()
     schedule_runs.schedules_due()
     schedule_runs.made_collect()
     schedule_runs.retention_of_schedules()

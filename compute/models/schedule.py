@@ -15,11 +15,14 @@ from compute.states import MissedPolicy, OverlapPolicy, RunState
 class Schedule(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="schedules")
-    # It runs as this account, with the rights that one has then; never more than ``scope`` lets through.
+    # It runs as this account, with the rights that one has then. Written with a personal token, it does no
+    # more than ``scope``, what the token let through at that time, and than the token lets through now.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="schedules"
     )
     scope = models.JSONField(null=True, editable=False)
+    # An id and no relation: that the token is gone must show.
+    token_uid = models.UUIDField(null=True, editable=False, db_index=True)
     name = models.CharField(max_length=63)
     cron = models.CharField(max_length=100)
     timezone = models.CharField(max_length=64, default="UTC")

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from compute.actor import Actor, Credential, Scope
+from compute.actor import Actor, Scope
 from compute.errors import ComputeError, InstanceNotFound, InvalidInput, PermissionDenied
 from compute.models import BulkItem, Instance, Operation, Project
 from compute.permissions import holds, rule_of
@@ -27,6 +27,7 @@ from compute.selectors.instances import (
 from compute.services.actions import InstanceAction, action_get
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.parents import Parent, parent_adopt, parent_open, parent_settle
+from compute.services.tokens import token_within
 from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState, Permission
 
 ITEMS_MAX = 1000
@@ -101,7 +102,8 @@ def bulk_advance(parent_id: str) -> None:
 
 def actor_again(operation: Operation) -> Actor:
     """Whoever asked for it, with the rights they have now, never more than what they came in with gave
-    them. Raises ``PermissionDenied`` when the account is gone or was switched off."""
+    them and gives them still. Raises ``PermissionDenied`` when the account is gone or was switched off,
+    ``Unauthenticated`` when the token is."""
     user = operation.user
     if user is None or not user.is_active:
         raise PermissionDenied("The account that asked for this is gone or was switched off.")
@@ -109,7 +111,7 @@ def actor_again(operation: Operation) -> Actor:
     actor = operation_actor(operation)
     if scope is None:
         return actor
-    return replace(actor, credential=Credential(token_id=operation.token_uid, scope=scope_read(scope)))
+    return replace(actor, credential=token_within(operation.token_uid, scope_read(scope)))
 
 
 def _chosen(actor: Actor, asked: BulkRequest) -> list[_Asked]:

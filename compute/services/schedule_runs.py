@@ -9,13 +9,14 @@ import re
 import uuid
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from compute.actor import Actor, Credential
@@ -29,7 +30,8 @@ from compute.services.actions import InstanceAction, NodeAction, any_action_get
 from compute.services.bulk import BulkRequest, bulk_submit, scope_read
 from compute.services.cron import cron_latest, cron_next
 from compute.services.retention import keep_check, kept
-from compute.services.schedules import schedule_filter
+from compute.services.schedules import schedule_filter, schedule_hindrance
+from compute.services.tokens import token_within, tokens_alive
 from compute.states import ACTIVE_OPERATION_STATES, MissedPolicy, OperationState, OverlapPolicy, RunState
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,19 @@ def schedules_due(now: datetime | None = None) -> None:
             _due(schedule_id, at)
         except ComputeError as error:
             log.warning("schedule_not_run", schedule=str(schedule_id), reason=error.message)
+
+
+def schedules_orphaned() -> None:
+    """Pause those whose owner or token is over, also before they are due: what is shown is what will be."""
+    no_owner = Q(owner=None) | Q(owner__is_active=False)
+    no_token = Q(scope__isnull=False) & ~Exists(tokens_alive().filter(pk=OuterRef("token_uid")))
+    lost = Schedule.objects.filter(no_owner | no_token, is_enabled=True).values_list("pk", flat=True)
+    for schedule_id in list(lost[:_BATCH]):
+        with transaction.atomic():
+            locked = Schedule.objects.select_for_update(of=("self",), no_key=True).select_related("owner")
+            row = locked.filter(pk=schedule_id, is_enabled=True).first()
+            if row is not None and (hindrance := schedule_hindrance(row)):
+                _pause(row, hindrance)
 
 
 def schedule_run_now(actor: Actor, id_or_name: str | uuid.UUID) -> ScheduleRun:
@@ -78,8 +93,8 @@ def _due(schedule_id: uuid.UUID, now: datetime) -> None:
         planned = cron_latest(row.cron, row.timezone, row.next_at, now)
         following = cron_next(row.cron, row.timezone, now)
         Schedule.objects.filter(pk=row.pk).update(next_at=following)
-        if row.owner is None or not row.owner.is_active:
-            _pause(row, "Its owner's account is gone or was switched off.")
+        if hindrance := schedule_hindrance(row):
+            _pause(row, hindrance)
             return
         run = ScheduleRun(schedule=row, planned_at=planned)
         reason = _not_now(row, planned, now)
@@ -133,11 +148,15 @@ def _carry_out(row: Schedule, run: ScheduleRun) -> None:
 
 
 def schedule_actor(row: Schedule) -> Actor:
-    """The owner, with the rights of now. Raises ``PermissionDenied`` when the account cannot be used."""
+    """The owner, with the rights of now, within those of the token it was written with. Raises
+    ``PermissionDenied`` when the account cannot be used, ``Unauthenticated`` when the token cannot."""
     if row.owner is None or not row.owner.is_active:
         raise PermissionDenied("The account of its owner is gone or was switched off.")
-    credential = Credential(scope=None if row.scope is None else scope_read(row.scope))
-    return actor_for(row.owner, request_id=f"schedule-{row.pk}", credential=credential)
+    credential = Credential()
+    if row.scope is not None:
+        credential = token_within(row.token_uid, scope_read(row.scope))
+    actor = actor_for(row.owner, request_id=f"schedule-{row.pk}", credential=credential)
+    return replace(actor, via="schedule")
 
 
 def _ask(actor: Actor, row: Schedule, planned: datetime) -> Operation | None:

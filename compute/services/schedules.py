@@ -24,9 +24,11 @@ from compute.services.bulk import ITEMS_MAX, scope_kept
 from compute.services.cron import cron_check, cron_following, cron_next, cron_words, zone_check
 from compute.services.projects import project_for
 from compute.services.retention import keep_check
+from compute.services.tokens import tokens_alive
 
 PER_PROJECT_MAX = 200
 PREVIEW = 5
+_TAKE_OVER = "Whoever resumes it is its owner from then on."
 _NAME = re.compile(r"[^\x00-\x1f]{1,63}")
 _FILTER_FIELDS = frozenset({"backend", "state", "type", "node", "image", "q", "labels"})
 
@@ -79,15 +81,16 @@ def schedule_delete(actor: Actor, id_or_name: str | uuid.UUID) -> None:
 
 
 def schedule_pause(actor: Actor, id_or_name: str | uuid.UUID, *, paused: bool) -> Schedule:
-    """Paused, nothing of it runs, and what was due meanwhile never will."""
+    """Paused, nothing of it runs, and what was due meanwhile never will. Whoever resumes one that its owner
+    or the owner's token can no longer run is its owner."""
     with transaction.atomic():
         row = schedule_get(actor, id_or_name)
         action_require(actor, "schedule.update", row.project_id)
         if not paused:
             action_require(actor, any_action_get(row.action).needs, row.project_id)
             row.next_at = cron_next(row.cron, row.timezone, timezone.now())
-            if row.owner is None or not row.owner.is_active:
-                row.owner_id, row.scope = actor.user_id, scope_kept(actor).get("scope")
+            if schedule_hindrance(row):
+                _owned_by(actor, row)
         row.is_enabled, row.paused_reason = not paused, f"By {actor.username}." if paused else ""
         _saved(actor, row, "schedule.pause" if paused else "schedule.resume")
     return row
@@ -100,6 +103,21 @@ def schedule_preview(given: Mapping[str, Any]) -> dict[str, Any]:
     cron = cron_check(str(given.get("cron") or ""))
     times = cron_following(cron, zone, timezone.now(), PREVIEW)
     return {"cron": cron, "timezone": zone, "words": cron_words(cron), "next": times}
+
+
+def schedule_hindrance(row: Schedule) -> str:
+    """Why nothing can be done in its owner's name any more, and how it would be; empty when it can."""
+    if row.owner is None or not row.owner.is_active:
+        return f"Its owner's account is gone or was switched off. {_TAKE_OVER}"
+    if row.scope is None or (row.token_uid and tokens_alive().filter(pk=row.token_uid).exists()):
+        return ""
+    return f"The token it was made with was revoked or has expired. {_TAKE_OVER}"
+
+
+def _owned_by(actor: Actor, row: Schedule) -> None:
+    """It runs as this account from now on, and no further than what the actor came in with reaches."""
+    row.owner_id, row.scope = actor.user_id, scope_kept(actor).get("scope")
+    row.token_uid = actor.credential.token_id
 
 
 def schedule_filter(row: Schedule) -> InstanceFilter:
@@ -130,7 +148,7 @@ def _apply(actor: Actor, row: Schedule, given: Mapping[str, Any]) -> None:
     if not keep_check(row.keep).is_everything and (isinstance(action, NodeAction) or action.kept is None):
         raise InvalidInput.field("keep", f"“{action.word}” makes nothing that could be kept.")
     row.paused_reason = "" if row.is_enabled else row.paused_reason or f"By {actor.username}."
-    row.owner_id, row.scope = actor.user_id, scope_kept(actor).get("scope")
+    _owned_by(actor, row)
     row.next_at = cron_next(row.cron, row.timezone, timezone.now())
 
 

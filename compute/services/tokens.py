@@ -16,7 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from compute.actor import Actor, Credential, Scope
@@ -135,11 +135,27 @@ def token_open(text: str, remote_address: str) -> tuple[User, Credential]:
 
 def token_again(token_id: uuid.UUID) -> Credential:
     """What it may now; asked by what stays open. Raises ``Unauthenticated``."""
-    alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    row = ApiToken.objects.filter(alive, pk=token_id).first()
+    row = tokens_alive().filter(pk=token_id).first()
     if row is None:
         raise Unauthenticated("The token was revoked or has expired.")
     return _credential(row)
+
+
+def token_within(token_id: uuid.UUID | None, scope: Scope) -> Credential:
+    """What work that was asked for earlier, with this ``scope``, may do by that token now: what both let
+    through. Raises ``Unauthenticated``, also when nobody knows which token it was."""
+    if token_id is None:
+        raise Unauthenticated("The token it was asked for with is not known.")
+    now = token_again(token_id).scope
+    assert now is not None
+    sets = [each.project_ids for each in (scope, now) if each.project_ids is not None]
+    projects = frozenset.intersection(*sets) if sets else None
+    return Credential(token_id=token_id, scope=Scope(scope.permissions & now.permissions, projects))
+
+
+def tokens_alive() -> QuerySet[ApiToken]:
+    """Those that work now, whoever's."""
+    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
 
 
 def _credential(row: ApiToken) -> Credential:

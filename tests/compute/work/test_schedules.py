@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import uuid
 from datetime import datetime, timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.test import Client
 from django.utils import timezone
 
-from compute.actor import Actor, Credential, Scope
+from compute.actor import Actor
 from compute.errors import ComputeError
 from compute.models import (
+    ApiToken,
     AuditEvent,
+    BulkItem,
     Event,
     Instance,
     Membership,
@@ -24,17 +29,21 @@ from compute.models import (
     ScheduleRun,
     User,
 )
+from compute.selectors.access import actor_for
+from compute.services.bulk import BulkRequest, bulk_advance, bulk_submit
 from compute.services.schedule_runs import (
     made_collect,
     retention_of_schedules,
     schedule_run_now,
     schedules_due,
+    schedules_orphaned,
 )
 from compute.services.schedules import schedule_create, schedule_pause, schedule_update
 from compute.services.snapshots import snapshot_create, snapshots_list
-from compute.states import Permission
+from compute.services.tokens import token_create, token_open, token_revoke
 from tests.compute.work.conftest import Worked, client_for
 
+schedule_token = import_module("compute.migrations.0023_schedule_token")
 pytestmark = pytest.mark.django_db
 URL = "/api/v1/compute/schedules"
 BODY: dict[str, Any] = {
@@ -341,11 +350,17 @@ def test_an_administrator_prunes_an_engine_by_schedule(
             _made(admin, **{**wanted, "name": "other", **wrong})
 
 
+def _by_token(actor: Actor, *scopes: str, **more: Any) -> tuple[Actor, ApiToken]:
+    """Somebody who came in with a new personal token of the actor."""
+    shape, text = token_create(actor, {"name": f"t{ApiToken.objects.count()}", "scopes": scopes, **more})
+    user, credential = token_open(text, "")
+    return actor_for(user, credential=credential), ApiToken.objects.get(pk=shape["id"])
+
+
 def test_a_token_lends_a_schedule_no_more_than_its_scope(
     admin: Actor, rows: list[Instance], worked: Worked
 ) -> None:
-    scope = Scope(frozenset({Permission.READ, Permission.CREATE, Permission.UPDATE}))
-    narrow = replace(admin, is_admin=False, is_admin_account=True, credential=Credential(scope=scope))
+    narrow, _ = _by_token(admin, "read", "create", "update")
     with pytest.raises(ComputeError, match="permission"):
         _made(narrow)
     row = _made(narrow, action="snapshot")
@@ -355,3 +370,77 @@ def test_a_token_lends_a_schedule_no_more_than_its_scope(
         schedules_due(now)
     run = ScheduleRun.objects.get()
     assert run.state == "refused" and "“stop”" in run.reason
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired", "forgotten"])
+def test_with_its_token_a_schedule_ends_until_somebody_takes_it_over(
+    admin: Actor, operator: Actor, rows: list[Instance], worked: Worked, how: str
+) -> None:
+    by_token, token = _by_token(admin, "operate")
+    row = _made(by_token)
+    now = _due(row)
+    with worked():
+        schedules_due(now)
+    assert _states() == ["started"]
+    if how == "revoked":
+        token_revoke(admin, token.pk)
+    elif how == "expired":
+        ApiToken.objects.filter(pk=token.pk).update(expires_at=timezone.now())
+    else:
+        Schedule.objects.filter(pk=row.pk).update(token_uid=None)
+    refused = client_for(operator).post(f"{URL}/{row.pk}/run")
+    assert refused.json()["run"]["state"] == "refused" and "token" in refused.json()["run"]["reason"]
+    schedules_orphaned()
+    shown = client_for(operator).get(f"{URL}/{row.pk}").json()
+    assert not shown["is_enabled"] and "revoked or has expired" in shown["paused_reason"]
+    page = Client()
+    page.force_login(User.objects.get(pk=operator.user_id))
+    assert b"revoked or has expired" in page.get(f"/schedules/{row.pk}").content
+    assert AuditEvent.objects.filter(action="schedule.pause", username="system").exists()
+    resumed = client_for(operator).put(f"{URL}/{row.pk}/resume").json()
+    assert (resumed["is_enabled"], resumed["owner"]) == (True, operator.username)
+    schedules_orphaned()
+    now = _due(row)
+    with worked():
+        schedules_due(now + timedelta(minutes=1))
+    assert _states() == ["started", "refused", "started"]
+
+
+def test_a_token_that_was_narrowed_narrows_its_schedules(
+    admin: Actor, rows: list[Instance], worked: Worked
+) -> None:
+    by_token, token = _by_token(admin, "operate")
+    row = _made(by_token)
+    ApiToken.objects.filter(pk=token.pk).update(scopes=["read"])
+    now = _due(row)
+    with worked():
+        schedules_due(now)
+    run = ScheduleRun.objects.get()
+    assert run.state == "refused" and "“stop”" in run.reason
+    # Another project is none of the token's.
+    ApiToken.objects.filter(pk=token.pk).update(scopes=["operate"], project_uids=[str(uuid.uuid4())])
+    with worked():
+        schedules_due(_due(row) + timedelta(minutes=1))
+    assert _states() == ["refused", "refused"]
+
+
+def test_what_waits_of_a_bulk_ends_with_its_token(admin: Actor, nine: list[Instance], worked: Worked) -> None:
+    by_token, token = _by_token(admin, "operate")
+    parent = bulk_submit(by_token, BulkRequest("stop", [each.pk for each in nine]))
+    token_revoke(admin, token.pk)
+    bulk_advance(str(parent.pk))
+    items = BulkItem.objects.filter(parent=parent)
+    assert {(item.state, item.error_code) for item in items} == {("refused", "UNAUTHENTICATED")}
+
+
+def test_schedules_of_before_find_their_token_again(admin: Actor, rows: list[Instance]) -> None:
+    known, token = _by_token(admin, "create", "stop")
+    row = _made(known)
+    twice, _ = _by_token(admin, "read", "operate")
+    other = _made(twice, name="other")
+    _by_token(admin, "operate", "read")
+    assert Schedule.objects.update(token_uid=None) == 2
+    schedule_token.tokens_find(apps, None)
+    row.refresh_from_db()
+    other.refresh_from_db()
+    assert (row.token_uid, other.token_uid) == (token.pk, None)
