@@ -178,6 +178,9 @@ class OperationShape(Base[Any]):
     project = s.UUIDField(allow_null=True)
     user = s.CharField(allow_null=True)
     error = ErrorPart(allow_null=True)
+    cleanup_needed = s.BooleanField(
+        help_text="Something it had made could not be taken back yet; LibGo tries again by itself."
+    )
     result = s.DictField()
     created_at = s.DateTimeField()
     started_at = s.DateTimeField(allow_null=True)

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from compute.backends.types import UndoStep
 from compute.errors import OperationCancelled, OperationInterrupted
 from compute.events import operation_progress_send
+from compute.execution.failpoint import boundary
 from compute.execution.lease import operation_write
 from compute.execution.patience import patiently
 from compute.models import Operation, OperationLog
@@ -39,6 +40,7 @@ class OperationReporter:
             self._send()
         if new_step:
             self.log(step)
+            boundary(self._operation, step)
         self.checkpoint()
 
     def log(self, line: str) -> None:
@@ -63,6 +65,7 @@ class OperationReporter:
         self.checkpoint()
         self.undo_steps.append(step)
         self._write(undo_steps=[asdict(item) for item in self.undo_steps])
+        boundary(self._operation, f"make {step.kind}")
 
     def _write(self, **columns: object) -> None:
         if not patiently(lambda: operation_write(self._operation.pk, self._operation.fence, **columns)):

@@ -29,12 +29,13 @@ from compute.errors import (
 )
 from compute.events import Fact, event_publish
 from compute.execution import backups, migration
+from compute.execution.failpoint import boundary
 from compute.execution.handlers import Work, handler_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.patience import patiently
 from compute.execution.report import OperationReporter
-from compute.models import Instance, Operation
+from compute.models import Instance, Operation, OperationLog
 from compute.selectors.access import operation_actor
 from compute.selectors.nodes import node_config
 from compute.states import OperationState
@@ -98,7 +99,9 @@ def _handle(work: Work) -> None:
         raise ComputeError(f"No part of LibGo knows how to do “{operation.action}”.")
     try:
         work.report.checkpoint()
+        boundary(operation, "begin")
         result = handler(work)
+        boundary(operation, "close")
     except ComputeError:
         raise
     except OSError as error:
@@ -132,7 +135,7 @@ def _success_columns(result: dict[str, Any], left: list[UndoStep]) -> dict[str, 
 
 
 def _finish_badly(operation: Operation, report: OperationReporter, error: ComputeError) -> None:
-    left = _undo(operation, report.undo_steps)
+    left = _undo_told(operation, report)
     _row_settle(operation)
     if (moved := migration.migration_result(operation)) is not None:
         report.log(f"It had moved already when this happened: {error.message}")
@@ -140,7 +143,10 @@ def _finish_badly(operation: Operation, report: OperationReporter, error: Comput
         return
     cancelled = isinstance(error, OperationCancelled)
     state = OperationState.CANCELLED if cancelled else OperationState.FAILED
-    _close(operation, state, {**_error_columns(error), **_undo_columns(operation, report.undo_steps, left)})
+    columns = {**_error_columns(error), **_undo_columns(operation, report.undo_steps, left)}
+    if operation.step:
+        columns["error_details"] = {**error.details, "step": operation.step}
+    _close(operation, state, columns)
 
 
 def _error_columns(error: ComputeError) -> dict[str, Any]:
@@ -158,14 +164,28 @@ def _undo_columns(operation: Operation, steps: list[UndoStep], left: list[UndoSt
     return {"undo_steps": [asdict(step) for step in kept], "undo_pending": bool(left)}
 
 
+def _undo_told(operation: Operation, report: OperationReporter) -> list[UndoStep]:
+    """Take back what was recorded, and say in the log what has to wait for the sweeper."""
+    left = _undo(operation, report.undo_steps)
+    for step in left:
+        report.log(f"Cleanup needed: the {_words(step)} could not be taken back yet. It is tried again.")
+    return left
+
+
+def _words(step: UndoStep) -> str:
+    return step.kind.replace("_", " ").replace("-", " ")
+
+
 def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
-    """Take steps back, last first; those that could not be, oldest first."""
+    """Take steps back, last first; those that could not be, oldest first. Whatever goes wrong with one
+    costs no other: it is tried again."""
     if not steps or operation.node is None:
         return []
     left: list[UndoStep] = []
     backend = None
     for step in reversed(steps):
         try:
+            boundary(operation, f"take back {step.kind}")
             if step.kind == migration.STEP:
                 migration.migration_settle(operation, step)
                 continue
@@ -176,6 +196,9 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
             backend.undo(step)
         except ComputeError as error:
             log.warning("undo_failed", operation=str(operation.pk), kind=step.kind, reason=error.message)
+            left.insert(0, step)
+        except Exception:  # foreign code: the operation must still end closed, with the step kept
+            log.exception("undo_crashed", operation=str(operation.pk), kind=step.kind)
             left.insert(0, step)
     return left
 
@@ -191,8 +214,8 @@ def _row_settle(operation: Operation) -> None:
     if operation.action == "instance.create":
         instance_forget(row)
         return
-    backend = backend_for(node_config(row.node))
     try:
+        backend = backend_for(node_config(row.node))
         if operation.action in REPLACERS:
             _replaced_settle(backend, operation, row)
         else:
@@ -257,7 +280,7 @@ def operation_recover(operation_id: str) -> None:
     lost = heartbeat.hold(operation)
     try:
         report = OperationReporter(operation, lost)
-        left = _undo(operation, report.undo_steps)
+        left = _undo_told(operation, report)
         _row_settle(operation)
         _close(operation, *_outcome_of_lost(operation, report.undo_steps, left))
     finally:
@@ -287,6 +310,8 @@ def undo_finish(operation_id: str) -> None:
     operation = Operation.objects.select_related("node").get(pk=operation_id)
     steps = [UndoStep(**step) for step in operation.undo_steps]
     left = _undo(operation, steps)
-    Operation.objects.filter(pk=operation_id, undo_pending=True).update(
+    written = Operation.objects.filter(pk=operation_id, undo_pending=True).update(
         **_undo_columns(operation, steps, left)
     )
+    if written and not left:
+        OperationLog.objects.create(operation=operation, line="Cleaned up: everything was taken back.")

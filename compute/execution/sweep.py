@@ -67,9 +67,13 @@ def parent_of_ended(operation_id: str) -> str | None:
 
 
 def undos_pending() -> list[str]:
-    """Ended operations with steps to take back, on nodes that answer again."""
-    rows = Operation.objects.filter(undo_pending=True, node__is_reachable=True)
-    return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
+    """Ended operations with steps to take back, on nodes that answer again; marked as rung now, so that
+    one that takes long, or never works, is not tried by many at once."""
+    overdue = Q(dispatched_at=None) | Q(dispatched_at__lt=Now() - RING_AGAIN_AFTER)
+    rows = Operation.objects.filter(overdue, undo_pending=True, node__is_reachable=True)
+    found = [str(pk) for pk in rows.order_by("dispatched_at").values_list("pk", flat=True)[:_BATCH]]
+    Operation.objects.filter(pk__in=found).update(dispatched_at=Now())
+    return found
 
 
 def backends_retire() -> None:

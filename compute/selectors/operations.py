@@ -109,6 +109,7 @@ def operation_dict(row: Operation) -> dict[str, Any]:
         "project": None if row.project_id is None else str(row.project_id),
         "user": row.user.get_username() if row.user else None,
         "error": error,
+        "cleanup_needed": row.undo_pending,
         "result": row.result,
         "created_at": time_text(row.created_at),
         "started_at": time_text(row.started_at),
