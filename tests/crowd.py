@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import requests
@@ -50,11 +51,11 @@ def crowd(size: int, ask: Callable[[int], requests.Response]) -> Crowd:
         return Crowd(list(threads.map(one, range(size))))
 
 
-def creates(caller: Caller, prefix: str, **body: Any) -> Callable[[int], requests.Response]:
-    """For ``crowd``: a container each, of a name of its own."""
+def creates(caller: Caller, prefix: str, **body: Any) -> Callable[..., requests.Response]:
+    """For ``crowd``: a container each, of a name of its own; ``more`` headers if there are any."""
     token = caller.token
 
-    def ask(number: int) -> requests.Response:
+    def ask(number: int, more: Mapping[str, str] = MappingProxyType({})) -> requests.Response:
         wanted = {
             "name": f"{prefix}-{number}",
             "backend": "docker",
@@ -64,7 +65,7 @@ def creates(caller: Caller, prefix: str, **body: Any) -> Callable[[int], request
             "auto_start": False,
             **body,
         }
-        headers = {"Authorization": f"Bearer {token}"}
+        headers = {"Authorization": f"Bearer {token}", **more}
         url = f"{caller.live.url}/api/v1/compute/instances"
         return requests.post(url, json=wanted, headers=headers, timeout=120)
 

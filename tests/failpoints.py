@@ -14,7 +14,7 @@ class Rule:
 
     action: str
     subject: str
-    at: int | str
+    at: str
     do: str = "hold"
 
 
@@ -37,9 +37,9 @@ class Failpoints:
         """The boundaries that it met, in their order."""
         return [row["boundary"] for row in self._rows() if row["operation"] == operation]
 
-    def operation_of(self, subject: str) -> str:
-        """The newest operation on it that met a boundary."""
-        return str([row["operation"] for row in self._rows() if row["subject"] == subject][-1])
+    def operations(self) -> dict[str, str]:
+        """By subject, the newest operation that met a boundary."""
+        return {row["subject"]: row["operation"] for row in self._rows()}
 
     def struck(self) -> dict[str, str]:
         """The subjects of operations that a rule met, each with its operation."""

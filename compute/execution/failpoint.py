@@ -2,10 +2,10 @@
 
 Nothing of this is reachable unless the process was *started* with ``LIBGO_FAILPOINT``, the path of a
 folder. ``rules.json`` in it is a list of ``{"action", "subject", "at", "do"}``: an operation of this action
-on this subject that comes to its boundary number ``at`` (from 0, or the boundary's name) is held there
-(``hold``, until the rule is gone; a test then kills the process, or cancels) or fails (``fail``).
-``passed.jsonl`` tells every boundary that was met:
-``{"operation", "subject", "number", "boundary", "does"}``.
+on this subject that comes to the boundary ``at`` is held there (``hold``, until the rule is gone; a test
+then kills the process, or cancels) or fails (``fail``). A name that comes again has its number behind it:
+``make volume``, ``make volume 2``. ``passed.jsonl`` tells every boundary that was met:
+``{"operation", "subject", "boundary", "does"}``.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _given = os.environ.get("LIBGO_FAILPOINT")
 _FOLDER = Path(_given) if _given else None
 _LOOK_EVERY_S = 0.05
 
-_met: Counter[str] = Counter()
+_met: Counter[tuple[Any, str]] = Counter()
 _lock = threading.Lock()
 
 if _FOLDER is not None:
@@ -45,26 +45,24 @@ def boundary(operation: Operation, name: str) -> None:
     if _FOLDER is None:
         return
     with _lock:
-        number = _met[str(operation.pk)]
-        _met[str(operation.pk)] += 1
-    does = _asked(_FOLDER, operation, number, name)
-    line: dict[str, Any] = {"operation": str(operation.pk), "subject": operation.subject}
-    line |= {"number": number, "boundary": name, "does": does}
+        _met[operation.pk, name] += 1
+        times = _met[operation.pk, name]
+    name = name if times == 1 else f"{name} {times}"
+    does = _asked(_FOLDER, operation, name)
+    line = {"operation": str(operation.pk), "subject": operation.subject, "boundary": name, "does": does}
     with (_FOLDER / "passed.jsonl").open("a") as told:
         told.write(json.dumps(line) + "\n")
     while does == "hold":
         time.sleep(_LOOK_EVERY_S)
-        does = _asked(_FOLDER, operation, number, name)
+        does = _asked(_FOLDER, operation, name)
     if does == "fail":
         raise FailpointHit(f"A test let it fail before: {name}.")
 
 
-def _asked(folder: Path, operation: Operation, number: int, name: str) -> str:
-    wanted = {"action": operation.action, "subject": operation.subject}
-    for rule in _rules(folder):
-        if rule["at"] in (number, name) and all(rule[key] == value for key, value in wanted.items()):
-            return str(rule["do"])
-    return ""
+def _asked(folder: Path, operation: Operation, name: str) -> str:
+    wanted = {"action": operation.action, "subject": operation.subject, "at": name}
+    found = [rule for rule in _rules(folder) if all(rule[key] == value for key, value in wanted.items())]
+    return str(found[0]["do"]) if found else ""
 
 
 def _rules(folder: Path) -> list[dict[str, Any]]:

@@ -23,9 +23,8 @@ from compute.states import OperationState
 
 log = structlog.get_logger(__name__)
 
-# Tests of lost workers shorten it.
-LEASE_S = float(os.environ.get("LIBGO_LEASE_S") or 15)
-HEARTBEAT_S = LEASE_S / 4
+LEASE_S = 15
+HEARTBEAT_S = 4
 
 _PROCESS = f"{socket.gethostname()}:{os.getpid()}"
 

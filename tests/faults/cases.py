@@ -48,6 +48,10 @@ class Case:
     subject: Callable[[str], str] = lambda word: word
 
     @property
+    def backend(self) -> str:
+        return "kvm" if self.name.endswith(" VM") else "docker"
+
+    @property
     def may_cancel(self) -> bool:
         return self.action not in ("instance.snapshot", "instance.delete")
 
