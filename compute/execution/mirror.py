@@ -291,7 +291,7 @@ def _came_too_late(node: Node, info: InstanceInfo) -> bool:
         instance_name=info.name,
         state__in=_GIVEN_UP,
     ).exclude(undo_steps=[])
-    return bool(given_up.update(undo_pending=True))
+    return bool(given_up.update(undo_pending=True, dispatched_at=None))
 
 
 def _row_being_made(node: Node, info: InstanceInfo) -> Instance | None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 from django.db import DatabaseError, transaction
+from django.db.models.functions import Now
 
 from compute.audit import audit
 from compute.backends.base import Backend
@@ -35,12 +37,13 @@ from compute.execution.lease import heartbeat, operation_claim, operation_close,
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.patience import patiently
 from compute.execution.report import OperationReporter
-from compute.models import Instance, Operation, OperationLog
+from compute.models import Instance, Node, Operation, OperationLog
 from compute.selectors.access import operation_actor
 from compute.selectors.nodes import node_config
 from compute.states import OperationState
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # How many operations of one node a process runs at once: a hung engine must not take them all.
 _SLOTS_PER_NODE = 6
@@ -97,11 +100,17 @@ def _handle(work: Work) -> None:
     handler = handler_for(operation.action, work.node.backend)
     if handler is None:
         raise ComputeError(f"No part of LibGo knows how to do “{operation.action}”.")
+    work.report.checkpoint()
+    boundary(operation, "begin")
+    result = _guarded(operation, lambda: handler(work))
+    boundary(operation, "close")
+    patiently(lambda: _close(operation, OperationState.SUCCEEDED, _success_columns(result, [])))
+
+
+def _guarded(operation: Operation, call: Callable[[], T]) -> T:
+    """Whatever goes wrong in it is a ``ComputeError``, so that the operation still ends closed."""
     try:
-        work.report.checkpoint()
-        boundary(operation, "begin")
-        result = handler(work)
-        boundary(operation, "close")
+        return call()
     except ComputeError:
         raise
     except OSError as error:
@@ -112,9 +121,8 @@ def _handle(work: Work) -> None:
             "LibGo's database did not answer when the outcome was to be written. The engine may have done "
             "what was asked: look at the state that is shown now."
         ) from error
-    except Exception as error:  # the outermost frame of foreign code: it must still end closed
+    except Exception as error:  # the outermost frame of foreign code
         raise _crashed(operation, error) from error
-    patiently(lambda: _close(operation, OperationState.SUCCEEDED, _success_columns(result, [])))
 
 
 def _crashed(operation: Operation, error: Exception) -> ComputeError:
@@ -161,7 +169,12 @@ def _undo_columns(operation: Operation, steps: list[UndoStep], left: list[UndoSt
     """What a create recorded stays written down, also when it is taken back: an engine that hung may make
     the instance after all, and the mirror then asks for it to be taken back again."""
     kept = steps if operation.action == "instance.create" else left
-    return {"undo_steps": [asdict(step) for step in kept], "undo_pending": bool(left)}
+    # Without a time of the last try the sweeper tries at its next turn.
+    return {
+        "undo_steps": [asdict(step) for step in kept],
+        "undo_pending": bool(left),
+        "dispatched_at": None,
+    }
 
 
 def _undo_told(operation: Operation, report: OperationReporter) -> list[UndoStep]:
@@ -182,25 +195,23 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
     if not steps or operation.node is None:
         return []
     left: list[UndoStep] = []
-    backend = None
     for step in reversed(steps):
         try:
             boundary(operation, f"take back {step.kind}")
-            if step.kind == migration.STEP:
-                migration.migration_settle(operation, step)
-                continue
-            if step.kind == backups.STEP:
-                backups.backup_undo(operation, step)
-                continue
-            backend = backend or backend_for(node_config(operation.node))
-            backend.undo(step)
+            _guarded(operation, partial(_step_undo, operation, operation.node, step))
         except ComputeError as error:
             log.warning("undo_failed", operation=str(operation.pk), kind=step.kind, reason=error.message)
             left.insert(0, step)
-        except Exception:  # foreign code: the operation must still end closed, with the step kept
-            log.exception("undo_crashed", operation=str(operation.pk), kind=step.kind)
-            left.insert(0, step)
     return left
+
+
+def _step_undo(operation: Operation, node: Node, step: UndoStep) -> None:
+    if step.kind == migration.STEP:
+        migration.migration_settle(operation, step)
+    elif step.kind == backups.STEP:
+        backups.backup_undo(operation, step)
+    else:
+        backend_for(node_config(node)).undo(step)
 
 
 def _row_settle(operation: Operation) -> None:
@@ -311,7 +322,7 @@ def undo_finish(operation_id: str) -> None:
     steps = [UndoStep(**step) for step in operation.undo_steps]
     left = _undo(operation, steps)
     written = Operation.objects.filter(pk=operation_id, undo_pending=True).update(
-        **_undo_columns(operation, steps, left)
+        **{**_undo_columns(operation, steps, left), "dispatched_at": Now()}
     )
     if written and not left:
         OperationLog.objects.create(operation=operation, line="Cleaned up: everything was taken back.")

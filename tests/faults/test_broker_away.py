@@ -192,7 +192,7 @@ def test_while_the_broker_is_away_reading_works_and_work_is_taken(shaky: Shaky, 
 
 @contextlib.contextmanager
 def _full(broker: Broker) -> Iterator[None]:
-    was = broker.client.config_get("maxmemory")["maxmemory"]
+    was = str(broker.client.config_get("maxmemory")["maxmemory"])
     broker.client.config_set("maxmemory", "1")
     try:
         yield
@@ -213,7 +213,7 @@ def _read_only(broker: Broker) -> Iterator[None]:
 @contextlib.contextmanager
 def _slow(broker: Broker) -> Iterator[None]:
     """Nobody gets an answer for five seconds."""
-    broker.client.execute_command("CLIENT", "PAUSE", "5000", "ALL")
+    broker.client.client_pause(5000)
     yield
     time.sleep(5)
 
