@@ -43,6 +43,8 @@ class Case:
     tidy: Callable[[LiveConsole, str], Any] = _instances_gone
     # What is half there although it has no name of its own.
     half: Callable[[LiveConsole, str], list[str]] = lambda live, word: []
+    # What may be there all the same when the operation is lost: it is whole, and what was asked for.
+    whole: Callable[[str], set[str]] = lambda word: set()
     # The process that carries it out.
     runs_in: str = "worker"
     subject: Callable[[str], str] = lambda word: word
@@ -235,4 +237,7 @@ def pull_of(registry: str) -> Case:
     def tidy(live: LiveConsole, word: str) -> None:
         live.api("DELETE", f"/docker/images/{name(word)}?wait=30")
 
-    return Case("pull", "image.pull", ask, arrange, tidy, subject=name)
+    def whole(word: str) -> set[str]:
+        return {f"image {name(word)}"}
+
+    return Case("pull", "image.pull", ask, arrange, tidy, whole=whole, subject=name)

@@ -104,7 +104,10 @@ class Bench:
         if known is None or not (cell.asked and cell.asked.done()):
             return False
         told = self.live.get(f"/operations/{known}")
-        return bool(told["action"] == cell.case.action and told["state"] == "succeeded")
+        if told["action"] != cell.case.action or told["state"] not in ENDED:
+            return False
+        assert told["state"] == "succeeded", f"{cell}: {told}"
+        return True
 
     def hasten(self, cells: list[Cell]) -> None:
         """Let the leases of these, whose process is dead, end now and not in 15 seconds."""
@@ -199,6 +202,7 @@ def _as_before(bench: Bench, cell: Cell) -> None:
     def half() -> list[str]:
         now = things_of(bench.live, cell.word)
         wrong = now - cell.before if cell.case.action == "instance.delete" else now ^ cell.before
+        wrong -= cell.case.whole(cell.word)
         wrong |= set() if _known(bench, cell) else leftovers_of(uid)
         return sorted(wrong) + cell.case.half(bench.live, cell.word)
 
