@@ -22,6 +22,7 @@ from compute.backends.types import (
     Resources,
     SnapshotSpec,
     StorageJoin,
+    UndoStep,
 )
 from compute.errors import InstanceNotFound
 from compute.execution.backup_store import RestoreSource, reader_of
@@ -65,12 +66,25 @@ class Work:
 
 
 Handler = Callable[[Work], dict[str, Any]]
+Undoer = Callable[[Operation, UndoStep], None]
 _handlers: dict[str, Handler] = {}
+_undoers: dict[str, Undoer] = {}
 
 
 def handler_register(action: str, handler: Handler) -> None:
     """Announce who carries out ``action`` on any backend; the last one registered wins."""
     _handlers[action] = handler
+
+
+def undoer_register(kind: str, undoer: Undoer) -> None:
+    """Announce who takes back a recorded step that is a row of LibGo's own, not a thing of the engine."""
+    _undoers[kind] = undoer
+
+
+def undoer_for(operation: Operation, backend: str, kind: str) -> Undoer | None:
+    """None: the engine's. An app's are announced with its handlers."""
+    handler_for(operation.action, backend)
+    return _undoers.get(kind)
 
 
 def handler_for(action: str, backend: str) -> Handler | None:

@@ -32,7 +32,7 @@ from compute.errors import (
 from compute.events import Fact, event_publish
 from compute.execution import backups, migration
 from compute.execution.failpoint import boundary
-from compute.execution.handlers import Work, handler_for
+from compute.execution.handlers import Work, handler_for, undoer_for
 from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.patience import patiently
@@ -210,6 +210,8 @@ def _step_undo(operation: Operation, node: Node, step: UndoStep) -> None:
         migration.migration_settle(operation, step)
     elif step.kind == backups.STEP:
         backups.backup_undo(operation, step)
+    elif (undoer := undoer_for(operation, node.backend, step.kind)) is not None:
+        undoer(operation, step)
     else:
         backend_for(node_config(node)).undo(step)
 

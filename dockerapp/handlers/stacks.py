@@ -9,10 +9,10 @@ from django.utils import timezone
 
 from compute.backends.types import UndoStep
 from compute.errors import ComputeError, InstanceNotFound, NotFound, OperationInterrupted
-from compute.execution.handlers import STOP_TIMEOUT_S, Handler, Work, observe
+from compute.execution.handlers import STOP_TIMEOUT_S, Handler, Work, observe, undoer_register
 from compute.execution.mirror import instances_gone, instances_observe
 from compute.execution.resources import grants_of
-from compute.models import Instance
+from compute.models import Instance, Operation
 from compute.sealing import unseal
 from dockerapp.backend import DockerBackend
 from dockerapp.engine.stacks import UNDO_STACK, ImageWanted, Stacks, StackSpec
@@ -20,6 +20,8 @@ from dockerapp.labels import LABEL_STACK
 from dockerapp.models import Stack
 from dockerapp.references import reference_parse
 from dockerapp.selectors.registries import credentials_at
+
+_UNDO_ROW = "stack-row"
 
 
 class _Quietly:
@@ -59,6 +61,8 @@ def _deploy(work: Work) -> dict[str, Any]:
     if is_first:
         kept = stacks.volume_names(row.name)
         ref = {"name": row.name, "stack": str(row.pk), "project": str(row.project_id), "keep": kept}
+        # Its row too, when the worker is lost between the deployment and its end.
+        work.report.undo(UndoStep(_UNDO_ROW, {"stack": str(row.pk)}))
         work.report.undo(UndoStep(UNDO_STACK, ref))
     words = ["--force-recreate"] if params["recreate"] else []
     try:
@@ -83,6 +87,13 @@ def _deploy(work: Work) -> dict[str, Any]:
     )
     _observe(work, str(row.pk))
     return {"stack": str(row.pk), "services": sorted(params["services"])}
+
+
+def _row_undo(operation: Operation, step: UndoStep) -> None:
+    Stack.objects.filter(pk=step.ref["stack"]).delete()
+
+
+undoer_register(_UNDO_ROW, _row_undo)
 
 
 def _scale(work: Work) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import requests
 
+from kvm.engine.export import MARK
 from tests.live import LiveConsole
 
 POOL = Path("/var/lib/libvirt/images")
@@ -163,7 +164,8 @@ def _snapshots(live: LiveConsole, word: str) -> list[str]:
 
 def _exports(live: LiveConsole, word: str) -> list[str]:
     folder = live.var / "exports"
-    return [f"export {path}" for path in folder.iterdir()] if folder.exists() else []
+    # The mark goes when the file is whole; that one stays, it is listed and can be fetched.
+    return [f"export {mark.parent}" for mark in folder.glob(f"*/{MARK}")]
 
 
 def _exports_gone(live: LiveConsole, word: str) -> None:
