@@ -3,32 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 from django import template
+from django.utils import timezone as clock
 from django.utils.dateparse import parse_datetime
+from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
-from django.utils.timesince import timesince
+from django.utils.translation import gettext
 
 from compute.menu import Menu, menus_of
 from compute.selectors.access import projects_matter as _projects_matter
-from compute.states import action_words, colour_of
+from compute.states import colour_of
 from compute.views.common import actor_of
+from compute.wording import ago_text, counted_noun, lasting_text, word_text
 
 register = template.Library()
 
 
 @register.filter
 def bytes_text(value: Any) -> str:
-    """1536 as “1.5 KiB”."""
+    """1536 as “1.5 KiB”, with the reader's sign for the point."""
     if value in (None, ""):
         return "–"
     size = float(value)
     for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
         if size < 1024 or unit == "TiB":
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+            return f"{number_format(size, 0 if unit == 'B' or size >= 100 else 1)} {unit}"
         size /= 1024
     return "–"
 
@@ -36,9 +39,7 @@ def bytes_text(value: Any) -> str:
 @register.filter
 def seconds_text(value: Any) -> str:
     """5400 as “1 hour 30 minutes”."""
-    minutes = max(1, int(value or 0) // 60)
-    parts = ((minutes // 1440, "day"), (minutes // 60 % 24, "hour"), (minutes % 60, "minute"))
-    return " ".join(f"{count} {word}{'' if count == 1 else 's'}" for count, word in parts if count)
+    return lasting_text(int(value or 0))
 
 
 @register.filter
@@ -48,9 +49,7 @@ def ago(value: Any) -> str:
     at = _moment(value)
     if at is None:
         return "–"
-    return format_html(
-        '<time datetime="{}" data-ago>{} ago</time>', at.isoformat(), timesince(at).split(",")[0]
-    )
+    return format_html('<time datetime="{}" data-ago>{}</time>', at.isoformat(), ago_text(clock.now() - at))
 
 
 @register.filter
@@ -110,7 +109,7 @@ def _lines(value: Any) -> list[str]:
     if isinstance(value, list):
         return [" ".join(_lines(item)) for item in value]
     if isinstance(value, bool):
-        return ["yes" if value else "no"]
+        return [gettext("yes") if value else gettext("no")]
     return [str(value)]
 
 
@@ -126,9 +125,21 @@ def pretty(value: Any) -> str:
 
 
 @register.filter
-def words(value: str) -> str:
-    """See :func:`compute.states.action_words`."""
-    return action_words(str(value))
+def words(value: Any) -> str:
+    """See :func:`compute.wording.word_text`."""
+    return word_text(value)
+
+
+@register.filter
+def counted(noun: str, count: int) -> str:
+    """See :func:`compute.wording.counted_noun`."""
+    return counted_noun(noun, count)
+
+
+@register.filter
+def names(things: Iterable[Any]) -> str:
+    """“web, db” of things (rows or objects) that have a name."""
+    return ", ".join(str(each["name"] if isinstance(each, Mapping) else each.name) for each in things or ())
 
 
 @register.simple_tag(takes_context=True)

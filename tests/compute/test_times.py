@@ -14,7 +14,7 @@ _AT = datetime(2026, 3, 29, 14, 5, 9, tzinfo=timezone(timedelta(hours=2)))
 def test_a_time_past_says_how_long_ago_and_when() -> None:
     at = datetime.now(timezone.utc) - timedelta(hours=3, minutes=20)
     shown = ago(at)
-    assert "3\xa0hours ago" in shown
+    assert "3 hours ago" in shown
     assert f'datetime="{at.isoformat()}"' in shown
 
 

@@ -1,0 +1,93 @@
+"""The words of the tables (states, actions, roles, kinds) as people read them, in their language.
+
+Programs read the words as they stand; the pages ask here. ``words_known`` is what a language must have,
+besides what is marked in templates and code: a new state asks for its translation by itself.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import EnumMeta
+
+from django.utils.translation import ngettext, ngettext_lazy, pgettext
+
+from compute import states
+from compute.permissions import ACTIONS
+from compute.states import ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words
+
+# Tells a word of a table from the same word in a sentence.
+CONTEXT = "word"
+
+
+def word_text(word: object) -> str:
+    """“running” as “läuft”; a word that no table has (an engine's own) stays as it is."""
+    text = action_words(str(word))
+    return pgettext(CONTEXT, text) if text else ""
+
+
+# Lengths as static/js/time.js has them.
+_SPANS = (
+    (31536000, ngettext_lazy("%(n)d year ago", "%(n)d years ago", "n")),
+    (2592000, ngettext_lazy("%(n)d month ago", "%(n)d months ago", "n")),
+    (604800, ngettext_lazy("%(n)d week ago", "%(n)d weeks ago", "n")),
+    (86400, ngettext_lazy("%(n)d day ago", "%(n)d days ago", "n")),
+    (3600, ngettext_lazy("%(n)d hour ago", "%(n)d hours ago", "n")),
+    (60, ngettext_lazy("%(n)d minute ago", "%(n)d minutes ago", "n")),
+)
+
+
+def ago_text(since: timedelta) -> str:
+    """“3 minutes ago”; what was less than a minute ago, or is yet to come, as “0 minutes ago”."""
+    seconds = max(0, int(since.total_seconds()))
+    length, text = next((span for span in _SPANS if seconds >= span[0]), _SPANS[-1])
+    return str(text % {"n": seconds // length})
+
+
+def lasting_text(seconds: int) -> str:
+    """5400 as “1 hour 30 minutes”; a minute at least."""
+    minutes = max(1, seconds // 60)
+    days, hours, minutes = minutes // 1440, minutes // 60 % 24, minutes % 60
+    parts = (
+        (days, ngettext("%(n)d day", "%(n)d days", days)),
+        (hours, ngettext("%(n)d hour", "%(n)d hours", hours)),
+        (minutes, ngettext("%(n)d minute", "%(n)d minutes", minutes)),
+    )
+    return " ".join(text % {"n": count} for count, text in parts if count)
+
+
+_NOUNS = {
+    "instance": ngettext_lazy("instance", "instances", "n"),
+    "schedule": ngettext_lazy("schedule", "schedules", "n"),
+    "rule": ngettext_lazy("rule", "rules", "n"),
+    "image": ngettext_lazy("image", "images", "n"),
+    "volume": ngettext_lazy("volume", "volumes", "n"),
+    "network": ngettext_lazy("network", "networks", "n"),
+    "stack": ngettext_lazy("stack", "stacks", "n"),
+    "pool": ngettext_lazy("pool", "pools", "n"),
+    "template": ngettext_lazy("template", "templates", "n"),
+    "backup": ngettext_lazy("backup", "backups", "n"),
+}
+
+
+def counted_noun(noun: str, count: int) -> str:
+    """“volume” for 1 of them, “volumes” for more; a noun that is not known here as it stands."""
+    return str(_NOUNS[noun] % {"n": count}) if noun in _NOUNS else noun
+
+
+def words_known() -> set[str]:
+    """Every word that ``word_text`` translates."""
+    kinds = [kind for kind in vars(states).values() if isinstance(kind, EnumMeta) and issubclass(kind, Word)]
+    words = {member.value for kind in kinds for member in kind}
+    words |= {action.progressive for action in Action}
+    words |= {metric for metrics in ALERT_METRICS.values() for metric in metrics}
+    words |= {*TOKEN_SCOPES, *ACTIONS, *_BESIDE}
+    return {action_words(word) for word in words} - {""}
+
+
+# Of parts that keep no table of their own: what a check, a login or an engine tells, and nouns.
+_BESIDE = frozenset(
+    "absent partial degraded inactive active building degrading exited dead removing restarting "
+    "password token page api session socket totp oidc ldap recovery_code beat schedule system public "
+    "added changed deleted instance node operation alert backup volume network image stack template "
+    "pool rule machine container project user".split()
+)
