@@ -13,18 +13,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import structlog
 from django.db import transaction
 from django.utils import timezone
-from redis.exceptions import RedisError
 
 from compute.layer import messages_send
 from compute.live import ENDS, RIGHTS, bell_ring
 from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
 from compute.states import ACTIVE_OPERATION_STATES
-
-log = structlog.get_logger(__name__)
 
 # Admins see everything; members see their projects and all nodes.
 GROUP_ALL = "events.all"
@@ -66,7 +62,7 @@ def events_publish(facts: list[Fact]) -> list[Event]:
 def operation_progress_send(operation_id: str, project_id: str | None, data: Mapping[str, Any]) -> None:
     """Tell the screens how far an operation is; not kept."""
     message = _envelope("operation.progress", None, timezone.now(), {"operation": operation_id, **data})
-    _send([(_groups(project_id), message)])
+    messages_send([(_groups(project_id), message)])
 
 
 def rights_changed(*user_ids: uuid.UUID | str | None) -> None:
@@ -122,7 +118,7 @@ def _tell(rows: list[Event]) -> None:
     ended = [str(row.operation_uid) for row in rows if _is_end(row)]
     if ended:
         bell_ring(ENDS, ended)
-    _send([(_groups_of(row), _message_of(row)) for row in rows])
+    messages_send([(_groups_of(row), _message_of(row)) for row in rows])
 
 
 def _groups_of(row: Event) -> list[str]:
@@ -148,14 +144,6 @@ def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any])
     if seq is not None:
         envelope["seq"] = seq
     return {"type": "fact", "envelope": envelope}
-
-
-def _send(messages: list[tuple[list[str], dict[str, Any]]]) -> None:
-    try:
-        messages_send(messages)
-    except (RedisError, OSError) as error:
-        # The row is there; pages catch up by seq when the broker is back.
-        log.warning("event_not_sent", reason=str(error))
 
 
 def _text(value: uuid.UUID | None) -> str | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import json
 import os
 import re
 import socket
 import threading
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,25 @@ class Rule:
 
 
 _NONE = Rule()
+
+
+@dataclass
+class _Asked:
+    """The request that a connection is about: what happens to it, and the bytes of its answer so far."""
+
+    rule: Rule = field(default_factory=Rule)
+    told: int = 0
+
+
+def refusal(status: int, message: str) -> bytes:
+    """An engine's answer that says no."""
+    return answer_of(status, json.dumps({"message": message}).encode())
+
+
+def answer_of(status: int, body: bytes, *, length: int | None = None) -> bytes:
+    """An engine's answer, and the end of the connection; ``length``: so long the body claims to be."""
+    head = f"HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
 
 
 class FaultyProxy:
@@ -160,7 +180,7 @@ class FaultyProxy:
             return
         link = (writer, back)
         self._links.add(link)
-        current = [_NONE]
+        current = _Asked()
         try:
             both = (self._forth(reader, link, current), self._back(there, link, current))
             tasks = [asyncio.create_task(work) for work in both]
@@ -178,18 +198,26 @@ class FaultyProxy:
         self,
         reader: asyncio.StreamReader,
         link: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-        current: list[Rule],
+        current: _Asked,
     ) -> None:
         while data := await reader.read(_PIECE):
             await self._passing.wait()
             begun = _REQUEST.match(data)
             if begun:
-                current[0] = self._rule_for(f"{begun[1].decode()} {begun[2].decode()}")
-                await asyncio.sleep(current[0].delay_s)
+                current.rule = self._rule_for(f"{begun[1].decode()} {begun[2].decode()}")
+                current.told = 0
+                await asyncio.sleep(current.rule.delay_s)
                 await self._passing.wait()
-            if current[0].answer is not None:
-                await self._write(link[0], current[0].answer, current[0].bytes_per_s)
-            elif not current[0].holds:
+            rule = current.rule
+            if rule.answer is not None:
+                if begun:
+                    await self._write(link[0], rule.answer, rule.bytes_per_s)
+                if b"Connection: close" in rule.answer:
+                    # What is still sent is taken, or the answer would be lost with it.
+                    with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+                        await asyncio.wait_for(_read_away(reader), 0.2)
+                    return
+            elif not rule.holds:
                 link[1].write(data)
                 await link[1].drain()
 
@@ -197,15 +225,14 @@ class FaultyProxy:
         self,
         reader: asyncio.StreamReader,
         link: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
-        current: list[Rule],
+        current: _Asked,
     ) -> None:
-        told = 0
         while data := await reader.read(_PIECE):
             await self._passing.wait()
-            rule = current[0]
-            told += len(data)
-            if rule.cut_after is not None and told > rule.cut_after:
-                link[0].write(data[: len(data) - (told - rule.cut_after)])
+            rule = current.rule
+            current.told += len(data)
+            if rule.cut_after is not None and current.told > rule.cut_after:
+                link[0].write(data[: max(0, len(data) - (current.told - rule.cut_after))])
                 await link[0].drain()
                 return
             await self._write(link[0], data, rule.bytes_per_s)
@@ -226,6 +253,11 @@ class FaultyProxy:
                 rule.times = None if rule.times is None else rule.times - 1
                 return rule
         return _NONE
+
+
+async def _read_away(reader: asyncio.StreamReader) -> None:
+    while await reader.read(_PIECE):
+        pass
 
 
 def faulty_socket(target: Path, path: Path) -> FaultyProxy:

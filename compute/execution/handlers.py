@@ -24,7 +24,7 @@ from compute.backends.types import (
     StorageJoin,
     UndoStep,
 )
-from compute.errors import InstanceNotFound
+from compute.errors import ComputeError, InstanceNotFound
 from compute.execution.backup_store import RestoreSource, reader_of
 from compute.execution.mirror import (
     instance_adopt,
@@ -117,7 +117,14 @@ def _create(work: Work) -> dict[str, Any]:
     )
     info = _made(work, spec)
     instance_adopt(work.instance, info)
+    observe(work, *made_beside(work))
     return {"engine_id": info.engine_id}
+
+
+def made_beside(work: Work) -> list[str]:
+    """The kinds of things that were made for the instance: the steps that would take them back are called
+    after them."""
+    return sorted({step.kind for step in work.report.undo_steps} & work.backend.resource_kinds)
 
 
 def _made(work: Work, spec: InstanceSpec) -> InstanceInfo:
@@ -296,8 +303,12 @@ def _snapshot_spec(work: Work) -> SnapshotSpec:
 
 
 def observe(work: Work, *kinds: str) -> None:
-    """List these kinds of things again, so that the answer and the next read agree."""
-    resources_look(work.node, work.backend, *kinds)
+    """List these kinds of things again, so that the answer and the next read agree. A list that fails now
+    is made good by the watcher."""
+    try:
+        resources_look(work.node, work.backend, *kinds)
+    except ComputeError as error:
+        work.report.log(f"They could not be listed again ({', '.join(kinds)}): {error.message}")
 
 
 def _reread(work: Work) -> dict[str, Any]:

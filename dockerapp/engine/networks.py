@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +22,7 @@ from compute.backends.types import (
 from compute.errors import (
     BackendTimeout,
     ComputeError,
+    InstanceNotFound,
     InvalidInput,
     InvalidState,
     NameConflict,
@@ -35,6 +38,7 @@ from dockerapp.engine.secrets import secrets_masked
 PREDEFINED = frozenset({"bridge", "host", "none"})
 OPEN_TO_ALL = frozenset({"bridge", "none", "default"})
 _FORBIDDEN = 403
+_LET_GO_S, _LOOK_EVERY_S = 5.0, 0.1
 # Inside the class ``list`` is a method.
 Rows = list[Mapping[str, Any]]
 
@@ -105,11 +109,20 @@ class Networks:
         return str(own[0]["Id"])
 
     def remove(self, engine_id: str) -> None:
-        """Gone afterwards; absent is fine. Raises ``NetworkInUse``, ``InvalidState`` for the engine's own."""
-        try:
-            self._call("remove", lambda api: api.remove_network(engine_id))
-        except NetworkNotFound:
-            return
+        """Gone afterwards; absent is fine. Raises ``NetworkInUse``, ``InvalidState`` for the engine's own.
+
+        An engine lets go of a network a moment after the last container on it has ended: that is awaited."""
+        deadline = time.monotonic() + _LET_GO_S
+        while True:
+            try:
+                self._call("remove", lambda api: api.remove_network(engine_id))
+                return
+            except NetworkNotFound:
+                return
+            except NetworkInUse:
+                if time.monotonic() > deadline or self._is_used(engine_id):
+                    raise
+            time.sleep(_LOOK_EVERY_S)
 
     def undo(self, name: str, operation_id: str) -> None:
         """Remove what an operation made: only with that operation's label, and while nobody uses it."""
@@ -161,6 +174,18 @@ class Networks:
             if name in OPEN_TO_ALL or grants.allows("network", name, mark, project_id):
                 return str(row["Id"])
         raise network_absent(name)
+
+    def _is_used(self, engine_id: str) -> bool:
+        """Whether a container that is not over is on it."""
+        with contextlib.suppress(NetworkNotFound):
+            return any(self._goes_on(key) for key in self.members(engine_id))
+        return False
+
+    def _goes_on(self, container: str) -> bool:
+        with contextlib.suppress(InstanceNotFound):
+            state = self._client.call(lambda api: api.inspect_container(container)).get("State") or {}
+            return bool(state.get("Running") or state.get("Restarting"))
+        return False
 
     def _own(self, name: str, operation_id: str) -> Rows:
         found = self.named(name)
@@ -266,9 +291,14 @@ def _addresses(join: NetworkJoin, there: NetworkInfo) -> list[tuple[str, str]]:
     return [(join.ip_address, there.ip_address), (join.ipv6_address, there.ipv6_address)]
 
 
+def endpoints_left(text: str) -> bool:
+    """Whether the engine says that somebody is still on a network."""
+    return "active endpoints" in text.lower()
+
+
 def _problem(what: str, text: str) -> ComputeError | None:
     lowered = text.lower()
-    if "active endpoints" in lowered:
+    if endpoints_left(lowered):
         return NetworkInUse("Containers are still on this network. Take them off first.")
     if "overlap" in lowered and "pool" in lowered:
         if "ipv6" in lowered:

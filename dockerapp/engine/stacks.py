@@ -13,9 +13,9 @@ from docker import APIClient
 
 from compute.backends.types import LABEL_PROJECT, Grants, Reporter, UndoStep
 from compute.errors import (
+    BackendError,
     InstanceNotFound,
     InvalidState,
-    NetworkNotFound,
     VolumeNotFound,
 )
 from dockerapp.credentials import Credentials
@@ -24,7 +24,7 @@ from dockerapp.engine.compose_model import Checked, model_check, model_marked, t
 from dockerapp.engine.compose_text import Problem, document_read, env_text
 from dockerapp.engine.compose_tool import compose_resolve, compose_run, compose_tool
 from dockerapp.engine.lifecycle import container_remove
-from dockerapp.engine.networks import Networks
+from dockerapp.engine.networks import Networks, endpoints_left
 from dockerapp.engine.pull import image_ensure
 from dockerapp.engine.volumes import Volumes
 from dockerapp.labels import LABEL_COMPOSE, LABEL_STACK
@@ -126,7 +126,12 @@ class Stacks:
         """Nothing of it is left, but its volumes unless ``volumes``."""
         self._foreign_refuse(spec)
         words = ["down", "--remove-orphans", *(["--volumes"] if volumes else [])]
-        self._run(spec.name, spec.marked(), words, _Steps(report, (5, 90), 2 * spec.containers), _ACT_S)
+        try:
+            self._run(spec.name, spec.marked(), words, _Steps(report, (5, 90), 2 * spec.containers), _ACT_S)
+        except BackendError as error:
+            # Compose does not wait until the engine has let go of a network; what is left is removed below.
+            if not endpoints_left(error.message):
+                raise
         self.remove(spec.name, spec.stack_id, spec.project_id, volumes=volumes)
 
     def container_ids(self, stack_id: str) -> list[str]:
@@ -149,8 +154,7 @@ class Stacks:
         for row in self._call(lambda api: api.containers(all=True, filters=marks)):
             container_remove(self._client, str(row["Id"]), volumes=True)
         for row in self._call(lambda api: api.networks(filters=marks)):
-            with contextlib.suppress(NetworkNotFound):
-                self._call(lambda api, found=row: api.remove_network(found["Id"]))
+            Networks(self._client).remove(str(row["Id"]))
         if volumes:
             marks = {"label": [f"{LABEL_PROJECT}={project_id}", f"{LABEL_COMPOSE}={name}"]}
             for row in as_list(self._call(lambda api: api.volumes(filters=marks)).get("Volumes")):
@@ -173,8 +177,7 @@ class Stacks:
         for engine_id in engine_ids:
             container_remove(self._client, engine_id, volumes=True)
         for network in networks:
-            with contextlib.suppress(NetworkNotFound, InstanceNotFound):
-                self._call(lambda api, found=network: api.remove_network(found))
+            Networks(self._client).remove(network)
         for volume in volumes:
             with contextlib.suppress(VolumeNotFound, InstanceNotFound):
                 self._call(lambda api, found=volume: api.remove_volume(found))

@@ -6,7 +6,7 @@ from typing import Any
 
 from compute.backends.types import Resources
 from compute.errors import ComputeError, InstanceNotFound, InvalidState
-from compute.execution.handlers import Handler, Work, observe
+from compute.execution.handlers import Handler, Work, made_beside, observe
 from compute.execution.mirror import instance_adopt, instance_forget
 from compute.execution.resources import grants_of
 from compute.execution.secrets import spec_secrets
@@ -39,6 +39,7 @@ def _recreate(work: Work) -> dict[str, Any]:
     info = docker_of(work.node).containers.replace(wanted, work.report)
     instance_adopt(row, info)
     Instance.objects.filter(pk=row.pk).update(managed=True)
+    observe(work, *made_beside(work))
     return {"engine_id": info.engine_id, "previous_engine_id": before}
 
 

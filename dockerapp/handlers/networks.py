@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from compute.backends.types import UndoStep
-from compute.errors import ComputeError, NetworkInUse
-from compute.execution.handlers import Handler, Work
-from compute.execution.resources import resources_look
+from compute.errors import NetworkInUse
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Resource
 from compute.selectors.resources import resource_dict
 from dockerapp.engine.claims import UNDO_NETWORK
@@ -23,7 +22,7 @@ def _create(work: Work) -> dict[str, Any]:
     engine_id = _networks(work).create(
         wanted, project_id=str(operation.project_id), operation_id=str(operation.pk)
     )
-    observe(work)
+    observe(work, "network")
     row = Resource.objects.select_related("node", "project").get(
         node=work.node, kind="network", engine_id=engine_id
     )
@@ -35,7 +34,7 @@ def _create(work: Work) -> dict[str, Any]:
 def _delete(work: Work) -> dict[str, Any]:
     work.report.progress(30, f"Removing the network {work.operation.target}")
     _networks(work).remove(work.operation.params["engine_id"])
-    observe(work)
+    observe(work, "network")
     return {}
 
 
@@ -51,17 +50,8 @@ def _prune(work: Work) -> dict[str, Any]:
             except NetworkInUse:
                 work.report.log(f"{thing['name']} is in use by now and stays.")
     finally:
-        observe(work)
+        observe(work, "network")
     return {"removed": removed, "reclaimed_bytes": 0}
-
-
-def observe(work: Work) -> None:
-    """List again, so that the answer and the next read agree. A list that fails now is made good by
-    the watcher."""
-    try:
-        resources_look(work.node, work.backend, "network")
-    except ComputeError as error:
-        work.report.log(f"The networks could not be listed again: {error.message}")
 
 
 def _networks(work: Work) -> Networks:

@@ -74,12 +74,9 @@ def _is_busy(work: Work, piece: Piece) -> bool:
 
 
 def _observe(work: Work, done: dict[str, list[Piece]]) -> None:
-    """List again what is gone. A list that fails now is made good by the watcher."""
+    """List again what is gone."""
     instances_gone(work.node, [piece.engine_id for piece in done.get("containers", [])])
-    try:
-        observe(work, *(_RESOURCES[kind] for kind in done.keys() & _RESOURCES.keys()))
-    except ComputeError as error:
-        work.report.log(f"What is left could not be listed: {error.message}")
+    observe(work, *(_RESOURCES[kind] for kind in done.keys() & _RESOURCES.keys()))
 
 
 HANDLERS: dict[str, Handler] = {"system.prune": _prune}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from compute.backends.types import UndoStep
-from compute.errors import ComputeError, VolumeInUse
-from compute.execution.handlers import Handler, Work
-from compute.execution.resources import resources_look
+from compute.errors import VolumeInUse
+from compute.execution.handlers import Handler, Work, observe
 from compute.models import Resource
 from compute.sealing import unseal
 from compute.selectors.resources import resource_dict
@@ -22,7 +21,7 @@ def _create(work: Work) -> dict[str, Any]:
     work.report.progress(10, f"Making the volume {wanted.name}")
     work.report.undo(UndoStep(UNDO_VOLUME, {"name": wanted.name, "operation_id": str(operation.pk)}))
     _volumes(work).create(wanted, project_id=str(operation.project_id), operation_id=str(operation.pk))
-    observe(work)
+    observe(work, "volume")
     row = Resource.objects.select_related("node", "project").get(
         node=work.node, kind="volume", name=wanted.name
     )
@@ -33,10 +32,10 @@ def _delete(work: Work) -> dict[str, Any]:
     params = work.operation.params
     work.report.progress(30, f"Removing the volume {params['name']}")
     if not _is_same(work, params):
-        observe(work)
+        observe(work, "volume")
         raise volume_absent(params["name"])
     _volumes(work).remove(params["name"], force=params["force"])
-    observe(work)
+    observe(work, "volume")
     return {}
 
 
@@ -55,17 +54,8 @@ def _prune(work: Work) -> dict[str, Any]:
             except VolumeInUse:
                 work.report.log(f"{thing['name']} is in use by now and stays.")
     finally:
-        observe(work)
+        observe(work, "volume")
     return {"removed": removed, "reclaimed_bytes": freed}
-
-
-def observe(work: Work) -> None:
-    """List again, so that the answer and the next read agree. A list that fails now is made good by
-    the watcher."""
-    try:
-        resources_look(work.node, work.backend, "volume")
-    except ComputeError as error:
-        work.report.log(f"The volumes could not be listed again: {error.message}")
 
 
 def _is_same(work: Work, thing: dict[str, Any]) -> bool:

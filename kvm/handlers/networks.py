@@ -6,7 +6,7 @@ from typing import Any
 
 from compute.actor import SYSTEM
 from compute.backends.types import UndoStep
-from compute.errors import ComputeError, NetworkNotFound
+from compute.errors import NetworkNotFound
 from compute.execution.handlers import Handler, Work, observe
 from compute.models import Resource
 from kvm.engine.networks import UNDO_NETWORK
@@ -53,25 +53,17 @@ def _delete(work: Work) -> dict[str, Any]:
     params = work.operation.params
     work.report.progress(30, f"Removing the network {work.operation.target}")
     kvm(work).networks.remove(params["uuid"], force=params["force"])
-    _observe(work)
+    observe(work, KIND)
     return {}
 
 
 def _shown(work: Work, uuid: str) -> dict[str, Any]:
-    _observe(work)
+    observe(work, KIND)
     row = Resource.objects.select_related("node", "project").filter(node=work.node, kind=KIND, engine_id=uuid)
     found = row.first()
     if found is None:
         raise NetworkNotFound(f"The network “{work.operation.target}” is not there any more.")
     return network_dict(SYSTEM, found)
-
-
-def _observe(work: Work) -> None:
-    """A list that fails now is made good by the watcher."""
-    try:
-        observe(work, KIND)
-    except ComputeError as error:
-        work.report.log(f"The networks could not be listed again: {error.message}")
 
 
 HANDLERS: dict[str, Handler] = {
