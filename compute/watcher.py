@@ -51,6 +51,10 @@ _AT_ONCE = 4
 # A pull or a build names its image many times a second.
 _KIND_EVERY_S = 0.3
 _RETRY_FIRST_S, _RETRY_MAX_S = 0.5, 2.0
+# An engine that answers is listed a second after its stream ended, however often that happens; each instance
+# in detail, which takes many calls, then no more often than this.
+_RETRY_ALIVE_S = 1.0
+_DETAILS_EVERY_S = 10.0
 _SAMPLE_EVERY_S = 2.0
 
 _PROCESS = f"{socket.gethostname()[:40]}:{os.getpid()}"
@@ -67,6 +71,7 @@ class NodeWatcher(threading.Thread):
         self._inbox = _Inbox()
         self._listed_at: dict[str, float] = {}
         self._pace = _Pace()
+        self._details_at = 0.0
 
     def stop(self) -> None:
         self.stopping.set()
@@ -89,12 +94,14 @@ class NodeWatcher(threading.Thread):
     def _watch_once(self, delay: float) -> float:
         """Follow until the engine is lost; the seconds to wait before the next try."""
         node = Node.objects.get(pk=self.node_id)
-        started = time.monotonic()
+        started, longest = time.monotonic(), _RETRY_MAX_S
         try:
             backend = backend_for(self.config)
             node_seen(node, backend.probe())
             self._follow_on(node, backend)
+            longest = _RETRY_ALIVE_S
         except ComputeError as error:
+            self._details_at = 0.0
             node_lost(node, error.message)
         except DatabaseError:
             # Busy, or the node was removed meanwhile; ``run`` tries again.
@@ -103,7 +110,7 @@ class NodeWatcher(threading.Thread):
             log.exception("watch_crashed", node=self.config.name)
             node_lost(node, f"Watching failed unexpectedly ({type(error).__name__}).")
         lived = time.monotonic() - started > 5
-        return _RETRY_FIRST_S if lived else min(delay * 2, _RETRY_MAX_S)
+        return _RETRY_FIRST_S if lived else min(delay * 2, longest)
 
     def _follow_on(self, node: Node, backend: Backend) -> None:
         """An engine that answers is not lost, though its stream ended or one of its answers took too long:
@@ -150,10 +157,7 @@ class NodeWatcher(threading.Thread):
         close_old_connections()
         self._list_resources(node, backend, inbox, batch)
         if batch.everything:
-            began = timezone.now()
-            seen = _detailed(backend, backend.instance_list())
-            self._look_again(instances_observe_complete(node, seen, began))
-            Node.objects.filter(pk=node.pk).update(listed_at=Now())
+            self._list_everything(node, backend, inbox)
         else:
             batch.engine_ids = self._due(batch.engine_ids)
             if batch.listing or len(batch.engine_ids) > _MANY:
@@ -162,6 +166,20 @@ class NodeWatcher(threading.Thread):
                 self._reread(node, backend, batch.engine_ids)
         if batch:
             arrivals_adopt(node)
+
+    def _list_everything(self, node: Node, backend: Backend, inbox: _Inbox) -> None:
+        """All instances in detail. What came, went or changed its state goes before when they are known
+        already, and the details of an engine whose stream ends over and over wait for their turn."""
+        if self._details_at:
+            self._reconcile(node, backend, set())
+        if time.monotonic() < self._details_at:
+            inbox.details_at(self._details_at)
+            return
+        began = timezone.now()
+        seen = _detailed(backend, backend.instance_list())
+        self._look_again(instances_observe_complete(node, seen, began))
+        Node.objects.filter(pk=node.pk).update(listed_at=Now())
+        self._details_at = time.monotonic() + _DETAILS_EVERY_S
 
     def _due(self, engine_ids: set[str]) -> set[str]:
         """Those that may be looked at already; the others come up again."""
@@ -284,6 +302,7 @@ class _Inbox:
     def __init__(self) -> None:
         self._condition = threading.Condition()
         self._batch = Batch()
+        self._owed_at: float | None = None
 
     def instance(self, engine_id: str) -> None:
         with self._condition:
@@ -302,6 +321,11 @@ class _Inbox:
         with self._condition:
             self._batch.everything = True
             self._condition.notify()
+
+    def details_at(self, at: float) -> None:
+        """List all at that time, in monotonic seconds."""
+        with self._condition:
+            self._owed_at = at
 
     def list_again(self) -> None:
         with self._condition:
@@ -325,6 +349,8 @@ class _Inbox:
             time.sleep(_COALESCE_S)
         with self._condition:
             batch, self._batch = self._batch, Batch()
+            if self._owed_at is not None and time.monotonic() >= self._owed_at:
+                batch.everything, self._owed_at = True, None
             if batch.lost is not None and batch.everything:
                 # It stood long enough for a list; where every stream ends at once there is nothing else.
                 self._batch.lost, batch.lost = batch.lost, None

@@ -60,8 +60,9 @@ def resources_observe_complete(
                 new = Resource(node=node, kind=kind, engine_id=info.engine_id[:255], **columns)
                 new.created_by_id = maker
                 created.append(new)
-            elif _differs(row, columns):
-                row.save()
+            elif news := _news(row, columns):
+                # Only these: its size may be written by who measured it meanwhile.
+                row.save(update_fields=[*news, "updated_at"])
                 changed += 1
         Resource.objects.bulk_create(created)
         gone = [row.pk for engine_id, row in rows.items() if engine_id not in seen]
@@ -154,8 +155,8 @@ def _columns(info: ResourceInfo, projects: dict[str, Project]) -> dict[str, Any]
     }
 
 
-def _differs(row: Resource, columns: dict[str, Any]) -> bool:
-    """Whether anything is new; written on the row. What the engine does not tell stays as it was
+def _news(row: Resource, columns: dict[str, Any]) -> list[str]:
+    """The columns in which anything is new; written on the row. What the engine does not tell stays as it was
     known, unless another thing of the same name has taken the place."""
     if columns["created_at"] == row.created_at:
         untold = {key for key in ("project", "size_bytes") if columns[key] is None}
@@ -163,7 +164,7 @@ def _differs(row: Resource, columns: dict[str, Any]) -> bool:
     found = {key: value for key, value in columns.items() if getattr(row, key) != value}
     for key, value in found.items():
         setattr(row, key, value)
-    return bool(found)
+    return sorted(found)
 
 
 def _projects(infos: Iterable[ResourceInfo]) -> dict[str, Project]:
