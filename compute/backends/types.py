@@ -47,6 +47,8 @@ class NodeConfig:
     options: Mapping[str, Any] = field(default_factory=dict)
     connect_timeout_s: float = 3.0
     request_timeout_s: float = 30.0
+    # How long a pull or a push may stand still.
+    stall_timeout_s: float = 300.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     runtime_dir: str = ""
 

@@ -1,4 +1,4 @@
-"""One pooled client per node: pinned API version, own deadlines, retries only where nothing was sent."""
+"""One pooled client per node: pinned API version, own deadlines, bounded answers, nothing done twice."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from requests.adapters import HTTPAdapter
 
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
+from dockerapp.engine.answers import ANSWER_MAX, BoundedClient, never_sent, too_long
 from dockerapp.engine.errors import engine_errors, not_an_engine, unreachable
 from dockerapp.engine.ssh import Tunnel
 from dockerapp.engine.tls import tls_context, tls_refusal_hear
@@ -33,7 +34,7 @@ _VERSION = re.compile(r"\d{1,3}\.\d{1,3}")
 _FIRST_ANSWER_S = 1.5
 # Over a network the first answer has a key exchange before it.
 _FIRST_ANSWER_FAR_S = 5.0
-_ANSWER_MAX = 256 * 1024
+_GREETING_MAX, _PIECE = 256 * 1024, 64 * 1024
 _NO_REDIRECTS = 0
 # How a line looks that the other side has cut.
 _CUT = ("SSLEOFError", "ConnectionResetError", "BrokenPipeError", "RemoteDisconnected")
@@ -83,7 +84,11 @@ class StreamClient(aiodocker.Docker):
         """One answer, which must be a JSON object; nothing at all is an empty one. Podman does not say
         that its answers are JSON, and then the library does not look into them. Raises ``ValueError``."""
         async with self._query(path, method, params=params, timeout=None) as response:
-            raw = await response.read()
+            raw = b""
+            while piece := await response.content.read(_PIECE):
+                raw += piece
+                if len(raw) > ANSWER_MAX:
+                    raise too_long()
         found = json.loads(raw) if raw.strip() else {}
         if not isinstance(found, dict):
             raise ValueError("The engine did not answer with an object.")
@@ -157,13 +162,25 @@ class EngineClient:
     def call(self, method: Callable[[APIClient], T], *, quick: bool = False) -> T:
         """Run ``method`` on the client. Tries again, with growing pauses, only while the engine
         could not even be connected to, so nothing is ever done twice."""
+        try:
+            return self._tried(method, quick)
+        except BackendUnavailable as error:
+            if error.details.get("reason") != "api_version" or self.node.options.get("api_version"):
+                raise
+        # Another engine stands there now, older or newer. It refused before it did anything.
+        with self._lock:
+            self._api = self._quick = None
+            self.version = self._product = ""
+        return self._tried(method, quick)
+
+    def _tried(self, method: Callable[[APIClient], T], quick: bool) -> T:
         for attempt in range(self._retries + 1):
             with engine_errors(self.node.name, asks_only=quick):
                 try:
                     return method(self.quick if quick else self.api)
                 except requests.exceptions.ConnectionError as error:
                     self._complain(error)
-                    if attempt == self._retries or not _never_sent(error):
+                    if attempt == self._retries or not never_sent(error):
                         raise
             time.sleep(self._retry_delay_s * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -205,7 +222,14 @@ class EngineClient:
         return self._tls
 
     def _client(self, address: str, timeout_s: float, version: str) -> APIClient:
-        client = APIClient(base_url=address, version=version, timeout=timeout_s, max_pool_size=_POOL_SIZE)
+        client = BoundedClient(
+            base_url=address,
+            version=version,
+            timeout=timeout_s,
+            max_pool_size=_POOL_SIZE,
+            tries=self._retries,
+            pause_s=self._retry_delay_s,
+        )
         # REQUESTS_CA_BUNDLE of the environment would replace the node's own CA.
         client.trust_env = False
         # An engine never sends us elsewhere; what does is none.
@@ -292,12 +316,7 @@ def _parts_of(text: Any) -> tuple[int, ...] | None:
 def _asked(client: APIClient, path: str) -> tuple[requests.Response, bytes]:
     """The answer and the beginning of its body, whoever it comes from."""
     answer = client.get(f"{client.base_url}/{path}", timeout=client.timeout, stream=True)
-    return answer, answer.raw.read(_ANSWER_MAX, decode_content=True)
-
-
-def _never_sent(error: Exception) -> bool:
-    text = repr(error)
-    return any(word in text for word in ("FileNotFoundError", "ConnectionRefused", "NewConnectionError"))
+    return answer, answer.raw.read(_GREETING_MAX, decode_content=True)
 
 
 def as_list(value: Any) -> list[Any]:

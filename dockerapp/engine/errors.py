@@ -69,6 +69,12 @@ def api_error(node_name: str, error: APIError) -> ComputeError:
     full = room_error(text, f"The disk of {node_name}")
     if full is not None:
         return full
+    if status in _BUSY:
+        return BackendUnavailable(
+            f"Docker on {node_name} cannot do that now: {text}. Try again in a while.",
+            node=node_name,
+            reason="busy",
+        )
     if status == 409 and "already in use" in lowered and "name" in lowered:
         return NameConflict(f"The name is taken on the engine: {text}")
     if status == 409 or any(words in lowered for words in _WRONG_STATE):
@@ -78,6 +84,8 @@ def api_error(node_name: str, error: APIError) -> ComputeError:
     return BackendError(f"Docker reported a problem: {text}")
 
 
+# Too many requests, or who stands before the engine does not reach it.
+_BUSY = frozenset({429, 502, 503, 504})
 # The last is Podman's.
 _WRONG_STATE = ("is not running", "is paused", "container state improper")
 _TOO_OTHER = re.compile(r"client version \S+ is too (?:new|old)", re.I)

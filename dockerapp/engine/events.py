@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from docker import APIClient
 from docker.types import CancellableStream
 
 from compute.backends.types import EngineEvent
 from compute.errors import BackendUnavailable
+from dockerapp.engine.answers import json_lines
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import engine_errors
 from dockerapp.engine.helpers import is_helper
@@ -28,14 +31,14 @@ def events_follow(
 ) -> Iterator[EngineEvent]:
     """Until ``stop`` or the loss of the engine, which raises ``BackendUnavailable``."""
     with engine_errors(client.node.name):
-        stream = client.api.events(decode=True, filters={"type": ["container", "network", "image", "volume"]})
+        stream = _subscribe(client.api)
         over = threading.Event()
         closer = threading.Thread(target=_close_when, args=(stream, stop, over), daemon=True)
         closer.start()
         try:
             ready()
             for raw in stream:
-                event = event_parse(raw)
+                event = event_parse(raw) if isinstance(raw, Mapping) else None
                 if event is not None:
                     yield event
                 if stop.is_set():
@@ -46,6 +49,13 @@ def events_follow(
         raise BackendUnavailable(
             f"Docker on {client.node.name} ended its event stream: the daemon stopped or restarts."
         )
+
+
+def _subscribe(api: APIClient) -> CancellableStream:
+    params = {"filters": json.dumps({"type": ["container", "network", "image", "volume"]})}
+    response = api._get(api._url("/events"), params=params, stream=True, timeout=None)
+    api._raise_for_status(response)
+    return CancellableStream(json_lines(response), response)
 
 
 def _close_when(stream: CancellableStream, stop: threading.Event, over: threading.Event) -> None:

@@ -15,7 +15,7 @@ from compute.errors import BackendError, ComputeError, ImageNotFound, InvalidInp
 from dockerapp.credentials import Credentials, auth_headers
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import reason
-from dockerapp.engine.stream import Event, EventStream, Explain, stream_follow
+from dockerapp.engine.stream import Event, EventStream, Explain, Stall, stream_follow
 
 _SETTLE_S = 0.3
 _NEARLY_ALL = 99.0
@@ -155,7 +155,9 @@ def image_pull(
         show(percent, f"Pulling {image}", progress.line(event))
 
     try:
-        stream_follow(EventStream(client, post, _explain_pull(image)), each)
+        stream_follow(
+            EventStream(client, post, _explain_pull(image), stall=_stall(client, image, "pull")), each
+        )
         found = image_doc(client, image)
         if found is None:
             raise BackendError(f"Pulling “{image}” ended before the image was complete.", image=image)
@@ -189,7 +191,7 @@ def image_push(
         percent = progress.feed(event) if event else progress.percent
         show(percent, f"Pushing {image}", progress.line(event))
 
-    stream_follow(EventStream(client, post, _explain_push(image)), each)
+    stream_follow(EventStream(client, post, _explain_push(image), stall=_stall(client, image, "push")), each)
     if not result:
         raise BackendError(f"Pushing “{image}” ended before the registry had all of it.", image=image)
     return result
@@ -230,6 +232,16 @@ def _platform_check(image: str, wanted: str, found: Mapping[str, Any]) -> None:
         )
 
 
+def _stall(client: EngineClient, image: str, verb: str) -> Stall:
+    after_s = client.node.stall_timeout_s
+    return Stall(
+        after_s,
+        f"The {verb} of “{image}” was given up: nothing moved for {after_s:g} s, though "
+        f"{client.node.name} is well. Does the registry answer, and the network between? What is complete is "
+        "kept, so try again; docker.stallTimeout sets how long is waited.",
+    )
+
+
 def _explain_pull(image: str) -> Explain:
     def explain(status: int, text: str) -> ComputeError:
         return image_refused(image, "pull", status, text)
@@ -268,6 +280,12 @@ def image_refused(image: str, verb: str, status: int, text: str) -> ComputeError
         return BackendError(
             f"The node cannot reach the registry {host}: {reason(text)}. Check its address and the node's "
             "network.",
+            image=image,
+        )
+    if "toomanyrequests" in lowered or "too many requests" in lowered:
+        return BackendError(
+            f"The registry of “{image}” takes no more requests for now: {reason(text)}. Wait a while, or add "
+            "the registry with a user name and password: that usually allows more.",
             image=image,
         )
     if "x509" in lowered or "http response to https" in lowered:

@@ -11,13 +11,15 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from docker import APIClient
 from docker.errors import APIError
 from docker.types import CancellableStream
 
-from compute.errors import ComputeError, OperationCancelled
+from compute.errors import BackendTimeout, ComputeError, OperationCancelled
+from dockerapp.engine.answers import json_lines
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import engine_errors
 
@@ -27,6 +29,14 @@ _ASK_AFTER_S, _ASKED_TIMES = 4.0, 3
 Event = Mapping[str, Any]
 # What the engine answered with (0: an error inside the stream) and its words, as an error.
 Explain = Callable[[int, str], ComputeError]
+
+
+@dataclass(frozen=True)
+class Stall:
+    """How long an engine that is well may say nothing of its work, and what is told of it then."""
+
+    after_s: float
+    sentence: str
 
 
 class EventStream:
@@ -42,7 +52,9 @@ class EventStream:
         post: Callable[[APIClient, Iterator[bytes] | None], Any],
         explain: Explain,
         body: Iterable[bytes] | None = None,
+        stall: Stall | None = None,
     ) -> None:
+        self._stall = stall
         self._client, self._post, self._explain, self._body = client, post, explain, body
         self._inbox: queue.Queue[Event | ComputeError | None] = queue.Queue(maxsize=1000)
         self._lock = threading.Lock()
@@ -61,8 +73,10 @@ class EventStream:
                 item = self._inbox.get(timeout=_HEARTBEAT_S)
                 heard = time.monotonic()
             except queue.Empty:
-                item = {}
-                if time.monotonic() - heard > _ASK_AFTER_S and not self._asking:
+                item, silent_s = {}, time.monotonic() - heard
+                if self._stall is not None and silent_s > self._stall.after_s:
+                    raise BackendTimeout(self._stall.sentence, node=self._client.node.name) from None
+                if silent_s > _ASK_AFTER_S and not self._asking:
                     self._asking = True
                     threading.Thread(target=self._ask, daemon=True).start()
             if item is None:
@@ -120,7 +134,7 @@ class EventStream:
     def _open(self) -> Iterator[Event]:
         api = self._client.api
         response = self._post(api, self._feed() if self._body is not None else None)
-        events: Iterator[Event] = api._stream_helper(response, decode=True)
+        events = json_lines(response)
         with self._lock:
             closed, self._stream = self._closed, CancellableStream(events, response)
         if closed:

@@ -9,6 +9,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ _PERCENT = re.compile(rb"\((\d{1,3}\.\d\d)/100%\)")
 _STANDS_STILL_S = 300.0
 _POLL_S = 0.5
 _SAID_MAX = 4000
+_MEMORY_MAX = 2 * 1024**3
+# The kernel's measure: 1000 is always the first.
+_ENDED_FIRST = 700
 
 
 @dataclass(frozen=True)
@@ -51,10 +55,7 @@ def image_convert(source: Image, target: Image, report: Reporter, span: Span, st
     words = ["qemu-img", "convert", "-p", "-f", source.format, "-O", target.format]
     if target.options:
         words += ["-o", target.options]
-    # It must not outlive this process, nor compete with the guests for the processor.
-    setpriv = shutil.which("setpriv")
-    guard = [setpriv, "--pdeathsig", "KILL"] if setpriv else []
-    command = [*guard, "nice", "-n", "10", *words, _plain(source.path), _plain(target.path)]
+    command = [*_guard(), "nice", "-n", "10", *words, _plain(source.path), _plain(target.path)]
     before = os.umask(0o077)
     try:
         process = subprocess.Popen(
@@ -70,11 +71,28 @@ def image_convert(source: Image, target: Image, report: Reporter, span: Span, st
     finally:
         if said is None:
             process.kill()
-        failed = process.wait() != 0
-        if failed:
+        code = process.wait()
+        if code:
             target.path.unlink(missing_ok=True)
-    if failed:
+    if code == -signal.SIGKILL:
+        raise BackendError(
+            "qemu-img was ended from outside, as the system does when memory runs out. Free some memory on "
+            "LibGo's machine and try again.",
+            state="no_memory",
+        )
+    if code:
         raise room_error(said, "LibGo's own disk") or BackendError(f"qemu-img gave up: {_reason(said)}")
+
+
+def _guard() -> list[str]:
+    """It must not outlive this process, nor compete with the guests for the processor. A file made to
+    need much memory ends it, not us: it may have only so much, and is the first that the system ends."""
+    guard = {
+        "setpriv": ["--pdeathsig", "KILL"],
+        "prlimit": [f"--as={_MEMORY_MAX}"],
+        "choom": ["-n", str(_ENDED_FIRST), "--"],
+    }
+    return [word for name, words in guard.items() if (path := shutil.which(name)) for word in (path, *words)]
 
 
 def _follow(process: subprocess.Popen[bytes], report: Reporter, span: Span, step: str) -> str:
