@@ -384,9 +384,96 @@ COLOURED: dict[str, type[Word]] = {
 }
 
 
+# What each asked-for change is called, before the name of what it is done to: “pull image nginx:1.27”.
+ACTION_WORDS: dict[str, str] = {
+    "instance.create": "create",
+    "instance.update": "update",
+    "instance.delete": "delete",
+    "instance.start": "start",
+    "instance.stop": "stop",
+    "instance.restart": "restart",
+    "instance.pause": "pause",
+    "instance.unpause": "resume",
+    "instance.kill": "kill",
+    "instance.reset": "reset",
+    "instance.save": "save to disk",
+    "instance.save_discard": "discard saved memory of",
+    "instance.recreate": "recreate",
+    "instance.commit": "make image from",
+    "instance.restore": "roll back",
+    "instance.migrate": "migrate",
+    "instance.snapshot": "snapshot",
+    "instance.snapshot_delete": "delete snapshot of",
+    "instance.export": "export",
+    "instance.backup": "back up",
+    "instance.cloud_init": "change cloud-init of",
+    "instance.define": "redefine",
+    "instance.disk_change": "change disk of",
+    "instance.drive_remove": "remove drive of",
+    "instance.medium_change": "change medium of",
+    "instance.network_attach": "connect",
+    "instance.network_detach": "disconnect",
+    "instance.nic_attach": "attach NIC to",
+    "instance.nic_change": "change NIC of",
+    "instance.nic_detach": "detach NIC from",
+    "instance.storage_attach": "attach disk to",
+    "instance.storage_detach": "detach disk from",
+    "backup.delete": "delete backup of",
+    "backup.verify": "verify backup of",
+    "bulk.adopt": "adopt",
+    "container.prune": "prune containers",
+    "image.build": "build image",
+    "image.create": "create image",
+    "image.delete": "delete image",
+    "image.finish": "check image",
+    "image.import": "import image",
+    "image.load": "load images",
+    "image.prune": "prune images",
+    "image.prune_preview": "preview pruning images",
+    "image.pull": "pull image",
+    "image.push": "push image",
+    "image.stage": "receive image",
+    "image.tag": "tag image",
+    "image.unstage": "discard upload",
+    "image.upload": "upload image",
+    "network.create": "create network",
+    "network.delete": "delete network",
+    "network.prune": "prune networks",
+    "network.start": "start network",
+    "network.stop": "stop network",
+    "network.update": "update network",
+    "pool.create": "create pool",
+    "pool.delete": "delete pool",
+    "pool.refresh": "refresh pool",
+    "pool.start": "start pool",
+    "pool.stop": "stop pool",
+    "registry.test": "test registry",
+    "stack.delete": "remove stack",
+    "stack.deploy": "deploy stack",
+    "stack.pull": "pull images of stack",
+    "stack.restart": "restart stack",
+    "stack.scale": "scale stack",
+    "stack.start": "start stack",
+    "stack.stop": "stop stack",
+    "system.prune": "prune engine",
+    "template.instantiate": "create from template",
+    "volume.clone": "copy volume",
+    "volume.create": "create volume",
+    "volume.delete": "delete volume",
+    "volume.prune": "prune volumes",
+    "volume.resize": "resize volume",
+    "volume.upload": "upload into volume",
+    "volume.wipe": "wipe volume",
+}
+
+
 def action_words(action: str) -> str:
-    """``instance.create`` as “create”, ``bulk.stop`` as “stop”."""
-    return action.removeprefix("instance.").removeprefix("bulk.").replace("_", " ")
+    """``instance.create`` as “create”, ``image.pull`` as “pull image”, ``bulk.stop`` as “stop”; what is no
+    action of ours with spaces for what is between its words."""
+    for known in (action, action.replace("bulk.", "instance.", 1)):
+        if known in ACTION_WORDS:
+            return ACTION_WORDS[known]
+    return action.replace(".", " ").replace("_", " ")
 
 
 def colour_of(kind: str, word: str) -> str:

@@ -277,7 +277,7 @@ def _tell(operation: Operation, fact: str) -> None:
     event_publish(
         Fact(
             fact,
-            operation.error_message or f"{operation} is {operation.state}.",
+            operation.error_message or operation.told,
             operation=operation,
             username=operation.user.get_username() if operation.user else "",
             details={"state": operation.state, "error": operation.error_code or None},

@@ -10,7 +10,7 @@ from django.db import models
 from compute.models.instance import Instance
 from compute.models.node import Node
 from compute.models.project import Project
-from compute.states import ACTIVE_OPERATION_STATES, OperationState
+from compute.states import ACTIVE_OPERATION_STATES, OperationState, action_words
 
 _ACTIVE = sorted(state.value for state in ACTIVE_OPERATION_STATES)
 
@@ -86,6 +86,12 @@ class Operation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} {self.subject}".strip()
+
+    @property
+    def told(self) -> str:
+        """How it stands, for people: “Pull image nginx:1.27: running.”"""
+        words = f"{action_words(self.action)} {self.subject}".strip()
+        return f"{words[:1].upper()}{words[1:]}: {self.state}."
 
     @property
     def subject(self) -> str:

@@ -82,9 +82,7 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
     operation.refresh_from_db()
     # Its end is audited, with this origin.
     audit_told()
-    event_publish(
-        Fact("operation.queued", f"{operation} was asked for.", operation=operation, username=actor.username)
-    )
+    event_publish(Fact("operation.queued", operation.told, operation=operation, username=actor.username))
     if intent.here:
         # Ours from birth: the lease runs from now on, so the sweeper finds it if this process is lost.
         return operation_claim(str(operation.pk)) or operation
