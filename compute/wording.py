@@ -13,7 +13,7 @@ from django.utils.translation import ngettext, ngettext_lazy, pgettext
 
 from compute import states
 from compute.permissions import ACTIONS
-from compute.states import ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words
+from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words
 
 # Tells a word of a table from the same word in a sentence.
 CONTEXT = "word"
@@ -80,7 +80,7 @@ def words_known() -> set[str]:
     words = {member.value for kind in kinds for member in kind}
     words |= {action.progressive for action in Action}
     words |= {metric for metrics in ALERT_METRICS.values() for metric in metrics}
-    words |= {*TOKEN_SCOPES, *ACTIONS, *_BESIDE}
+    words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE}
     return {action_words(word) for word in words} - {""}
 
 

@@ -94,7 +94,7 @@ def node_credentials(node: Node) -> dict[str, Any]:
         "ca": certificate_facts(secrets["tls_ca"]) if "tls_ca" in secrets else None,
         "certificate": certificate_facts(secrets["tls_cert"]) if "tls_cert" in secrets else None,
         "has_key": "tls_key" in secrets or "ssh_key" in secrets,
-        "from_files": sorted(key for key in options if key.endswith("_path")),
+        "from_files": sorted(key for key, value in options.items() if key.endswith("_path") and value),
         "host_key": key_fingerprint(options["ssh_host_key"]) if options.get("ssh_host_key") else None,
         "problem": problem,
     }

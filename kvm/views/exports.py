@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -44,7 +43,7 @@ def export_list(request: HttpRequest) -> HttpResponse:
         row["may_export"] = actor.is_admin or holds(own, "export.download")
         row["colour"] = _COLOURS[row["status"]]
         row["active"] = row["status"] in ("pending", "running")
-        row["started"] = parse_datetime(row["startTime"])
+        row["started"] = row["startTime"]
     fragment = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
     template = "_export_table" if fragment else "export_list"
     context = {"rows": found.items, "found": found, "wanted": {"page": wanted}, "query": "", "noun": "export"}

@@ -145,7 +145,7 @@
       }
       name.append(mark, words);
       const changed = document.createElement("span");
-      if (entry.modified_at) { changed.textContent = new Date(entry.modified_at).toLocaleString(); changed.title = entry.modified_at; }
+      if (entry.modified_at) { changed.textContent = window.libgo.exactText(new Date(entry.modified_at)); changed.title = entry.modified_at; }
       const owner = entry.uid === null ? "" : `${entry.uid}:${entry.gid}`;
       tr.append(cell(name), cell(isFolder ? "" : size(entry.size), "text-end text-nowrap"), cell(entry.mode, "d-none d-md-table-cell font-monospace"),
         cell(owner, "d-none d-lg-table-cell"), cell(changed, "d-none d-md-table-cell text-secondary text-nowrap"), cell(menu(entry, path, isFolder)));
@@ -297,7 +297,7 @@
         const answer = await call("PUT", file(open.path), new Blob([text]), over ? {} : { "If-Match": open.tag });
         open = { ...open, text, tag: (await answer.json()).etag };
         warn("");
-        state(`Saved at ${new Date().toLocaleTimeString()}`);
+        state(`Saved at ${window.libgo.exactText(new Date()).slice(11)}`);
         look();
       } catch (error) {
         state("Not saved.");

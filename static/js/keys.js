@@ -63,6 +63,12 @@
     event.preventDefault();
   }
 
+  // Of many tabs on a phone, the one that is open is in sight.
+  document.addEventListener("DOMContentLoaded", () => {
+    const here = document.querySelector(".tabs-scroll .nav-link.active");
+    if (here) here.closest(".tabs-scroll").scrollLeft = here.offsetLeft - here.offsetWidth;
+  });
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.matches("main input[type=search]")) leaveSearch(event);

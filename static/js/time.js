@@ -22,6 +22,8 @@
       + `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
   }
 
+  window.libgo = Object.assign(window.libgo || {}, { exactText });
+
   function write(element) {
     const at = new Date(element.dateTime);
     if (Number.isNaN(at.getTime())) return;

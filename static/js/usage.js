@@ -62,7 +62,7 @@
         { stroke: colour, grid, ticks: grid, space: 70, values: (plot, splits) => splits.map((at) => timeText(at, plot.scales.x.max - plot.scales.x.min)) },
         { stroke: colour, grid, ticks: grid, size: 84, space: 36, ...(kind.binary ? { incrs: BINARY_STEPS } : {}), values: (_, splits) => splits.map(kind.show) },
       ],
-      series: [{ value: (_, at) => (at === null || at === undefined ? "–" : new Date(at * 1000).toLocaleString()) }, ...seriesOf(kind)],
+      series: [{ value: (_, at) => (at === null || at === undefined ? "–" : window.libgo.exactText(new Date(at * 1000))) }, ...seriesOf(kind)],
       bands: kind.band ? [{ series: [1, 2], fill: kind.band[3] }] : [],
     }, [[], ...columnsOf(kind).map(() => [])], place);
   }
