@@ -10,6 +10,7 @@ import structlog
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import translation
 from django.utils.cache import patch_vary_headers
 
 from compute.request_id import request_id_for
@@ -30,6 +31,37 @@ class RequestIdMiddleware:
         response = self._get_response(request)
         response["X-Request-ID"] = request_id
         return response
+
+
+# What programs read stays in the source's language.
+_FOR_PROGRAMS = ("/api/", "/health", "/metrics", "/ws/")
+_SOURCE = "en"
+
+
+class LanguageMiddleware:
+    """Answers in the language that the account chose, else the one that the browser chose on the sign-in page
+    or asks for, else the site's (``LIBGO_LANGUAGE``)."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        language = _language_of(request)
+        with translation.override(language):
+            response = self._get_response(request)
+        if not request.path.startswith(_FOR_PROGRAMS):
+            patch_vary_headers(response, ["Accept-Language"])
+            response.headers.setdefault("Content-Language", language)
+        return response
+
+
+def _language_of(request: HttpRequest) -> str:
+    if request.path.startswith(_FOR_PROGRAMS):
+        return _SOURCE
+    chosen = getattr(request.user, "language", "")
+    if chosen in dict(settings.LANGUAGES):
+        return str(chosen)
+    return translation.get_language_from_request(request)
 
 
 _TEXTS = ("text/", "application/javascript", "application/json", "image/svg+xml")

@@ -20,6 +20,7 @@ from docker import APIClient
 from compute.audit_guards import guards_lift
 from compute.backends.types import ImageInfo, NodeConfig
 from compute.errors import ComputeError
+from compute.translations.build import catalogues_build
 from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
@@ -73,6 +74,12 @@ def django_db_setup(django_db_setup: None, django_db_keepdb: bool, django_db_blo
         if not django_db_keepdb:
             database_keep()
         guards_lift(connection)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def catalogues() -> None:
+    """The languages as they are written now, for this process and the consoles that tests start."""
+    catalogues_build()
 
 
 @pytest.fixture(scope="session")

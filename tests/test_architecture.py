@@ -65,6 +65,7 @@ LEVELS = {
     "compute.admin": 6,
     "compute.admin_site": 6,
     "compute.urls": 6,
+    "compute.translations": 6,
     "compute.wording": 1,
     "compute.menu": 6,
     "compute.parts": 6,

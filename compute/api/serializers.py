@@ -411,6 +411,7 @@ class UserShape(Base[Any]):
     is_admin = s.BooleanField()
     is_active = s.BooleanField()
     roles = s.ListField(child=s.CharField())
+    language = s.CharField(help_text="Of the pages; empty: as the browser asks.")
     second_factor = s.CharField(help_text="Empty, totp, or provider: the sign-in provider sees to it.")
     directory = s.CharField(help_text="Empty, ldap, or the OpenID issuer that the account comes from.")
     projects = s.ListField(child=s.DictField())
@@ -434,6 +435,12 @@ class TicketShape(Base[Any]):
 
 class ProfileRequest(Base[Any]):
     email = s.CharField(required=False, allow_blank=True, max_length=254)
+    language = s.CharField(
+        required=False,
+        allow_blank=True,
+        max_length=16,
+        help_text="Of the pages: en or de; empty: as the browser asks. The API speaks English.",
+    )
 
 
 class PasswordRequest(Base[Any]):

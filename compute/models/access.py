@@ -17,6 +17,8 @@ class User(AbstractUser):
     token_version = models.PositiveIntegerField(default=0, editable=False)
     # "totp": a code is asked for at each sign-in; "provider": the OpenID provider sees to it.
     second_factor = models.CharField(max_length=16, blank=True, editable=False)
+    # One of ``settings.LANGUAGES``; empty: as the browser asks, else as the site says.
+    language = models.CharField(max_length=16, blank=True, default="")
 
 
 class RefreshToken(models.Model):

@@ -138,6 +138,7 @@ def user_dict(user: User) -> dict[str, Any]:
         "is_admin": user.is_superuser,
         "is_active": user.is_active,
         "roles": [Role.ADMIN.value] if user.is_superuser else sorted({item.role for item in memberships}),
+        "language": user.language,
         "second_factor": user.second_factor,
         "directory": identity.provider if identity else "",
         "projects": [
@@ -244,16 +245,30 @@ def user_delete(actor: Actor, user_id: uuid.UUID | str) -> None:
 
 
 def profile_update(actor: Actor, given: Mapping[str, Any]) -> User:
-    """Merge one's own ``email``."""
+    """Merge one's own ``email`` and ``language`` (of the pages; empty: as the browser asks)."""
     person_require(actor)
     user = user_get(actor, actor.user_id)
+    before = _profile_told(user)
     if "email" in given:
-        before = {"email": user.email}
         user.email = _email(given["email"])
-        user.save(update_fields=["email"])
-        details = changes_of(before, {"email": user.email})
+    if "language" in given:
+        user.language = _language(given["language"])
+    if "email" in given or "language" in given:
+        user.save(update_fields=["email", "language"])
+        details = changes_of(before, _profile_told(user))
         audit(actor, "profile.update", user.get_username(), target_uid=user.pk, details=details)
     return user
+
+
+def _profile_told(user: User) -> dict[str, str]:
+    return {"email": user.email, "language": user.language}
+
+
+def _language(given: str) -> str:
+    known = [language for language, _ in settings.LANGUAGES]
+    if given and given not in known:
+        raise InvalidInput.field("language", f"must be one of {', '.join(known)}, or empty.")
+    return given
 
 
 def password_change(actor: Actor, old: str, new: str) -> None:

@@ -18,6 +18,7 @@ from compute.menu import Menu, menus_of
 from compute.selectors.access import projects_matter as _projects_matter
 from compute.states import colour_of
 from compute.views.common import actor_of
+from compute.views.language import words_url as _words_url
 from compute.wording import ago_text, counted_noun, lasting_text, word_text
 
 register = template.Library()
@@ -150,6 +151,12 @@ def menus(context: template.Context) -> list[Menu]:
         return []
     match = request.resolver_match
     return menus_of(actor_of(request), (match.url_name if match else "") or "")
+
+
+@register.simple_tag
+def words_url(language: str) -> str:
+    """Where the words of the scripts are."""
+    return _words_url(language)
 
 
 @register.simple_tag

@@ -37,9 +37,10 @@ def profile(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @page
-def email_change(request: HttpRequest) -> HttpResponse:
+def account_change(request: HttpRequest) -> HttpResponse:
     def change() -> None:
-        accounts.profile_update(actor_of(request), {"email": _word(request, "email")})
+        given = {name: _word(request, name) for name in ("email", "language") if name in request.POST}
+        accounts.profile_update(actor_of(request), given)
 
     return _done(request, "account", change)
 
@@ -166,6 +167,7 @@ def _profile(
         "lives": [days for days in _LIVES_DAYS if not most or days <= most],
         "most": most,
         "projects": projects.projects_list(actor),
+        "languages": settings.LANGUAGES,
         "sessions": sign_ins.sign_ins_list(actor),
         "recent": sign_ins.sign_ins_recent(actor),
         "done": request.GET.get("done", ""),

@@ -8,7 +8,7 @@ from compute.views import profile
 
 urlpatterns = [
     path("profile", profile.profile, name="profile"),
-    path("profile/email", profile.email_change, name="profile_email"),
+    path("profile/email", profile.account_change, name="profile_email"),
     path("profile/password", profile.password_change, name="profile_password"),
     path("profile/tokens/new", profile.token_new, name="profile_token_new"),
     path("profile/tokens/<uuid:token_id>/revoke", profile.token_revoke, name="profile_token_revoke"),

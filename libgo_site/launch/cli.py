@@ -118,7 +118,8 @@ def _prepare() -> None:
     """Database, administrator, local nodes: one short Django process."""
     environ = state.environment()
     stamp, wanted = state.var() / "prepared", _prepared_digest(environ)
-    if stamp.exists() and stamp.read_text() == wanted:
+    built = all(path.with_suffix(".mo").exists() for path in _languages())
+    if built and stamp.exists() and stamp.read_text() == wanted:
         return
     first = not (state.var() / "admin_made").exists()
     if first and not environ.get("LIBGO_ADMIN_PASSWORD"):
@@ -131,10 +132,15 @@ def _prepare() -> None:
     stamp.write_text(_prepared_digest(environ))
 
 
+def _languages() -> list[Path]:
+    return sorted(ROOT.glob("libgo_site/locale/*/LC_MESSAGES/*.po"))
+
+
 def _prepared_digest(environ: dict[str, str]) -> str:
-    """Changes with the migrations, the configuration and the database: then prepare runs again."""
+    """Changes with the migrations, the languages, the configuration and the database: then prepare runs
+    again."""
     digest = hashlib.sha256()
-    for path in sorted(ROOT.glob("*/migrations/*.py")):
+    for path in (*sorted(ROOT.glob("*/migrations/*.py")), *_languages()):
         digest.update(path.read_bytes())
     config = Path(environ.get("LIBGO_CONFIG") or ROOT / "libgo.yaml")
     digest.update(config.read_bytes() if config.exists() else b"")

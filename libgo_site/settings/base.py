@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "libgo_site.middleware.LanguageMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -278,6 +279,7 @@ if LANGUAGE_CODE not in dict(LANGUAGES):
         f"LibGo cannot start: LIBGO_LANGUAGE is {LANGUAGE_CODE!r}; there are {', '.join(dict(LANGUAGES))}.\n"
     )
     raise SystemExit(2)
+LANGUAGE_COOKIE_NAME = "libgo_language"
 LOCALE_PATHS = [BASE_DIR / "libgo_site" / "locale"]
 USE_I18N = True
 

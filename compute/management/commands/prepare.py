@@ -9,13 +9,15 @@ from django.core.management.base import BaseCommand
 from django.db import connection
 
 from compute.audit_guards import guards_lay
+from compute.translations.build import catalogues_build
 
 
 class Command(BaseCommand):
-    help = "Migrate, make the administrator, register the local engines."
+    help = "Migrate, make the administrator, register the local engines, build the catalogues of languages."
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", interactive=False, verbosity=0)
         guards_lay(connection)
+        catalogues_build()
         call_command("admin_ensure", stdout=self.stdout)
         call_command("nodes_ensure", stdout=self.stdout)

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _TABLE = """
-GET login,login_oidc,login_oidc_back,logged_out auth.login public
-POST login,logout auth.login public
+GET login,login_oidc,login_oidc_back,logged_out,words auth.login public
+POST login,logout,language auth.login public
 GET health,liveness,readiness,metrics,favicon site.health public
 GET dashboard,palette,limits_room,network_map,tasks,task_line,operations site.read list
 GET instances,instance_new instance.read list

@@ -1,0 +1,1 @@
+"""The catalogues below ``LOCALE_PATHS``: what must be translated, and the form that gettext reads."""

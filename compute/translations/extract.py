@@ -1,0 +1,92 @@
+"""What must be translated: the marks of templates, Python and scripts, and the words of the tables."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract
+from django.conf import settings
+from django.template import Template
+from django.template.base import Node, NodeList
+from django.templatetags.i18n import BlockTranslateNode, TranslateNode
+from django.utils.translation import trim_whitespace
+
+from compute.wording import CONTEXT, words_known
+
+Message = str | tuple[str, ...]
+Found = tuple[str, Message, str | None]
+
+_PYTHON_KEYWORDS = {
+    "_": None,
+    "gettext": None,
+    "gettext_lazy": None,
+    "gettext_noop": None,
+    "ngettext": (1, 2),
+    "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2),
+    "pgettext_lazy": ((1, "c"), 2),
+}
+_SCRIPT_KEYWORDS = {"gettext": None, "ngettext": (1, 2), "pgettext": ((1, "c"), 2)}
+# In arguments of other tags and filters: {% include "…" with title=_("Usage") %}
+_ARGUMENT = re.compile(r"""\b_\((?:"([^"]+)"|'([^']+)')\)""")
+_TAG = re.compile(r"\{[%{].*?[%}]\}", re.DOTALL)
+
+
+def messages_of(domain: str) -> Catalog:
+    """Of ``django`` (pages) or ``djangojs`` (scripts): every message with the files it stands in."""
+    catalogue = Catalog(charset="utf-8")
+    root = Path(settings.BASE_DIR)
+    found = _pages(root) if domain == "django" else _marked(root, "static/js", "*.js", "javascript")
+    for place, message, context in found:
+        flags = {"python-format"} if domain == "django" and "%(" in str(message) else set()
+        catalogue.add(message, locations=[(place, 1)], context=context, flags=flags)
+    return catalogue
+
+
+def _pages(root: Path) -> Iterator[Found]:
+    for path in sorted((root / "templates").rglob("*.html")):
+        for message, context in template_messages(path.read_text()):
+            yield str(path.relative_to(root)), message, context
+    for folder in ("compute", "dockerapp", "kvm"):
+        yield from _marked(root, folder, "*.py", "python")
+    for word in sorted(words_known()):
+        yield "compute/wording.py", word, CONTEXT
+
+
+def _marked(root: Path, folder: str, pattern: str, method: str) -> Iterator[Found]:
+    keywords = _PYTHON_KEYWORDS if method == "python" else _SCRIPT_KEYWORDS
+    for path in sorted((root / folder).rglob(pattern)):
+        with path.open("rb") as file:
+            for _, message, _, context in extract(method, file, keywords=keywords):
+                yield str(path.relative_to(root)), message, context
+
+
+def template_messages(source: str) -> Iterator[tuple[Message, str | None]]:
+    """Read as the template engine reads it, so that nothing is found that it would not look for."""
+    for node in _nodes(Template(source).nodelist):
+        if isinstance(node, BlockTranslateNode):
+            yield _block(node), _context(node)
+        elif isinstance(node, TranslateNode) and isinstance(node.filter_expression.var.literal, str):
+            yield node.filter_expression.var.literal.replace("%", "%%"), _context(node)
+    for tag in _TAG.findall(source):
+        for one, other in _ARGUMENT.findall(tag):
+            yield one or other, None
+
+
+def _nodes(nodes: NodeList) -> Iterator[Node]:
+    return iter(nodes.get_nodes_by_type(Node))
+
+
+def _block(node: BlockTranslateNode) -> Message:
+    singular, _ = node.render_token_list(node.singular)
+    plural, _ = node.render_token_list(node.plural) if node.plural else ("", [])
+    if node.trimmed:
+        singular, plural = trim_whitespace(singular), trim_whitespace(plural)
+    return (singular, plural) if node.countervar else singular
+
+
+def _context(node: BlockTranslateNode | TranslateNode) -> str | None:
+    return str(node.message_context.var) if node.message_context else None
