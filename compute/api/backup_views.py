@@ -12,7 +12,6 @@ from compute.api.account_views import _listing
 from compute.api.base import PAGING, ApiView, Parse, boolean, text
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
-from compute.models import Instance
 from compute.selectors.backups import (
     BackupFilter,
     backup_dict,
@@ -97,8 +96,7 @@ class BackupRestore(ApiView):
         self.wait_seconds()
         body = self.body(b.BackupRestoreRequest)
         operation = backups.backup_restore(self.actor, backup_id, body, idempotency=idempotency_of(request))
-        row = Instance.objects.filter(pk=operation.instance_uid).first()
-        return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
+        return self.answer_made(operation)
 
 
 class BackupTargets(ApiView):

@@ -22,6 +22,7 @@ from compute.audit_net import Asked, request_audit
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.jsontext import dumps
 from compute.models import Operation, User
+from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
 from compute.selectors.page import Page, RenderedPage
 
@@ -167,6 +168,10 @@ class ApiView(APIView):
         if instance is not None:
             body["instance"] = instance
         return self._held(operation, body, ends_as, 0)
+
+    def answer_made(self, operation: Operation) -> Response:
+        """The same for what makes an instance."""
+        return self.answer_operation(operation, instance_made(operation), ends_as=201)
 
     def answer_result(self, operation: Operation, *, ends_as: int = 200) -> Response:
         """For short work: held until it ends unless the client says ``wait=0``; the body is then the

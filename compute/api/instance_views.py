@@ -62,8 +62,7 @@ class Instances(ApiView):
         self.wait_seconds()
         body = create_body(self.actor, self.body(s.InstanceCreateRequest))
         operation = instances.instance_create(self.actor, body, idempotency=idempotency_of(request))
-        row = Instance.objects.filter(pk=operation.instance_uid).first()
-        return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
+        return self.answer_made(operation)
 
 
 class InstanceDetail(ApiView):

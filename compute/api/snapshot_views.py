@@ -13,7 +13,6 @@ from compute.api.account_views import _listing
 from compute.api.base import ApiView
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
-from compute.models import Instance
 from compute.selectors.instances import instance_dict, instance_get
 from compute.services import snapshots
 
@@ -151,5 +150,4 @@ class Clone(ApiView):
         operation = snapshots.instance_clone(
             self.actor, instance_id, self.body(CloneRequest), idempotency=idempotency_of(request)
         )
-        row = Instance.objects.filter(pk=operation.instance_uid).first()
-        return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
+        return self.answer_made(operation)

@@ -17,10 +17,10 @@ from django.db import close_old_connections
 
 from compute.api.exception_handler import HTTP_STATUS, error_body
 from compute.bells import ends_bell
-from compute.errors import ComputeError, InstanceNotFound
+from compute.errors import ComputeError
 from compute.jsontext import dumps
-from compute.models import Instance, Operation
-from compute.selectors.instances import instance_dict
+from compute.models import Operation
+from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
@@ -123,12 +123,9 @@ def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | No
     body: dict[str, Any] = {"operation": operation_dict(operation)}
     if shape == "result":
         return int(status), {**operation.result, **body}
-    row = Instance.objects.filter(pk=operation.instance_uid).first()
-    if row is not None:
-        try:
-            body["instance"] = instance_dict(row)
-        except InstanceNotFound:
-            body.pop("instance", None)
+    instance = instance_made(operation)
+    if instance is not None:
+        body["instance"] = instance
     return int(status), body
 
 

@@ -20,7 +20,7 @@ from django.db.models.lookups import Exact
 from compute.actor import Actor
 from compute.errors import InstanceNotFound, InvalidInput
 from compute.jsontext import dumps
-from compute.models import Instance
+from compute.models import Instance, Operation
 from compute.models.node import node_status
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
@@ -194,6 +194,15 @@ def instance_dict(instance: Instance) -> dict[str, Any]:
     if row is None:
         raise InstanceNotFound(f"The instance “{instance.name}” is gone.", instance=str(instance.pk))
     return _shape(row, _Decoder())
+
+
+def instance_made(operation: Operation) -> dict[str, Any] | None:
+    """What this operation makes; None when that was given up, be it while one looks."""
+    row = Instance.objects.filter(pk=operation.instance_uid).first()
+    try:
+        return None if row is None else instance_dict(row)
+    except InstanceNotFound:
+        return None
 
 
 def instance_counts(actor: Actor) -> dict[str, Any]:

@@ -82,8 +82,7 @@ class Containers(PlacedView):
         node = self.query(NODE).get("node", "")
         body = _flattened(self.body(s.ContainerCreateRequest))
         operation = containers.container_create(self.actor, node, body, idempotency=idempotency_of(request))
-        row = Instance.objects.filter(pk=operation.instance_uid).first()
-        return self.answer_operation(operation, instance_dict(row) if row else None, ends_as=201)
+        return self.answer_made(operation)
 
 
 class ContainerDetail(PlacedView):
