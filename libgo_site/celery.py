@@ -22,3 +22,5 @@ def _logging_is_ours(**kwargs: object) -> None:
 
 
 app.autodiscover_tasks(["compute"], related_name="sign_in_tasks")
+# Found as tasks are: when the settings are complete, and in workers.
+app.autodiscover_tasks(["libgo_site"], related_name="watchdog")
