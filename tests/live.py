@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "a password for tests 1"
 # Access tokens hold for 15 minutes.
 _TOKEN_S = 600.0
+# States of an operation that is over.
+ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 
 
 class LiveConsole:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
+import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection as SyncConnection
+from websockets.sync.client import connect as connect_sync
 
 from tests.live import LiveConsole
 
@@ -46,6 +52,29 @@ class Followed:
     async def close(self) -> None:
         await self.socket.close()
         await asyncio.gather(self._task, return_exceptions=True)
+
+
+@contextlib.contextmanager
+def facts_followed(live: LiveConsole) -> Iterator[list[tuple[str, str]]]:
+    """What ``/events`` tells a client that stays connected: types, and the operations they are about."""
+    words: Any = ["libgo.v1", f"bearer.{live.log_in()}"]
+    url = f"ws://127.0.0.1:{live.port}/ws/v1/events"
+    facts: list[tuple[str, str]] = []
+
+    def read(socket: SyncConnection) -> None:
+        with contextlib.suppress(ConnectionClosed):
+            for message in socket:
+                fact = orjson.loads(message)
+                facts.append((fact["type"], str(fact["data"].get("operation"))))
+
+    with connect_sync(url, subprotocols=words, proxy=None) as socket:
+        reading = threading.Thread(target=read, args=(socket,))
+        reading.start()
+        try:
+            yield facts
+        finally:
+            socket.close()
+            reading.join()
 
 
 async def until_true(true: Any, what: str, within_s: float = 10) -> None:

@@ -18,13 +18,13 @@ import requests
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from tests.engines import PrivateEngine
-from tests.live import LiveConsole, until
+from tests.faults.shaky import Shaky
+from tests.live import ENDED, LiveConsole, until
 from tests.reporter import MemoryReporter
 
 Measured = Callable[[str, float], None]
 # What a process may hold more of than before, and how many threads its pool has.
 _MORE, _POOL = 10, 16
-FINAL = {"succeeded", "failed", "cancelled", "interrupted"}
 
 
 @pytest.fixture(scope="package")
@@ -59,6 +59,27 @@ def node_added(live: LiveConsole, url: str, **more: Any) -> Iterator[str]:
         yield path
     finally:
         live.api("DELETE", path)
+
+
+@pytest.fixture(scope="package")
+def shaky_console(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaky]:
+    made = Shaky(tmp_path_factory.mktemp("shaky"))
+    made.broker.start()
+    try:
+        made.live.start()
+        yield made
+    finally:
+        made.points.set()
+        made.live.stop()
+        made.broker.kill()
+
+
+@pytest.fixture
+def shaky(shaky_console: Shaky) -> Iterator[Shaky]:
+    """One console for all faults of its own processes and broker; what a test makes on it goes with it."""
+    yield shaky_console
+    shaky_console.points.set()
+    shaky_console.gone()
 
 
 @pytest.fixture
@@ -204,7 +225,7 @@ def mirror(live: LiveConsole, node: str) -> dict[str, str]:
 
 def _open_operations(live: LiveConsole) -> list[Any]:
     rows = live.get("/operations?page_size=200")["items"]
-    return [row for row in rows if row["state"] not in FINAL]
+    return [row for row in rows if row["state"] not in ENDED]
 
 
 @contextlib.contextmanager

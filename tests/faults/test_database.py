@@ -18,8 +18,8 @@ import pytest
 import requests
 
 from tests.faults.catalogue import fault
-from tests.faults.conftest import FINAL, Measured
-from tests.live import LiveConsole, until
+from tests.faults.conftest import Measured
+from tests.live import ENDED, LiveConsole, until
 from tests.postgres_server import PostgresServer
 
 _LOCKED_S, _AWAY_S = 10.0, 18.0
@@ -163,7 +163,7 @@ def test_a_database_that_goes_away_comes_back_to_a_true_picture(
     postgres.start()
     took = until(lambda: console.get("/compute/instances") is not None, "lists are back", 10)
     measured("lists back after", took)
-    ended = until(lambda: all(console.get(p)["state"] in FINAL for p in paths), "operations end", 40)
+    ended = until(lambda: all(console.get(p)["state"] in ENDED for p in paths), "operations end", 40)
     measured("operations over after", ended)
     states = {name: console.get(path)["state"] for name, path in zip(names, paths, strict=True)}
     for name, state in states.items():
@@ -257,7 +257,7 @@ def _fill(path: Path) -> None:
 
 
 def _open(console: LiveConsole) -> list[Any]:
-    return [row for row in console.get("/operations?page_size=200")["items"] if row["state"] not in FINAL]
+    return [row for row in console.get("/operations?page_size=200")["items"] if row["state"] not in ENDED]
 
 
 def _in_engine(name: str) -> int:

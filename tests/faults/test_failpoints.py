@@ -18,9 +18,8 @@ from tests.failpoints import Failpoints, Rule
 from tests.faults.cases import CASES, Case, leftovers_of, pull_of, things_of
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
-from tests.live import LiveConsole, until
+from tests.live import ENDED, LiveConsole, until
 
-ENDED = ("succeeded", "failed", "cancelled", "interrupted")
 # A process runs six operations of one node at once; those that are held keep their places.
 _AT_ONCE = 6
 # The reaper's 30 s, and patience with a busy machine.

@@ -21,9 +21,9 @@ import requests
 from websockets.exceptions import ConnectionClosed
 
 from tests.faults.catalogue import fault
-from tests.faults.conftest import FINAL, Measured
+from tests.faults.conftest import Measured
 from tests.hosts import LibvirtHost
-from tests.live import LiveConsole, until
+from tests.live import ENDED, LiveConsole, until
 from tests.sockets import socket_open
 
 _MIB = 1024**2
@@ -107,7 +107,7 @@ def _ended(live: LiveConsole, answer: requests.Response, within_s: float = 60) -
     if "operation" not in answer.json():
         return {"state": "succeeded", "error": None}
     path = f"/operations/{answer.json()['operation']['id']}"
-    until(lambda: live.get(path)["state"] in FINAL, "the operation ends", within_s)
+    until(lambda: live.get(path)["state"] in ENDED, "the operation ends", within_s)
     return dict(live.get(path))
 
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import threading
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 from docker import DockerClient
 
 from tests.attacks.catalogue import attack
 from tests.crowd import creates, crowd
+from tests.faults.catalogue import fault
+from tests.faults.conftest import Measured
+from tests.faults.shaky import Shaky
 from tests.live import LiveConsole, until
 from tests.people import Caller, World, people_make
 
 LIMIT, CROWD = 20, 100
+FEW, MIXED = 5, 50
+# Let in, and refused by the engine.
+_BAD = {"backend": "docker", "config": {"image": "libgo/demo:latest", "command": ["/no/such/program"]}}
 # A lost worker is noticed when its lease has run out, and the sweeper has come by.
 _SETTLED_WITHIN_S = 90.0
 
 
 @pytest.fixture(scope="module")
-def console(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveConsole]:
-    """Of these tests alone: they kill its workers."""
-    live = LiveConsole(tmp_path_factory.mktemp("limits"))
-    try:
-        yield live.start()
-    finally:
-        live.stop()
+def console(shaky_console: Shaky) -> LiveConsole:
+    """These tests kill its workers."""
+    return shaky_console.live
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +115,66 @@ def test_the_same_with_workers_killed_in_the_middle(operator: Caller, console: L
 
 def _running(who: Caller) -> bool:
     return bool(who.ok("GET", "/operations?state=running")["total"])
+
+
+@pytest.fixture
+def few(operator: Caller, team: World) -> Caller:
+    """The same, who may have five."""
+    team.admin.ok("PUT", f"/projects/{operator.project}/limits", {"max_instances": FEW})
+    return operator
+
+
+def _mixed(who: Caller, prefix: str, source: str) -> Callable[[int], requests.Response]:
+    """By turns a create, the same create once more under its key, a clone, and a resize."""
+    create = creates(who, prefix)
+
+    def ask(number: int) -> requests.Response:
+        if number % 4 == 2:
+            body = {"name": f"{prefix}-{number}", "auto_start": False}
+            return who.call("POST", f"/compute/instances/{source}/clone", body)
+        if number % 4 == 3:
+            resources = {"memory": {"limit": (32 + number) * 1024**2}}
+            return who.call("PUT", f"/compute/instances/{source}/resources", resources)
+        # A retry has the number, and so the name, of the one before it.
+        first = number - number % 2
+        return create(first, {"Idempotency-Key": f"{prefix}-{first}"})
+
+    return ask
+
+
+@fault(
+    "F41",
+    f"{MIXED} creates, clones, resizes and retries at one moment in a project that may have {FEW}",
+    sees=f"{FEW} instances; who came too late is told the limit, what is used and what was asked",
+    keeps=f"never more than {FEW} on the engine",
+)
+def test_a_small_limit_holds_at_every_moment(few: Caller, measured: Measured) -> None:
+    prefix = f"libgo-t-{uuid.uuid4().hex[:6]}"
+    source = few.container(f"{prefix}-source", network_mode="none").json()["instance"]["name"]
+    most, over = [1], threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.1):
+            most.append(max(len(_in_engine(prefix)), len(_names(few))))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        began = time.monotonic()
+        found = crowd(MIXED, _mixed(few, prefix, source))
+        measured("answered within", time.monotonic() - began)
+        until(lambda: not _active(few), "all operations ended", 120)
+    finally:
+        over.set()
+        looking.join()
+    limited = [error for error in found.refusals if error["code"] == "RESOURCE_LIMIT_EXCEEDED"]
+    assert all(error["details"]["maximum"] == FEW for error in limited) and limited
+    assert {error["code"] for error in found.refusals} <= {"RESOURCE_LIMIT_EXCEEDED", "INSTANCE_BUSY"}
+    assert max(most) == FEW and len(_names(few)) == FEW, most
+    assert _in_engine(prefix) == sorted(_names(few))
+    few.ok("DELETE", f"/compute/instances/{source}?force=true&wait=30")
+    lost = few.call("POST", "/compute/instances?wait=30", {**_BAD, "name": source, "project": few.project})
+    details = lost.json()["error"]["details"]
+    assert few.ok("GET", f"/operations/{details['operation']}")["state"] == "failed", lost.text
+    again = few.container(source, network_mode="none")
+    assert again.status_code == 201, f"what failed gave its place back: {again.text}"
