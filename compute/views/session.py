@@ -56,13 +56,14 @@ def log_in(request: HttpRequest) -> HttpResponse:
 @require_GET
 def oidc_log_in(request: HttpRequest) -> HttpResponseBase:
     """Off to the sign-in provider. A link, because a form may not lead to another site (CSP)."""
+    back = request.build_absolute_uri(reverse("login_oidc_back"))
     try:
-        request.session[_NEXT] = _target(request)
-        return oidc_start(
-            request, request.build_absolute_uri(reverse("login_oidc_back")), visitor_of(request)
-        )
+        away = oidc_start(request, back, visitor_of(request))
     except ComputeError as error:
         return _again(request, _context(request, ""), error)
+    # Only now: strangers who come too often, or for nothing, make no sessions.
+    request.session[_NEXT] = _target(request)
+    return away
 
 
 @require_GET

@@ -12,7 +12,7 @@ from django.db import connection
 _WRITE = re.compile(r"\s*(INSERT|UPDATE|DELETE|REPLACE|CREATE|ALTER|DROP)\b", re.IGNORECASE)
 # Of who asks and not of what is asked for: how long the session holds, and what the audit says of downloads
 # and refusals.
-_ABOUT_WHO = re.compile(r'(UPDATE "django_session"|INSERT INTO "(django_session|compute_auditevent)") ')
+_ABOUT_WHO = re.compile(r'(UPDATE "django_session"|INSERT INTO "compute_auditevent") ')
 
 
 @contextlib.contextmanager
