@@ -33,11 +33,20 @@ from tests.registers import properties_of, pytest_configure, pytest_terminal_sum
 from tests.reporter import MemoryReporter
 
 _HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
+# What takes longest by itself begins first: it would end long after the rest where tests run side by side.
+_LONGEST = (
+    "attacks/test_schema.py",
+    "attacks/test_schema_kvm.py",
+    "dockerapp/stacks/test_stack_live.py",
+    "launcher/test_launcher.py",
+    "dockerapp/containers/test_recreate.py",
+    "attacks/test_schema_roles.py",
+)
 _ORDER = (
+    *_LONGEST,
     "test_architecture",
     "libgo_site",
     "compute",
-    # Takes longest, so it begins early where tests run side by side.
     "attacks",
     "contract",
     "dockerapp",
@@ -49,7 +58,7 @@ _ORDER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Unit tests first, then engines, then whole consoles and browsers."""
+    """The longest first, then unit tests, engines, whole consoles and browsers."""
 
     def rank(item: pytest.Item) -> int:
         path = str(item.path)

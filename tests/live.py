@@ -14,6 +14,8 @@ from typing import Any
 
 import requests
 
+from tests.migrated import database_put
+
 ROOT = Path(__file__).resolve().parent.parent
 PASSWORD = "a password for tests 1"
 # Access tokens hold for 15 minutes.
@@ -44,6 +46,8 @@ class LiveConsole:
         self._http.trust_env = False
 
     def start(self) -> LiveConsole:
+        if not self.environ.get("DATABASE_URL"):
+            database_put(self.var / "libgo.sqlite3")
         self.launch("up", "-d", "--no-install")
         until(
             lambda: all(node["status"] == "online" for node in self.get("/nodes")["items"]),

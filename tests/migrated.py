@@ -12,8 +12,6 @@ from pathlib import Path
 
 from django.conf import settings
 
-from tests.live import ROOT
-
 _OLD_S = 86_400
 
 
@@ -24,6 +22,15 @@ def database_restore() -> bool:
         return False
     shutil.copyfile(kept, _own())
     return True
+
+
+def database_put(path: Path) -> None:
+    """Let a console that is new begin with the kept one; without one it migrates by itself."""
+    kept = _kept()
+    if kept is not None and kept.exists() and not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        shutil.copyfile(kept, path)
+        path.chmod(0o600)
 
 
 def database_keep() -> None:
@@ -58,10 +65,11 @@ def _own() -> Path:
 def _digest() -> str:
     """Of all that decides what it is: our migrations, what they call, and the libraries' versions."""
     digest = hashlib.sha256("\n".join(settings.INSTALLED_APPS).encode())
+    root = Path(settings.BASE_DIR)
     sources = [
-        *ROOT.glob("*/migrations/*.py"),
-        ROOT / "requirements.txt",
-        ROOT / "compute" / "audit_guards.py",
+        *root.glob("*/migrations/*.py"),
+        root / "requirements.txt",
+        root / "compute" / "audit_guards.py",
     ]
     for path in sorted(sources):
         digest.update(path.read_bytes())

@@ -10,9 +10,12 @@ from pathlib import Path
 from libgo_site.launch import state
 from libgo_site.launch.state import ROOT
 
-# Tests that kill processes and measure how soon a page shows it.
-_ALONE = "faults"
-_BESIDE = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+# Tests that kill processes and measure how soon a page shows it: two of them wait beside each other, but
+# nothing computes meanwhile.
+_LAST = "faults"
+_FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
+# Most tests wait for engines and browsers much of their time.
+_BESIDE, _BESIDE_LAST = ("-n", "3", *_FILES), ("-n", "2", *_FILES)
 # More than any run takes; a run beyond it hangs where no timeout of a single test reaches.
 _RUN_S = 2400.0
 _AGAIN_MAX = 5
@@ -67,10 +70,10 @@ def _pytest(words: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _all_tests() -> list[list[str]]:
-    """First what may run side by side, a file at a time; then what watches the clock of a whole console."""
+    """A file at a time, side by side: first what computes, then what watches the clock of a whole console."""
     found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
-    alone = f"tests/{_ALONE}"
-    return [[*_BESIDE, *(name for name in found if name != alone)], [alone]]
+    last = f"tests/{_LAST}"
+    return [[*_BESIDE, *(name for name in found if name != last)], [*_BESIDE_LAST, last]]
 
 
 def _has_tests(path: Path) -> bool:

@@ -22,7 +22,7 @@ from compute.api.transfers import TRANSFER_HEADER
 from compute.models import User
 from compute.permissions import OPERATOR, SITE_ADMIN, VIEWER, Cell
 from tests.compute.access.conftest import ground, laid  # noqa: F401  (the ground of the sweeps)
-from tests.compute.access.ground import Ground
+from tests.compute.access.ground import Ground, Side
 from tests.compute.access.permission_routes import routes
 from tests.compute.access.places import FIXED, placeholders_of
 
@@ -42,6 +42,8 @@ _ROUTES = sorted(
     for method in _SCHEMA[path]
     if method in _METHODS and not path.endswith(("/auth/logout", "/profile/password"))
 )
+# Once for each place: its methods take the same body.
+_CHANGES = sorted({path: (method, path) for method, path in _ROUTES if method != "GET"}.values())
 # About one thing of a project, named in the path.
 _THINGS = {
     (route.method, _BASE + re.sub(r"<\w+:(\w+)>", r"{\1}", route.path))
@@ -79,11 +81,7 @@ def test_a_route_answers_as_documented_and_tells_nothing_foreign(
     path: str,
     ground: Ground,  # noqa: F811
 ) -> None:
-    target = str(User.objects.get(username="target").pk)
-    own, foreign = (
-        placeholders_of(path.removeprefix(_BASE), {**ground.hosts, **side.ids, **FIXED, "user_id": target})
-        for side in (ground.own, ground.foreign)
-    )
+    own, foreign = _places(path, ground.own, ground), _places(path, ground.foreign, ground)
 
     def ask(case: Any) -> None:
         for cell in (SITE_ADMIN, OPERATOR, VIEWER):
@@ -97,6 +95,33 @@ def test_a_route_answers_as_documented_and_tells_nothing_foreign(
             generation_mode=mode, path_parameters=own or None
         )
         _fuzzed(given(case=strategy)(ask))()
+
+
+@pytest.mark.parametrize(("method", "path"), _CHANGES, ids=lambda word: word.removeprefix(_BASE))
+def test_whatever_does_not_fit_is_answered_as_documented(
+    method: str,
+    path: str,
+    ground: Ground,  # noqa: F811
+) -> None:
+    """Each wrong type and each broken bound of each field. The sweeps over engines send what fits."""
+    operation = _SCHEMA[path][method.lower()]
+    cases = _SCHEMA.iter_coverage_cases(
+        operation,
+        generation_modes=[GenerationMode.NEGATIVE],
+        generation_config=_SCHEMA.config.generation_for(operation=operation, phase="coverage"),
+    )
+    own = _places(path, ground.own, ground)
+    for case in cases:
+        # The rest is about a thing that is there.
+        case.path_parameters = dict(own)
+        _ask(case, SITE_ADMIN, ground)
+
+
+def _places(path: str, side: Side, ground: Ground) -> dict[str, str]:  # noqa: F811
+    """What the placeholders of the path stand for."""
+    target = str(User.objects.get(username="target").pk)
+    ids = {**ground.hosts, **side.ids, **FIXED, "user_id": target}
+    return placeholders_of(path.removeprefix(_BASE), ids)
 
 
 def _ask(case: Any, cell: Cell, ground: Ground, *, is_foreign: bool = False) -> None:  # noqa: F811

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,10 +18,17 @@ from tests.faults.conftest import Measured
 from tests.live import PASSWORD, LiveConsole, until
 
 POOL = Path("/var/lib/libvirt/images")
+_OWNER = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 def _run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _disks(*owners: str) -> set[str]:
+    """What lies in the pool, without the disks of other instances: other tests run beside this one."""
+    found = {file: _OWNER.search(file) for file in os.listdir(POOL)}
+    return {file for file, named in found.items() if named is None or named.group() in owners}
 
 
 def _left_over(name: str) -> list[str]:
@@ -36,10 +44,10 @@ def _left_over(name: str) -> list[str]:
 
 def test_a_container_and_a_guest_from_creation_to_nothing_left(live: LiveConsole) -> None:
     """The first ten minutes of a new user, over REST."""
-    before = set(os.listdir(POOL))
+    before = _disks()
     container, guest = f"libgo-t-c{os.getpid()}", f"libgo-t-v{os.getpid()}"
     live.create(container, "docker")
-    live.create(guest, "kvm")
+    machine = live.create(guest, "kvm")["id"]
     states = {row["name"]: row["state"] for row in live.get("/compute/instances")["instances"]}
     assert states[container] == states[guest] == "running"
     assert "LIBGO CONTAINER UP" in live.get(f"/compute/instances/{container}/logs")["text"]
@@ -56,7 +64,7 @@ def test_a_container_and_a_guest_from_creation_to_nothing_left(live: LiveConsole
         assert stopped.status_code == 200 and stopped.json()["instance"]["state"] == "stopped"
         assert live.api("DELETE", f"/compute/instances/{name}?wait=60").status_code == 200
         assert _left_over(name) == []
-    assert set(os.listdir(POOL)) == before
+    assert _disks(machine) == before
     assert not list(Path("/var/log/libvirt/qemu").glob(f"*{guest}*"))
 
 
@@ -104,14 +112,15 @@ def test_a_change_outside_shows_within_a_second(live: LiveConsole) -> None:
 def test_a_hard_kill_in_the_middle_of_a_guest_create_leaves_no_half(
     live: LiveConsole, victim: str, name: str, measured: Measured
 ) -> None:
-    before = set(os.listdir(POOL))
+    before = _disks()
     body = {
         "name": name,
         "backend": "kvm",
         "config": {"image": "libgo-demo"},
         "resources": {"memory": {"limit": 192 * 1024**2}},
     }
-    operation = live.api("POST", "/compute/instances", body).json()["operation"]
+    asked = live.api("POST", "/compute/instances", body).json()
+    operation, machine = asked["operation"], asked["instance"]["id"]
     until(lambda: live.get(f"/operations/{operation['id']}")["progress"] > 10, "the create is under way", 15)
     live.kill(victim)
     final = ("succeeded", "failed")
@@ -124,7 +133,7 @@ def test_a_hard_kill_in_the_middle_of_a_guest_create_leaves_no_half(
     else:
         assert live.get(f"/compute/instances/{name}")["state"] == "running"
         assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60").status_code == 200
-    until(lambda: set(os.listdir(POOL)) == before, "no half-made disk stays", 10)
+    until(lambda: _disks(machine) == before, "no half-made disk stays", 10)
     until(lambda: live.pid(victim) > 0, f"the {victim} is back", 20)
     assert live.get("/compute/instances") is not None
 
