@@ -17,6 +17,7 @@ from compute.selectors import alerts as found
 from compute.selectors.access import action_require, permissions_by_project
 from compute.services import alerts
 from compute.states import AlertState, DeliveryState, Severity
+from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, page_of, toast
 from compute.views.things import projects_with
 
@@ -113,6 +114,8 @@ def rule_edit(request: HttpRequest, rule_id: str | None = None) -> HttpResponse:
         action_require(actor, "alert.update", row.project_id)
     shown = found.rule_dict(row) if row else None
     form = _rule_form(actor, request.POST if request.method == "POST" else None, shown)
+    if is_look(request):
+        return form_look(form, lambda: _call("rules", row.pk if row else None, form.body()))
     if form.is_bound and form.is_valid():
         try:
             saved = (
@@ -155,6 +158,9 @@ def channel_edit(request: HttpRequest, channel_id: str | None = None) -> HttpRes
     shown = found.channel_dict(row, actor) if row else None
     data = request.POST if request.method == "POST" else None
     form = ChannelForm(projects_with(actor, "alert.read"), data, shown)
+    renewed = {"renew_secret": True} if row is not None and "renew" in request.POST else {}
+    if is_look(request):
+        return form_look(form, lambda: _call("channels", row.pk if row else None, {**form.body(), **renewed}))
     if form.is_bound and form.is_valid():
         try:
             if row is None:
@@ -203,6 +209,12 @@ def channel_log(request: HttpRequest, channel_id: str) -> HttpResponse:
 def bell_shown(request: HttpRequest) -> HttpResponse:
     firing, new = found.alerts_unseen(actor_of(request))
     return render(request, "compute/_bell.html", {"firing": firing, "new": new})
+
+
+def _call(noun: str, pk: Any, body: dict[str, Any]) -> ApiCall:
+    if pk is None:
+        return ApiCall(f"/alerts/{noun}", body)
+    return ApiCall(f"/alerts/{noun}/{pk}", body, method="PATCH", whole=True)
 
 
 def _log(request: HttpRequest, actor: Actor, channel_id: str) -> HttpResponse:

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from django.forms import BaseForm
 from django.http import HttpRequest, JsonResponse
+from django.utils.translation import gettext as _
 
 from compute.errors import ComputeError
 
@@ -24,21 +25,27 @@ _NOTHING: tuple[Any, ...] = (None, "", {}, [])
 
 @dataclass(frozen=True)
 class ApiCall:
-    """``path`` below the API's base."""
+    """``path`` below the API's base. ``whole``: of a change, where what was emptied says something, too."""
 
     path: str
     body: Mapping[str, Any]
     query: Mapping[str, Any] = field(default_factory=dict)
     method: str = "POST"
+    whole: bool = False
 
     def shown(self) -> dict[str, Any]:
         query = urlencode({key: value for key, value in self.query.items() if value not in _NOTHING})
-        body = {key: value for key, value in self.body.items() if value not in _NOTHING}
+        body = {key: value for key, value in self.body.items() if self.whole or value not in _NOTHING}
         return {
             "method": self.method,
             "url": f"{_BASE}{self.path}{'?' if query else ''}{query}",
             "body": body,
         }
+
+
+def secret_shown(name: str) -> str:
+    """Stands in a body for what is not shown: the line has ``$name`` there (see ``static/js/forms.js``)."""
+    return f"\x01{name}"
 
 
 def is_look(request: HttpRequest) -> bool:
@@ -61,3 +68,9 @@ def form_look(
             message = form.complain(error)  # type: ignore[attr-defined]
     errors = {name: " ".join(map(str, texts)) for name, texts in form.errors.items()}
     return JsonResponse({"call": found, "errors": errors, "message": message})
+
+
+def plain_look(call: ApiCall, needed: Mapping[str, str]) -> JsonResponse:
+    """The same of a form that is no ``Form``; ``needed``: the texts of the fields that must not be empty."""
+    missing = {name: str(_("is missing.")) for name, text in needed.items() if not text}
+    return JsonResponse({"call": None if missing else call.shown(), "errors": missing, "message": ""})

@@ -15,6 +15,7 @@ from compute.selectors.access import action_require
 from compute.selectors.backups import target_dict, target_get, targets_list
 from compute.services import backup_targets
 from compute.services.projects import projects_list
+from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page_of, toast
 
 page = page_of("backup_targets")
@@ -43,6 +44,8 @@ def target_edit(request: HttpRequest, target_id: str | None = None) -> HttpRespo
     chosen = [project["id"] for project in shown.get("projects", [])]
     if request.method == "POST":
         given = _given(request, str(shown["kind"]) if row else "")
+        if is_look(request):
+            return plain_look(_call(row.pk if row else None, given), {"name": given["name"]})
         try:
             made = (
                 backup_targets.target_update(actor, row.pk, given)
@@ -87,6 +90,15 @@ def target_try(request: HttpRequest, target_id: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return toast(found["message"], "success" if found["ok"] else "danger")
     return redirect(reverse("backup_targets"))
+
+
+def _call(pk: Any, given: dict[str, Any]) -> ApiCall:
+    """Its keys are not shown."""
+    hidden = {name: secret_shown(f"LIBGO_S3_{name.upper()}") for name in given.get("credentials", {})}
+    body = {**given, **({"credentials": hidden} if hidden else {})}
+    if pk is None:
+        return ApiCall("/backups/targets", body)
+    return ApiCall(f"/backups/targets/{pk}", body, method="PUT", whole=True)
 
 
 def _given(request: HttpRequest, kind: str) -> dict[str, Any]:

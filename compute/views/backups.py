@@ -27,6 +27,7 @@ from compute.selectors.nodes import backend_node_names
 from compute.selectors.page import Page
 from compute.services import backups
 from compute.states import ACTIVE_OPERATION_STATES, BackupState
+from compute.views.api_line import ApiCall, is_look, plain_look
 from compute.views.common import actor_of, number, page_of, toast
 from compute.views.instances import instance_context
 from compute.views.things import projects_with
@@ -99,6 +100,9 @@ def backup_new(request: HttpRequest, instance_id: str) -> HttpResponse:
     instance, context = instance_context(actor, instance_id, "backups")
     if request.method == "POST":
         body = {name: given.get(name, "").strip() for name in ("target", "description")}
+        if is_look(request):
+            path = f"/compute/instances/{instance.pk}/backups"
+            return plain_look(ApiCall(path, body), {"target": body["target"]})
         try:
             backups.backup_create(actor, instance.pk, body)
             return _said(request, f"{instance.name}: backing it up …", "instance_backups", instance.pk)
@@ -118,8 +122,11 @@ def backup_back(request: HttpRequest, backup_id: str) -> HttpResponse:
         body: dict[str, Any] = {
             name: given.get(name, "").strip() or None for name in ("name", "node", "project")
         }
+        body["start"] = "start" in given
+        if is_look(request):
+            return plain_look(ApiCall(f"/backups/{row.pk}/restore", body), {"name": body["name"] or ""})
         try:
-            operation = backups.backup_restore(actor, row.pk, {**body, "start": "start" in given})
+            operation = backups.backup_restore(actor, row.pk, body)
             return _said(request, f"{operation.instance_name}: restoring it …", "operation", operation.pk)
         except ComputeError as error:
             message = _words(error)

@@ -17,6 +17,7 @@ from compute.selectors.access import action_allowed, action_require, visible
 from compute.services import accounts, projects
 from compute.services.limit_settings import project_limits_read
 from compute.states import Role
+from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page
 from compute.views.limits import bars_of
 
@@ -33,6 +34,8 @@ _ROLE_TEXTS = {
 def project_list(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
     given = {name: _word(request, name) for name in ("name", "description")}
+    if is_look(request):
+        return plain_look(ApiCall("/projects", given), {"name": given["name"]})
     if request.method == "POST":
         try:
             return redirect("project", project_id=projects.project_create(actor, given).pk)
@@ -59,6 +62,8 @@ def project_detail(request: HttpRequest, project_id: uuid.UUID) -> HttpResponse:
 def project_change(request: HttpRequest, project_id: uuid.UUID, what: str) -> HttpResponse:
     """``edit``, ``member`` (add one, or another role), ``leave`` (take one out), ``delete``."""
     actor = actor_of(request)
+    if is_look(request):
+        return _project_look(request, project_id, what)
     try:
         if what == "edit":
             given = {name: _word(request, name) for name in ("name", "description")}
@@ -77,12 +82,25 @@ def project_change(request: HttpRequest, project_id: uuid.UUID, what: str) -> Ht
     return redirect("project", project_id=project_id)
 
 
+def _project_look(request: HttpRequest, project_id: uuid.UUID, what: str) -> HttpResponse:
+    """The request of the API that adds the member of the form, or changes the project as it says."""
+    path = f"/projects/{projects.project_get(actor_of(request), project_id).pk}"
+    if what == "member":
+        given = {name: _word(request, name) for name in ("user", "role")}
+        return plain_look(ApiCall(f"{path}/members", given), given)
+    given = {name: _word(request, name) for name in ("name", "description")}
+    return plain_look(ApiCall(path, given, method="PUT", whole=True), {"name": given["name"]})
+
+
 @require_http_methods(["GET", "POST"])
 @page
 def user_list(request: HttpRequest) -> HttpResponse:
     actor, message = actor_of(request), ""
     action_require(actor, "user.read")
     given = {name: _word(request, name) for name in ("username", "email", "role")}
+    if is_look(request):
+        body = {**given, "password": secret_shown("LIBGO_PASSWORD")}
+        return plain_look(ApiCall("/users", body), {"username": given["username"]})
     if request.method == "POST":
         try:
             made = accounts.user_create(actor, {**given, "password": request.POST.get("password", "")})
@@ -106,6 +124,8 @@ def user_change(request: HttpRequest, user_id: uuid.UUID, what: str) -> HttpResp
     """``edit``, ``password``, ``disable``, ``enable``, ``delete``."""
     actor = actor_of(request)
     action_require(actor, "user.delete" if what == "delete" else "user.update")
+    if is_look(request):
+        return _user_look(request, actor, user_id, what)
     try:
         if what == "delete":
             accounts.user_delete(actor, user_id)
@@ -114,6 +134,13 @@ def user_change(request: HttpRequest, user_id: uuid.UUID, what: str) -> HttpResp
     except ComputeError as error:
         return _user_shown(request, actor, user_id, _said(error))
     return redirect("user", user_id=user_id)
+
+
+def _user_look(request: HttpRequest, actor: Actor, user_id: uuid.UUID, what: str) -> HttpResponse:
+    body = _user_given(request, actor, user_id, what)
+    if "password" in body:
+        body["password"] = secret_shown("LIBGO_PASSWORD")
+    return plain_look(ApiCall(f"/users/{user_id}", body, method="PUT", whole=True), {})
 
 
 def _user_given(request: HttpRequest, actor: Actor, user_id: uuid.UUID, what: str) -> dict[str, Any]:

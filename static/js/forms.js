@@ -8,10 +8,12 @@
   const DELAY_MS = 350;
   const timers = new WeakMap(), asked = new WeakMap(), touched = new WeakMap();
 
+  // What a view does not show (secret_shown): the shell puts a variable of this name there.
+  const HIDDEN = /\\u0001([A-Z0-9_]+)/g;
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
   function curl(method, url, body) {
     const parts = [`curl -X ${method} ${quoted(location.origin + url)}`, '-H "Authorization: Bearer $LIBGO_TOKEN"'];
-    if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body, null, 2))}`);
+    if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body, null, 2)).replace(HIDDEN, "'\"$$$1\"'")}`);
     return parts.join(" \\\n  ");
   }
   window.libgo = Object.assign(window.libgo || {}, { curl });

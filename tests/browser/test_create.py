@@ -3,12 +3,12 @@ the form does."""
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.api_line import api_line, replay
 from tests.browser.conftest import context_close, log_in
 from tests.live import LiveConsole, until
 
@@ -70,30 +70,6 @@ def test_what_is_wrong_is_said_while_one_types(page: Page, live: LiveConsole, na
     assert told == [], "looking is no change that the audit should tell"
 
 
-def _line(page: Page, within: str = "body") -> str:
-    text = page.locator(f"{within} [data-api-text]")
-    if not text.is_visible():
-        page.click(f"{within} [data-api-line] > summary, {within} details.api-line > summary")
-    expect(text).to_contain_text("curl -X", timeout=5000)
-    page.wait_for_timeout(600)
-    return text.inner_text()
-
-
-def _replay(live: LiveConsole, line: str) -> str:
-    """Run the line as it is shown, with a token."""
-    assert "$LIBGO_TOKEN" in line
-    done = subprocess.run(
-        ["bash", "-c", line.replace("curl ", "curl -sS --fail-with-body --max-time 60 ", 1)],
-        env={"PATH": "/usr/bin:/bin", "LIBGO_TOKEN": live.token(), "no_proxy": "127.0.0.1"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
-    )
-    assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-    return done.stdout
-
-
 def test_the_line_of_the_create_form_makes_the_same_container(
     page: Page, live: LiveConsole, name: str
 ) -> None:
@@ -103,7 +79,7 @@ def test_the_line_of_the_create_form_makes_the_same_container(
     page.fill("#id_memory_mib", "64")
     page.click("summary:has-text('Data, environment')")
     page.fill("#id_env", 'WORDS=it\'s $HOME and "quotes"')
-    _replay(live, _line(page))
+    replay(live, api_line(page))
     until(lambda: live.get(f"/compute/instances/{name}")["state"] == "running", "it runs", 30)
     made = live.get(f"/compute/instances/{name}")
     assert made["config"]["env"]["WORDS"] == 'it\'s $HOME and "quotes"'
@@ -114,7 +90,7 @@ def test_the_line_of_the_create_form_makes_the_same_machine(page: Page, live: Li
     page.goto(f"{live.url}/instances/new?backend=kvm")
     page.fill("#id_name", name)
     page.fill("#id_memory_mib", "192")
-    _replay(live, _line(page))
+    replay(live, api_line(page))
     until(lambda: live.get(f"/compute/instances/{name}")["state"] == "running", "it runs", 60)
 
 
@@ -135,7 +111,7 @@ def test_the_line_of_a_dialog_makes_the_same_thing(
     if where == "/kvm/networks":
         page.select_option("#dialog-box #id_mode", "isolated")
         page.fill("#dialog-box #id_address", "10.213.77.1/24")
-    _replay(live, _line(page, "#dialog-box"))
+    replay(live, api_line(page, "#dialog-box"))
 
     def there() -> bool:
         return name in {row["name"] for row in live.get(f"{route}?page_size=500")["items"]}
@@ -150,7 +126,7 @@ def test_the_line_of_a_volume_of_machines_makes_it(page: Page, live: LiveConsole
     page.click("button:has-text('New volume'), a:has-text('New volume')")
     page.fill("#dialog-box #id_name", f"{name}.qcow2")
     page.fill("#dialog-box #id_size", "0.1")
-    _replay(live, _line(page, "#dialog-box"))
+    replay(live, api_line(page, "#dialog-box"))
     volumes = f"/storage/pools/{pool['id']}/volumes"
     found: list[str] = []
 
@@ -167,19 +143,19 @@ def test_the_lines_of_schedules_and_templates_make_them(page: Page, live: LiveCo
     page.goto(f"{live.url}/schedules/new")
     page.fill("#id_name", name)
     page.fill("#id_cron", "30 2 * * *")
-    _replay(live, _line(page))
+    replay(live, api_line(page))
     made = live.get(f"/compute/schedules/{name}")
     assert made["cron"] == "30 2 * * *"
     assert live.api("DELETE", f"/compute/schedules/{name}").status_code in (200, 204)
     page.goto(f"{live.url}/templates/new")
     page.fill("#id_name", name)
-    _replay(live, _line(page))
+    replay(live, api_line(page))
     template = live.get(f"/compute/templates/{name}")
     page.goto(f"{live.url}/templates/{template['id']}")
     page.fill("#id_name", name)
-    line = _line(page)
+    line = api_line(page)
     assert f"/compute/templates/{template['id']}/instantiate" in line
-    _replay(live, line)
+    replay(live, line)
     until(lambda: live.shown(name) is not None, "it was made of the template", 30)
     assert live.api("DELETE", f"/compute/templates/{name}").status_code in (200, 204)
 
@@ -189,9 +165,9 @@ def test_the_line_of_a_bulk_action_does_it(page: Page, live: LiveConsole, name: 
     page.goto(f"{live.url}/instances?q={name}")
     page.check(f"tr[data-name='{name}'] [data-bulk-item]")
     page.click("[data-bulk-action=stop]")
-    line = _line(page, "dialog")
+    line = api_line(page, "dialog")
     page.click("dialog button:has-text('Cancel')")
-    _replay(live, line)
+    replay(live, line)
     until(lambda: live.get(f"/compute/instances/{name}")["state"] == "stopped", "it was stopped", 30)
 
 
@@ -201,7 +177,7 @@ def test_a_line_is_copied(chromium: Browser, live: LiveConsole, tmp_path: Path) 
     log_in(page, live)
     page.goto(f"{live.url}/instances/new")
     page.fill("#id_name", "copied")
-    line = _line(page)
+    line = api_line(page)
     page.click("[data-copy-from]")
     expect(page.locator("[data-copy-from]")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == line
