@@ -76,7 +76,6 @@ _IN_PROJECT: dict[str, dict[Permission, str]] = {
     "network": {
         Permission.READ: "read",
         Permission.CREATE: "create",
-        Permission.UPDATE: "update",
         Permission.DELETE: "delete prune",
     },
     "volume": {
@@ -121,7 +120,7 @@ _IN_PROJECT: dict[str, dict[Permission, str]] = {
     },
     "project": {Permission.READ: "read", Permission.ADMIN: "update member"},
     # A project's administrators read what happened in it.
-    "audit": {Permission.ADMIN: "read export"},
+    "audit": {Permission.ADMIN: "read"},
 }
 
 # What is the site's: changed by its administrators alone.
@@ -139,7 +138,7 @@ _OF_SITE: dict[str, str] = {
     "audit": "verify",
     "backup_target": "create update delete test",
     "channel": "create update delete test",
-    "site": "limits settings metrics admin",
+    "site": "limits metrics admin",
 }
 
 # What any account may do: look at what is shared, and see to itself.

@@ -79,7 +79,7 @@ def _declared() -> Iterator[tuple[str, str]]:
                 yield each.name or _NAMELESS.get(path, path), path
 
     for name, path in walk(get_resolver(), ""):
-        if not path.startswith(("api/", "admin/")):
+        if not path.startswith(("api/v1/", "admin/")):
             yield name, path
 
 

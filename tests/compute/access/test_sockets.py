@@ -21,7 +21,7 @@ from tests.compute.test_sockets import Client
 pytestmark = pytest.mark.django_db(transaction=True)
 _ROUTES = [*of_docker, *of_kvm, *of_compute]
 # The action of each socket, and the noun that stands in its path; without one it shows what one may see.
-_SOCKETS = {
+SOCKETS = {
     "ws/v1/events": ("event.read", ""),
     "ws/v1/usage": ("instance.read", ""),
     "ws/v1/operations/<str:operation_id>": ("operation.read", "operation"),
@@ -40,7 +40,7 @@ _REFUSED = (4401, 4403, 4404)
 
 def test_every_socket_says_which_action_it_is() -> None:
     there = {str(route.pattern) for route in _ROUTES if "^" not in str(route.pattern)}
-    assert there == set(_SOCKETS)
+    assert there == set(SOCKETS)
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def ground(transactional_db: None) -> Ground:
     "every socket (from the routes), without credentials and as everybody of the matrix",
     refused="closed with 4401, 4404, 4403",
 )
-@pytest.mark.parametrize("route", _SOCKETS)
+@pytest.mark.parametrize("route", SOCKETS)
 async def test_a_socket_is_open_to_whom_the_matrix_says(route: str, ground: Ground) -> None:
-    action, noun = _SOCKETS[route]
+    action, noun = SOCKETS[route]
     for cell in CELLS:
         for side, is_foreign in ((ground.own, cell is FOREIGNER), (ground.foreign, cell is not FOREIGNER)):
             if (cell is FOREIGNER and side is ground.foreign) or (not noun and side is ground.foreign):
