@@ -17,7 +17,8 @@ from compute.selectors.masking import mapping_masked
 from compute.states import Outcome
 
 _REFUSALS = frozenset(
-    "refused PERMISSION_DENIED POLICY_DENIED RESOURCE_LIMIT_EXCEEDED UNAUTHENTICATED RATE_LIMITED".split()
+    "refused revoked PERMISSION_DENIED POLICY_DENIED RESOURCE_LIMIT_EXCEEDED UNAUTHENTICATED".split()
+    + ["RATE_LIMITED"]
 )
 _FAILURES = frozenset(["failed", "timed_out", "cancelled", "interrupted"])
 _TEXT_MAX, _ADDRESS_MAX, _AGENT_MAX, _DETAIL_MAX = 255, 64, 120, 500

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
 from typing import Any
 
+import structlog
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.db import DatabaseError
 
 from compute.actor import Actor
-from compute.audit import audit
 from compute.errors import RateLimited
+from compute.execution.sessions import BEAT_S, session_begin, session_end, sessions_seen
 from compute.models import Instance
 
+log = structlog.get_logger(__name__)
+
 _open: Counter[Any] = Counter()
+_recorded: dict[uuid.UUID, Session] = {}
+_seen_at = 0.0
 
 
 class Session:
@@ -27,14 +34,23 @@ class Session:
             raise RateLimited(f"You have {most} sessions open, which is the most; close one.", retry_after=5)
         _open[actor.user_id] += 1
         self._actor, self._action = actor, action
-        self._instance: Instance | None = None
-        self._details: dict[str, Any] = {}
-        self._began, self._over = time.monotonic(), False
+        self._id: uuid.UUID | None = None
+        self._instance_uid: uuid.UUID | None = None
+        self._over = False
+        # Its end was told by somebody else, who took this process for lost.
+        self.is_told = False
 
     async def begin(self, instance: Instance, **details: Any) -> None:
         """It was opened."""
-        self._instance, self._details = instance, details
-        await self._record(self._action, "ok", {})
+        write = sync_to_async(session_begin, thread_sensitive=False)
+        self._id = await write(self._actor, self._action, instance, details)
+        self._instance_uid = instance.pk
+        _recorded[self._id] = self
+
+    async def instance_exists(self) -> bool:
+        """Whether what it is in is still there."""
+        rows = Instance.objects.filter(pk=self._instance_uid)
+        return await sync_to_async(rows.exists, thread_sensitive=False)()
 
     async def end(self, result: str) -> None:
         """Gives the place back; the first result counts."""
@@ -42,17 +58,28 @@ class Session:
             return
         self._over = True
         _open[self._actor.user_id] -= 1
-        if self._instance is not None:
-            seconds = round(time.monotonic() - self._began, 1)
-            await self._record(f"{self._action}.end", result, {"duration_s": seconds})
+        if self._id is None:
+            return
+        _recorded.pop(self._id, None)
+        try:
+            await sync_to_async(session_end, thread_sensitive=False)(self._id, result)
+        except DatabaseError as error:
+            # Nobody says any more that it is open, so the sweeper tells of its end.
+            log.warning("session_end_not_written", session=str(self._id), reason=str(error))
 
-    async def _record(self, action: str, result: str, more: dict[str, Any]) -> None:
-        assert self._instance is not None
-        await sync_to_async(audit, thread_sensitive=False)(
-            self._actor,
-            action,
-            self._instance.name,
-            target_uid=self._instance.pk,
-            result=result,
-            details={**self._details, **more},
-        )
+
+async def sessions_beat() -> None:
+    """Say, when it is time, that all sessions of this process are open; any of them may ask for it."""
+    global _seen_at
+    now = time.monotonic()
+    if now - _seen_at < BEAT_S or not _recorded:
+        return
+    _seen_at = now
+    asked = dict(_recorded)
+    try:
+        there = await sync_to_async(sessions_seen, thread_sensitive=False)(asked)
+    except DatabaseError as error:
+        log.warning("sessions_not_seen", count=len(asked), reason=str(error))
+        return
+    for session_id, session in asked.items():
+        session.is_told = session_id not in there and session_id in _recorded

@@ -98,6 +98,10 @@ class Socket(AsyncWebsocketConsumer):
     async def still_allowed(self) -> None:
         """Asked every few seconds. Raises ``ComputeError`` when the right was taken away."""
 
+    async def revoked(self, error: ComputeError) -> None:
+        """The right was taken away, or what it was about is gone."""
+        await self.fail(error)
+
     async def finish(self) -> None:
         """Give back what ``start`` opened."""
 
@@ -227,7 +231,7 @@ class Socket(AsyncWebsocketConsumer):
                 self.actor = await ask_once(key, again)
                 await self.still_allowed()
             except ComputeError as error:
-                await self.fail(error)
+                await self.revoked(error)
                 return
 
     async def _authenticate(self, offered: list[str]) -> Actor:

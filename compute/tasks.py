@@ -8,7 +8,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
 from compute.audit_chain import audit_seal
-from compute.execution import runner, sweep
+from compute.execution import runner, sessions, sweep
 from compute.execution.alerts.evaluate import alerts_evaluate, alerts_prune
 from compute.execution.alerts.outbox import deliveries_due, delivery_send
 from compute.execution.turns import turn
@@ -73,7 +73,9 @@ def operations_sweep() -> None:
 
 @shared_task(ignore_result=True)
 def audit_chain() -> None:
-    """Link the audit's newest rows."""
+    """Tell of sessions whose process was lost, and link the audit's newest rows."""
+    if sweep.looked_lately(sweep.SESSIONS):
+        sessions.sessions_sweep()
     audit_seal()
 
 

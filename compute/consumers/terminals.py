@@ -17,7 +17,7 @@ from compute.backends.types import ByteStream, SessionSpec
 from compute.consumers.instance import InstanceSocket
 from compute.errors import BackendUnavailable, ComputeError, InvalidInput
 from compute.models import Instance
-from compute.sessions import Session
+from compute.sessions import Session, sessions_beat
 
 _SIZE_MAX = 1000
 _FRAME_MAX = 64 * 1024
@@ -25,6 +25,10 @@ _FRAME_MAX = 64 * 1024
 _FRAMES_PER_S, _FRAMES_BURST = 400, 1200
 _COMMAND_WORDS, _COMMAND_CHARS = 256, 32 * 1024
 _LOOK_EVERY_S = 5.0
+# How a session ended, by the code its socket was closed with: 1006 and 1011 are a connection that is gone
+# without a word, 1012 is a web process that is told to stop.
+_ENDS = {1006: "lost", 1011: "lost", 1012: "interrupted", 4408: "too_slow"}
+_CLOSED = "closed"
 
 
 class Terminal(InstanceSocket):
@@ -33,6 +37,7 @@ class Terminal(InstanceSocket):
     _session: Session | None = None
     _active_at = 0.0
     _frames, _frames_at = float(_FRAMES_BURST), 0.0
+    _ended = _CLOSED
 
     async def still_allowed(self) -> None:
         await self.content_allowed()
@@ -71,9 +76,19 @@ class Terminal(InstanceSocket):
         self.run(self._watch_idle())
         return self._session
 
-    async def session_end(self, result: str) -> None:
+    async def session_end(self, result: str = "") -> None:
+        """The first result counts; without one, that of the socket's own end."""
         if self._session is not None:
-            await self._session.end(result)
+            await self._session.end(result or self._ended)
+
+    async def disconnect(self, code: int) -> None:
+        self._ended = _ENDS.get(code, _CLOSED)
+        await super().disconnect(code)
+
+    async def revoked(self, error: ComputeError) -> None:
+        is_there = self._session is None or await self._session.instance_exists()
+        await self.session_end("revoked" if is_there else "gone")
+        await super().revoked(error)
 
     async def show(self, channel: int, data: bytes, *, tty: bool) -> None:
         """Without a terminal the first byte of a frame says which output it is."""
@@ -84,6 +99,10 @@ class Terminal(InstanceSocket):
         most_s = settings.LIBGO["compute"]["session_idle_s"]
         while time.monotonic() - self._active_at < most_s:
             await asyncio.sleep(min(_LOOK_EVERY_S, most_s / 4))
+            await sessions_beat()
+            if self._session is not None and self._session.is_told:
+                await self.end(1012, "LibGo was away too long to vouch for this session; open it again.")
+                return
         await self.session_end("idle")
         await self.end(1000, f"Nothing happened for {most_s:g} seconds, so the session was ended.")
 
@@ -130,7 +149,7 @@ class Exec(Terminal):
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
-        await self.session_end("closed")
+        await self.session_end()
 
     async def _read_out(self, stream: ByteStream) -> None:
         while True:
@@ -183,7 +202,7 @@ class Attach(Terminal):
         attached, self._attached = self._attached, None
         if attached is not None:
             await attached.leave()
-        await self.session_end("closed")
+        await self.session_end()
 
     async def _tell_writer(self, attached: Attached) -> None:
         while True:
@@ -204,8 +223,10 @@ class Attach(Terminal):
                 break
             await self.show(channel, data, tty=attached.tty)
         if attached.problem is not None:
+            await self.session_end(attached.problem.code)
             await self.fail(attached.problem)
         else:
+            await self.session_end("stopped")
             await self.end(1000, self.over)
 
 
@@ -242,12 +263,13 @@ class Graphics(Terminal):
         stream, self._stream = self._stream, None
         if stream is not None:
             await stream.close()
-        await self.session_end("closed")
+        await self.session_end()
 
     async def _read_out(self, stream: ByteStream) -> None:
         while data := await stream.read():
             self._active_at = time.monotonic()
             await self.deliver(data)
+        await self.session_end("stopped")
         await self.end(1000, "The VM stopped.")
 
 

@@ -22,7 +22,8 @@ from compute.states import ACTIVE_OPERATION_STATES, OperationState
 RING_AGAIN_AFTER = timedelta(seconds=10)
 _BATCH = 200
 # Looks come every five seconds; a few may be late without anybody having been away.
-_LOOK, _LOOK_S = "look-for-lost", 14
+_LOOK_S = 14
+OPERATIONS, SESSIONS = "look-for-lost", "look-for-lost-sessions"
 
 _KEEP_OPERATIONS = timedelta(days=90)
 _KEEP_SIGN_INS = timedelta(days=7)
@@ -44,12 +45,13 @@ def operations_lost() -> list[str]:
     return [str(pk) for pk in rows.values_list("pk", flat=True)[:_BATCH]]
 
 
-def looked_lately() -> bool:
+def looked_lately(what: str = OPERATIONS) -> bool:
     """Whether the look before this one is not long ago; notes this one. If nobody could look for a while,
-    the database was away, so whoever holds an operation could not keep its lease, and does so now."""
-    Turn.objects.get_or_create(name=_LOOK)
-    lately = Turn.objects.filter(name=_LOOK, until__gte=Now()).exists()
-    Turn.objects.filter(name=_LOOK).update(until=lease_end(_LOOK_S))
+    the database was away, so whoever holds an operation (or a session) could not keep its lease, and does so
+    now."""
+    Turn.objects.get_or_create(name=what)
+    lately = Turn.objects.filter(name=what, until__gte=Now()).exists()
+    Turn.objects.filter(name=what).update(until=lease_end(_LOOK_S))
     return lately
 
 

@@ -15,6 +15,7 @@ from compute.models.project import Membership, Project
 from compute.models.resource import Resource, ResourceLook
 from compute.models.saved_view import ListColumns, SavedView
 from compute.models.schedule import Schedule, ScheduleMade, ScheduleRun
+from compute.models.session import OpenSession
 from compute.models.signin import (
     ApiToken,
     DirectoryGrant,
@@ -49,6 +50,7 @@ __all__ = [
     "ListColumns",
     "Membership",
     "Node",
+    "OpenSession",
     "Operation",
     "OperationLog",
     "Project",

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from datetime import timedelta
 from typing import Any
 from urllib.parse import quote
 
 import orjson
 import pytest
 from asgiref.sync import sync_to_async
+from django.utils import timezone
 
-from compute import attachhub
+from compute import attachhub, sessions
 from compute.actor import Actor
 from compute.backends.fake import FakeEngine
 from compute.backends.types import InstanceInfo, SessionSpec
 from compute.consumers import terminals
-from compute.models import AuditEvent, Instance, Node
+from compute.events import rights_changed
+from compute.execution.sessions import sessions_sweep
+from compute.models import AuditEvent, Instance, Membership, Node, OpenSession, User
 from compute.states import InstanceState, InstanceType
 from compute.streams import SHELL
 from tests.attacks.catalogue import attack
@@ -219,6 +224,73 @@ async def test_opening_and_ending_are_recorded_without_arguments_or_content(
     assert rows[0].details == {"program": "mysql", "arguments": 1, "user": ""}
     assert rows[1].details["duration_s"] >= 0 and rows[1].result == "closed"
     assert "secret" not in str([row.details for row in rows])
+    assert not await OpenSession.objects.aexists()
+
+
+async def test_a_session_whose_process_is_lost_ends_once_in_the_audit(
+    connect: Any,  # noqa: F811
+    admin: Actor,
+    web: Instance,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(terminals, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(sessions, "BEAT_S", 0.0)
+    session = Session(await connect(admin, f"/ws/v1/instances/{web.pk}/exec?command=cat"))
+    sweep = sync_to_async(sessions_sweep)
+    began = (await OpenSession.objects.aget()).seen_at
+    while (await OpenSession.objects.aget()).seen_at == began:
+        await asyncio.sleep(0.02)
+    assert await sweep() == 0
+    # As if nobody had said for long that it is there.
+    monkeypatch.setattr(sessions, "sessions_seen", set)
+    await asyncio.sleep(0.2)
+    last = timezone.now() - timedelta(minutes=5)
+    await OpenSession.objects.aupdate(seen_at=last, began_at=last - timedelta(seconds=90))
+    assert await sweep() == 1 and await sweep() == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(terminals, "_LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr(sessions, "BEAT_S", 0.0)
+    assert await session.client.closed_with() == 1012
+    await session.client.leave()
+    end = await AuditEvent.objects.aget(action="instance.exec_session.end")
+    assert (end.result, end.outcome, end.details["duration_s"]) == ("interrupted", "failed", 90.0)
+    assert (end.username, end.target, end.details["program"]) == (admin.username, "web", "cat")
+
+
+@pytest.mark.parametrize(
+    ("code", "result"), [(1000, "closed"), (1006, "lost"), (1012, "interrupted"), (4408, "too_slow")]
+)
+async def test_the_record_says_how_a_session_ended(
+    connect: Any,  # noqa: F811
+    admin: Actor,
+    web: Instance,
+    code: int,
+    result: str,
+) -> None:
+    client = await connect(admin, f"/ws/v1/instances/{web.pk}/exec?command=cat")
+    await client._app.send_input({"type": "websocket.disconnect", "code": code})
+    await client._app.wait(5)
+    assert (await AuditEvent.objects.aget(action="instance.exec_session.end")).result == result
+
+
+@pytest.mark.parametrize("how", ["membership", "account", "instance"])
+async def test_a_session_that_is_taken_away_says_so(
+    connect: Any,  # noqa: F811
+    operator: Actor,
+    web: Instance,
+    how: str,
+) -> None:
+    client = await connect(operator, f"/ws/v1/instances/{web.pk}/exec?command=cat")
+    if how == "membership":
+        await Membership.objects.filter(user_id=operator.user_id).adelete()
+    elif how == "account":
+        await User.objects.filter(pk=operator.user_id).aupdate(is_active=False)
+    else:
+        await Instance.objects.filter(pk=web.pk).adelete()
+    await sync_to_async(rights_changed)(operator.user_id)
+    assert await client.closed_with() in (4401, 4403, 4404)
+    end = await AuditEvent.objects.aget(action="instance.exec_session.end")
+    assert end.result == ("gone" if how == "instance" else "revoked")
 
 
 async def test_sessions_of_one_container_are_apart(
