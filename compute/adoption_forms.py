@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.thing_forms import ThingForm
+from compute.wording import later as _
 
 _LABELS_MAX = 4000
 
@@ -22,11 +23,14 @@ class AdoptionFilterForm(ThingForm):
         "filter.name": "instance_name",
     }
 
-    project = forms.ChoiceField(label="Into the project")
+    project = forms.ChoiceField(label=_("Into the project"))
     node = forms.ChoiceField(required=False)
     backend = forms.ChoiceField(required=False)
     instance_name = forms.CharField(
-        label="Name", max_length=255, required=False, widget=forms.TextInput(attrs={"placeholder": "web-*"})
+        label=_("Name"),
+        max_length=255,
+        required=False,
+        widget=forms.TextInput(attrs={"placeholder": "web-*"}),
     )
     image = forms.CharField(
         max_length=255, required=False, widget=forms.TextInput(attrs={"placeholder": "nginx:*"})
@@ -38,7 +42,7 @@ class AdoptionFilterForm(ThingForm):
         max_length=_LABELS_MAX,
         required=False,
         widget=forms.Textarea(attrs={"placeholder": "com.docker.compose.project=blog"}),
-        help_text="One a line, all must hold: key=pattern, or the key alone for any value.",
+        help_text=_("One a line, all must hold: key=pattern, or the key alone for any value."),
     )
 
     def __init__(
@@ -52,7 +56,7 @@ class AdoptionFilterForm(ThingForm):
         names = list(nodes)
         super().__init__(projects, ["", *names], data)
         self.initial = dict(initial or {})
-        for field, word, values in (("node", "Any node", names), ("backend", "Any backend", backends)):
+        for field, word, values in (("node", _("Any node"), names), ("backend", _("Any backend"), backends)):
             choices = [("", word), *((name, name) for name in values)]
             self.fields[field].choices = choices  # type: ignore[attr-defined]
 
@@ -64,7 +68,7 @@ class AdoptionFilterForm(ThingForm):
         if given["instance_name"]:
             found["name"] = given["instance_name"]
         pairs = [line.partition("=") for line in given["labels"].splitlines() if line.strip()]
-        labels = {key.strip(): value.strip() for key, _, value in pairs if key.strip()}
+        labels = {key.strip(): value.strip() for key, _equals, value in pairs if key.strip()}
         return {**found, "labels": labels} if labels else found
 
 
@@ -75,15 +79,15 @@ class AdoptionRuleForm(AdoptionFilterForm):
     )
     NARROW: ClassVar[set[str]] = AdoptionFilterForm.NARROW | {"name", "position"}
 
-    name = forms.CharField(label="Name of the rule", max_length=63)
+    name = forms.CharField(label=_("Name of the rule"), max_length=63)
     position = forms.IntegerField(
-        label="Place",
+        label=_("Place"),
         min_value=0,
         max_value=100_000,
         required=False,
-        help_text="Lower ones are asked first; the first that matches decides. Empty: behind the others.",
+        help_text=_("Lower ones are asked first; the first that matches decides. Empty: behind the others."),
     )
-    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+    enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
 
     @staticmethod
     def initial_of(row: Mapping[str, Any]) -> dict[str, Any]:

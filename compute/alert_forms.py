@@ -9,30 +9,31 @@ from django import forms
 
 from compute.states import ALERT_METRICS, AlertKind, ChannelKind, Severity
 from compute.thing_forms import ThingForm
+from compute.wording import later as _
 
 _KINDS = {
-    AlertKind.INSTANCE_USAGE: "an instance uses much, or little",
-    AlertKind.INSTANCE_DOWN: "an instance stops without being asked to",
-    AlertKind.INSTANCE_UNHEALTHY: "the health check of an instance fails",
-    AlertKind.OPERATION_FAILED: "an operation fails",
-    AlertKind.NODE_USAGE: "a host uses much, or little",
-    AlertKind.NODE_UNREACHABLE: "a node cannot be reached",
-    AlertKind.POOL_FILLING: "a storage pool fills up",
-    AlertKind.BACKUP_OVERDUE: "an instance was not backed up for so many hours",
-    AlertKind.INSTANCE_UNMANAGED: "an instance appears that was made outside LibGo",
+    AlertKind.INSTANCE_USAGE: _("an instance uses much, or little"),
+    AlertKind.INSTANCE_DOWN: _("an instance stops without being asked to"),
+    AlertKind.INSTANCE_UNHEALTHY: _("the health check of an instance fails"),
+    AlertKind.OPERATION_FAILED: _("an operation fails"),
+    AlertKind.NODE_USAGE: _("a host uses much, or little"),
+    AlertKind.NODE_UNREACHABLE: _("a node cannot be reached"),
+    AlertKind.POOL_FILLING: _("a storage pool fills up"),
+    AlertKind.BACKUP_OVERDUE: _("an instance was not backed up for so many hours"),
+    AlertKind.INSTANCE_UNMANAGED: _("an instance appears that was made outside LibGo"),
 }
 _METRICS = {
-    "cpu_percent": "CPU, in % (of one core; of hosts of all cores)",
+    "cpu_percent": _("CPU, in % (of one core; of hosts of all cores)"),
     "memory_percent": "memory, in %",
-    "memory_bytes": "memory, in bytes",
+    "memory_bytes": _("memory, in bytes"),
     "storage_percent": "storage, in %",
-    "network_rx_bytes_per_s": "network in, in bytes a second",
-    "network_tx_bytes_per_s": "network out, in bytes a second",
-    "disk_read_bytes_per_s": "disk read, in bytes a second",
-    "disk_write_bytes_per_s": "disk written, in bytes a second",
-    "backup_age_hours": "hours since the last backup",
+    "network_rx_bytes_per_s": _("network in, in bytes a second"),
+    "network_tx_bytes_per_s": _("network out, in bytes a second"),
+    "disk_read_bytes_per_s": _("disk read, in bytes a second"),
+    "disk_write_bytes_per_s": _("disk written, in bytes a second"),
+    "backup_age_hours": _("hours since the last backup"),
 }
-WHOLE_SITE = "the whole site"
+WHOLE_SITE = _("the whole site")
 
 
 class RuleForm(ThingForm):
@@ -45,26 +46,28 @@ class RuleForm(ThingForm):
     FURTHER: ClassVar[tuple[str, ...]] = ("clear_threshold", "instance", "node", "action")
 
     name = forms.CharField(max_length=63)
-    kind = forms.ChoiceField(label="Alert when", choices=[(k.value, text) for k, text in _KINDS.items()])
+    kind = forms.ChoiceField(label=_("Alert when"), choices=[(k.value, text) for k, text in _KINDS.items()])
     metric = forms.ChoiceField(
-        label="Measure", required=False, choices=[("", "–"), *_METRICS.items()],
-        help_text="For what an instance, host or pool uses, and how old a backup may be.",
+        label=_("Measure"), required=False, choices=[("", "–"), *_METRICS.items()],
+        help_text=_("For what an instance, host or pool uses, and how old a backup may be."),
     )  # fmt: skip
-    above = forms.ChoiceField(label="Is", choices=[("yes", "above"), ("no", "below")], required=False)
+    above = forms.ChoiceField(label=_("Is"), choices=[("yes", "above"), ("no", "below")], required=False)
     threshold = forms.FloatField(min_value=0, required=False)
-    for_s = forms.IntegerField(label="For so many seconds", min_value=0, max_value=86400, initial=60)
+    for_s = forms.IntegerField(label=_("For so many seconds"), min_value=0, max_value=86400, initial=60)
     severity = forms.ChoiceField(
         choices=[(word.value, word.value) for word in Severity], initial=Severity.WARNING.value
     )
     channels = forms.MultipleChoiceField(
-        label="Tell", required=False, help_text="Alerts are always shown on the pages."
+        label=_("Tell"), required=False, help_text=_("Alerts are always shown on the pages.")
     )
-    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+    enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
     clear_threshold = forms.FloatField(
-        label="Over again at", min_value=0, required=False, help_text="So that it does not flap."
+        label=_("Over again at"), min_value=0, required=False, help_text=_("So that it does not flap.")
     )
-    instance = forms.CharField(max_length=255, required=False, help_text="Its name or id; empty: all.")
-    action = forms.CharField(max_length=64, required=False, help_text="instance.start, backup; empty: all.")
+    instance = forms.CharField(max_length=255, required=False, help_text=_("Its name or id; empty: all."))
+    action = forms.CharField(
+        max_length=64, required=False, help_text=_("instance.start, backup; empty: all.")
+    )
 
     def __init__(
         self,
@@ -113,15 +116,15 @@ class ChannelForm(ThingForm):
         choices=[(ChannelKind.WEBHOOK.value, "webhook"), (ChannelKind.EMAIL.value, "e-mail")]
     )
     url = forms.CharField(
-        label="Address", max_length=1000, required=False, help_text="Of the webhook: https://…"
+        label=_("Address"), max_length=1000, required=False, help_text=_("Of the webhook: https://…")
     )
     recipients = forms.CharField(
-        max_length=2000, required=False, help_text="Of mails, with commas between them."
+        max_length=2000, required=False, help_text=_("Of mails, with commas between them.")
     )
     allow_internal = forms.BooleanField(
-        label="May call addresses inside (private networks, this machine)", required=False
+        label=_("May call addresses inside (private networks, this machine)"), required=False
     )
-    enabled = forms.BooleanField(label="Switched on", required=False, initial=True)
+    enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
 
     def __init__(
         self, projects: Iterable[str], data: Any = None, row: Mapping[str, Any] | None = None
@@ -129,7 +132,7 @@ class ChannelForm(ThingForm):
         super().__init__([WHOLE_SITE, *projects], [], data)
         # A channel stands on no node.
         del self.fields["node"]
-        self.fields["project"].label = "For rules of"
+        self.fields["project"].label = _("For rules of")
         self.order_fields(["name", "kind", "project", "url", "recipients", *self.FURTHER])
         if row is not None:
             del self.fields["kind"]

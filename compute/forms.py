@@ -16,6 +16,7 @@ from django import forms
 from compute.backends.registry import backend_registration
 from compute.errors import ComputeError, InvalidInput
 from compute.services.instance_body import InstanceCreate
+from compute.wording import later as _
 
 MIB, GIB = 1024**2, 1024**3
 
@@ -41,7 +42,7 @@ class Pairs(Lines):
     def to_python(self, value: Any) -> Any:
         lines = super().to_python(value)
         if not all("=" in line for line in lines):
-            raise forms.ValidationError("Write NAME=value, one a line.")
+            raise forms.ValidationError(_("Write NAME=value, one a line."))
         return dict(line.split("=", 1) for line in lines)
 
     def prepare_value(self, value: Any) -> Any:
@@ -69,18 +70,20 @@ class CreateForm(forms.Form):
         "project": "project",
     }
     # What an empty field means, within it.
-    IF_EMPTY: ClassVar[dict[str, str]] = {"cpu": "no limit", "memory_mib": "no limit"}
+    IF_EMPTY: ClassVar[dict[str, str]] = {"cpu": _("no limit"), "memory_mib": _("no limit")}
     # Half as wide as the form: two stand side by side.
     NARROW: ClassVar[set[str]] = {"cpu", "memory_mib", "node", "node_labels", "network"}
 
-    name = forms.CharField(max_length=63, help_text="Letters, digits, dots, dashes, underscores.")
+    name = forms.CharField(max_length=63, help_text=_("Letters, digits, dots, dashes, underscores."))
     image = forms.CharField(max_length=255)
-    cpu = forms.FloatField(required=False, min_value=0.01, max_value=1024, label="CPU cores")
-    memory_mib = forms.IntegerField(required=False, min_value=4, max_value=2**40, label="Memory (MiB)")
-    node = forms.CharField(max_length=63, required=False, help_text="Empty: the one with most room.")
-    node_labels = Pairs(2, label="Labels of the node", help_text="zone=a, one a line, instead of its name.")
+    cpu = forms.FloatField(required=False, min_value=0.01, max_value=1024, label=_("CPU cores"))
+    memory_mib = forms.IntegerField(required=False, min_value=4, max_value=2**40, label=_("Memory (MiB)"))
+    node = forms.CharField(max_length=63, required=False, help_text=_("Empty: the one with most room."))
+    node_labels = Pairs(
+        2, label=_("Labels of the node"), help_text=_("zone=a, one a line, instead of its name.")
+    )
     project = forms.CharField(max_length=63, required=False)
-    auto_start = forms.BooleanField(required=False, initial=True, label="Start it now")
+    auto_start = forms.BooleanField(required=False, initial=True, label=_("Start it now"))
 
     def __init__(self, backend: str, data: Any = None, *, projects: Sequence[str] = (), **more: Any) -> None:
         """``projects``: where it may go, the usual one first; with one alone nobody is asked."""
@@ -166,7 +169,7 @@ class LimitsForm(forms.Form):
         """The body of an update; raises ``InvalidInput`` naming the API's field."""
         if not self.is_valid():
             name, texts = next(iter(self.errors.items()))
-            raise InvalidInput.field("CPU cores" if name == "cpu" else "memory", " ".join(map(str, texts)))
+            raise InvalidInput.field(_("CPU cores") if name == "cpu" else "memory", " ".join(map(str, texts)))
         given = {key: value for key, value in self.cleaned_data.items() if value is not None}
         return {"resources": resources_of(given)}
 
@@ -178,7 +181,9 @@ class ShellWords(forms.CharField):
         try:
             return shlex.split(super().to_python(value) or "")
         except ValueError as error:
-            raise forms.ValidationError(f"The quotes do not match: {error}.") from error
+            raise forms.ValidationError(
+                _("The quotes do not match: %(error)s.") % {"error": error}
+            ) from error
 
     def prepare_value(self, value: Any) -> Any:
         return shlex.join(value) if isinstance(value, list) else value
@@ -199,6 +204,6 @@ def form_class(backend: str) -> type[CreateForm]:
     dotted_path = backend_registration(backend).form
     if not dotted_path:
         return CreateForm
-    module, _, name = dotted_path.rpartition(".")
+    module, _dot, name = dotted_path.rpartition(".")
     found: type[CreateForm] = getattr(importlib.import_module(module), name)
     return found

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.forms import Pairs
+from compute.wording import later as _
 
 _MIB, _GIB = 1024**2, 1024**3
 _UNIT = {"max_memory_gib": _GIB, "max_storage_gib": _GIB, "assumed_memory_mib": _MIB}
@@ -25,10 +26,10 @@ class MaximumsForm(forms.Form):
         *("assumed_memory_mib", "cpu_overcommit", "memory_overcommit"),
     }
 
-    max_instances = forms.IntegerField(required=False, min_value=0, max_value=10**6, label="Instances")
-    max_cpu_cores = forms.FloatField(required=False, min_value=0, max_value=10**6, label="CPU cores")
-    max_memory_gib = forms.FloatField(required=False, min_value=0, max_value=2**30, label="Memory (GiB)")
-    max_storage_gib = forms.FloatField(required=False, min_value=0, max_value=2**30, label="Storage (GiB)")
+    max_instances = forms.IntegerField(required=False, min_value=0, max_value=10**6, label=_("Instances"))
+    max_cpu_cores = forms.FloatField(required=False, min_value=0, max_value=10**6, label=_("CPU cores"))
+    max_memory_gib = forms.FloatField(required=False, min_value=0, max_value=2**30, label=_("Memory (GiB)"))
+    max_storage_gib = forms.FloatField(required=False, min_value=0, max_value=2**30, label=_("Storage (GiB)"))
 
     def __init__(self, known: Mapping[str, Any], data: Any = None) -> None:
         """``known``: what is set now, as the API tells it."""
@@ -54,16 +55,20 @@ class SiteLimitsForm(MaximumsForm):
     """An empty field: as the configuration says."""
 
     assumed_cpu_cores = forms.FloatField(
-        required=False, min_value=0, max_value=1024, label="Cores of an instance that states none"
+        required=False, min_value=0, max_value=1024, label=_("Cores of an instance that states none")
     )
     assumed_memory_mib = forms.IntegerField(
-        required=False, min_value=0, max_value=2**30, label="Its memory (MiB)"
+        required=False, min_value=0, max_value=2**30, label=_("Its memory (MiB)")
     )
     cpu_overcommit = forms.FloatField(
-        required=False, min_value=0, max_value=1000, label="CPU over-commit", help_text="0: no limit."
+        required=False, min_value=0, max_value=1000, label=_("CPU over-commit"), help_text=_("0: no limit.")
     )
     memory_overcommit = forms.FloatField(
-        required=False, min_value=0, max_value=1000, label="Memory over-commit", help_text="0: no limit."
+        required=False,
+        min_value=0,
+        max_value=1000,
+        label=_("Memory over-commit"),
+        help_text=_("0: no limit."),
     )
 
 
@@ -72,18 +77,18 @@ class PlacementForm(MaximumsForm):
 
     max_instances = max_cpu_cores = max_memory_gib = max_storage_gib = None  # type: ignore[assignment]
 
-    labels = Pairs(3, help_text="zone=a, one a line. New instances can ask for them.")
+    labels = Pairs(3, help_text=_("zone=a, one a line. New instances can ask for them."))
     cpu_overcommit = forms.FloatField(
         required=False,
         min_value=0,
         max_value=1000,
-        label="CPU over-commit",
-        help_text="4: given away four times. Empty: as the site says; 0: no limit.",
+        label=_("CPU over-commit"),
+        help_text=_("4: given away four times. Empty: as the site says; 0: no limit."),
     )
     memory_overcommit = forms.FloatField(
         required=False,
         min_value=0,
         max_value=1000,
-        label="Memory over-commit",
-        help_text="1.5: half as much again. Empty: as the site says; 0: no limit.",
+        label=_("Memory over-commit"),
+        help_text=_("1.5: half as much again. Empty: as the site says; 0: no limit."),
     )

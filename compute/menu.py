@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from django.urls import reverse
+from django.utils.translation import pgettext
 
 from compute.actor import Actor
 from compute.backends.registry import backend_problem
@@ -49,6 +50,8 @@ class Menu:
         return any(link.is_here for link in self.links)
 
 
+# Tells a label of the menus from the same word elsewhere.
+CONTEXT = "menu"
 _entries: dict[tuple[str, str], MenuEntry] = {}
 
 
@@ -65,16 +68,21 @@ def menus_of(actor: Actor, here: str) -> list[Menu]:
         if entry.action in allowed and (entry.when is None or entry.when()):
             shown.setdefault((not entry.backend, entry.menu, entry.backend), []).append(entry)
     return [
-        Menu(label, backend, _links(entries, here))
+        Menu(pgettext(CONTEXT, label), backend, _links(entries, here))
         for (_, label, backend), entries in sorted(shown.items())
         if not backend or not backend_problem(backend)
     ]
 
 
+def menu_labels() -> set[str]:
+    """What a language must have of them."""
+    return {label for entry in _entries.values() for label in (entry.menu, entry.label)}
+
+
 def _links(entries: Iterable[MenuEntry], here: str) -> list[Link]:
     return [
         Link(
-            entry.label,
+            pgettext(CONTEXT, entry.label),
             reverse(entry.url_name) + (f"?{entry.query}" if entry.query else ""),
             _is_here(entry, here),
         )

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 
 from compute.backends.base import Backend
 from compute.models import Node
+from compute.wording import later as _
 
 _PEM_MAX = 256 * 1024
 
@@ -24,10 +25,10 @@ class Way:
 
 
 WAYS = {
-    "socket": Way("socket", "This machine", "An engine behind a Unix socket: Docker, or Podman's own"),
-    "tls": Way("tls", "Another host, by TLS", "TCP with certificates on both sides"),
-    "ssh": Way("ssh", "Another host, by ssh", "Nothing to open but the ssh port"),
-    "uri": Way("uri", "By its address", "The address as the engine's own tools take it"),
+    "socket": Way("socket", _("This machine"), _("An engine behind a Unix socket: Docker, or Podman's own")),
+    "tls": Way("tls", _("Another host, by TLS"), _("TCP with certificates on both sides")),
+    "ssh": Way("ssh", _("Another host, by ssh"), _("Nothing to open but the ssh port")),
+    "uri": Way("uri", _("By its address"), _("The address as the engine's own tools take it")),
 }
 
 

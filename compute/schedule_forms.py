@@ -13,18 +13,20 @@ from compute.services.actions import actions_known, any_action_get, node_actions
 from compute.services.cron import zones_known
 from compute.states import InstanceState, MissedPolicy, OverlapPolicy
 from compute.thing_forms import ThingForm
+from compute.wording import later as _
+from compute.wording import word_text
 
 _KEEPS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 # What can be forced, and what a person reads about it.
 _FORCED = ("stop", "delete")
 _PIECES = ("containers", "networks", "volumes", "images", "build_cache", "unused_images")
 _MISSED = {
-    MissedPolicy.SKIP.value: "Leave it out",
-    MissedPolicy.LATE.value: "Run it once, late",
+    MissedPolicy.SKIP.value: _("Leave it out"),
+    MissedPolicy.LATE.value: _("Run it once, late"),
 }
 _OVERLAP = {
-    OverlapPolicy.SKIP.value: "Leave it out",
-    OverlapPolicy.RUN.value: "Run it beside the last one",
+    OverlapPolicy.SKIP.value: _("Leave it out"),
+    OverlapPolicy.RUN.value: _("Run it beside the last one"),
 }
 
 
@@ -64,37 +66,39 @@ class ScheduleForm(ThingForm):
 
     name = forms.CharField(max_length=63)
     cron = forms.CharField(
-        label="When",
+        label=_("When"),
         max_length=100,
-        help_text="Minute, hour, day of the month, month, weekday: “30 2 * * *” is every night at 02:30.",
+        help_text=_("Minute, hour, day of the month, month, weekday: “30 2 * * *” is every night at 02:30."),
         widget=forms.TextInput(attrs={"list": "cron-examples", "placeholder": "30 2 * * *"}),
     )
     timezone = forms.CharField(
-        label="Time zone", max_length=64, widget=forms.TextInput(attrs={"list": "zones"})
+        label=_("Time zone"), max_length=64, widget=forms.TextInput(attrs={"list": "zones"})
     )
-    action = forms.ChoiceField(label="What")
+    action = forms.ChoiceField(label=_("What"))
     instances = forms.MultipleChoiceField(
         required=False,
-        help_text="Choose some, or choose none and say below what they have in common; what matches is asked "
-        "at each run.",
+        help_text=_(
+            "Choose some, or choose none and say below what they have in common; what matches is asked "
+            "at each run."
+        ),
         widget=forms.SelectMultiple(attrs={"size": 6}),
     )
-    q = forms.CharField(label="Name, image or address contains", required=False, max_length=200)
+    q = forms.CharField(label=_("Name, image or address contains"), required=False, max_length=200)
     state = forms.ChoiceField(required=False)
     backend = forms.ChoiceField(required=False)
     force = forms.BooleanField(
         required=False,
-        help_text="Stop: switch off without asking the guest. Delete: running ones too.",
+        help_text=_("Stop: switch off without asking the guest. Delete: running ones too."),
     )
     pieces = forms.MultipleChoiceField(
-        label="What a prune may remove",
+        label=_("What a prune may remove"),
         required=False,
         choices=[(word, word.replace("_", " ")) for word in _PIECES],
         widget=forms.SelectMultiple(attrs={"size": 6}),
     )
-    missed = forms.ChoiceField(label="When it was missed", choices=list(_MISSED.items()))
-    within_minutes = forms.IntegerField(label="Late by at most, in minutes", min_value=1, max_value=43200)
-    overlap = forms.ChoiceField(label="While its last run is under way", choices=list(_OVERLAP.items()))
+    missed = forms.ChoiceField(label=_("When it was missed"), choices=list(_MISSED.items()))
+    within_minutes = forms.IntegerField(label=_("Late by at most, in minutes"), min_value=1, max_value=43200)
+    overlap = forms.ChoiceField(label=_("While its last run is under way"), choices=list(_OVERLAP.items()))
 
     def __init__(
         self,
@@ -111,14 +115,14 @@ class ScheduleForm(ThingForm):
         self.initial = {**_FIRST, **(initial or {})}
         self.fields["node"].required = False
         for name, pairs in (
-            ("node", [("", "Any node"), *((word, word) for word in nodes)]),
+            ("node", [("", _("Any node")), *((word, word) for word in nodes)]),
             ("action", _action_choices()),
             ("instances", list(instances)),
-            ("state", [("", "Any state"), *((word.value, word.value) for word in InstanceState)]),
-            ("backend", [("", "Any backend"), *((word, word) for word in backend_names())]),
+            ("state", [("", _("Any state")), *((word.value, word.value) for word in InstanceState)]),
+            ("backend", [("", _("Any backend")), *((word, word) for word in backend_names())]),
         ):
             self.fields[name].choices = pairs  # type: ignore[attr-defined]
-        self.fields["force"].label = "By force"
+        self.fields["force"].label = _("By force")
 
     @property
     def zones(self) -> list[str]:
@@ -188,11 +192,11 @@ def schedule_initial(row: Mapping[str, Any]) -> dict[str, Any]:
 def action_title(word: str) -> str:
     """For people; the word itself when the part that brought it was switched off."""
     try:
-        return any_action_get(word).title
+        return word_text(any_action_get(word).title)
     except ComputeError:
-        return word
+        return word_text(word)
 
 
 def _action_choices() -> list[tuple[str, str]]:
-    own = [(action.word, action.title) for action in actions_known() if action.repeats]
-    return own + [(action.word, action.title) for action in node_actions_known()]
+    own = [(action.word, word_text(action.title)) for action in actions_known() if action.repeats]
+    return own + [(action.word, word_text(action.title)) for action in node_actions_known()]

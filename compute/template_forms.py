@@ -10,8 +10,9 @@ from django import forms
 
 from compute.errors import ComputeError
 from compute.forms import Pairs
+from compute.wording import later as _
 
-SITE = "(the whole site)"
+SITE = _("(the whole site)")
 _PREFIX = "parameter_"
 
 
@@ -62,7 +63,7 @@ class JsonText(forms.CharField):
         try:
             return json.loads(text) if text else None
         except ValueError as error:
-            raise forms.ValidationError(f"This is no JSON: {error}.") from error
+            raise forms.ValidationError(_("This is no JSON: %(error)s.") % {"error": error}) from error
 
     def prepare_value(self, value: Any) -> Any:
         return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
@@ -75,14 +76,18 @@ class TemplateForm(_Styled):
     project = forms.ChoiceField(required=False)
     backend = forms.ChoiceField()
     description = forms.CharField(max_length=500, required=False)
-    body = JsonText(14, help_text="As POST /compute/instances takes it, without name; ${who} is a parameter.")
+    body = JsonText(
+        14, help_text=_("As POST /compute/instances takes it, without name; ${who} is a parameter.")
+    )
     parameters = JsonText(
         10,
         required=False,
-        help_text="Each with name, type (string, int, bool, choice, size), default, required, secret, "
-        "description, choices.",
+        help_text=_(
+            "Each with name, type (string, int, bool, choice, size), default, required, secret, "
+            "description, choices."
+        ),
     )
-    comment = forms.CharField(max_length=500, required=False, help_text="Why this version was made.")
+    comment = forms.CharField(max_length=500, required=False, help_text=_("Why this version was made."))
 
     def __init__(
         self,
@@ -120,10 +125,12 @@ class UseForm(_Styled):
     NARROW: ClassVar[set[str]] = {"name", "count", "project", "node"}
 
     name = forms.CharField(max_length=63)
-    count = forms.IntegerField(min_value=1, max_value=100, initial=1, label="How many", required=False)
+    count = forms.IntegerField(min_value=1, max_value=100, initial=1, label=_("How many"), required=False)
     project = forms.ChoiceField(required=False)
-    node = forms.CharField(max_length=63, required=False, help_text="Empty: the one with most room.")
-    node_labels = Pairs(2, label="Labels of the node", help_text="zone=a, one a line, instead of its name.")
+    node = forms.CharField(max_length=63, required=False, help_text=_("Empty: the one with most room."))
+    node_labels = Pairs(
+        2, label=_("Labels of the node"), help_text=_("zone=a, one a line, instead of its name.")
+    )
 
     def __init__(
         self, parameters: Sequence[Mapping[str, Any]], projects: Sequence[str], data: Any = None

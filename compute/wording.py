@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import EnumMeta
+from typing import cast
 
-from django.utils.translation import ngettext, ngettext_lazy, pgettext
+from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy, pgettext
 
 from compute import states
 from compute.permissions import ACTIONS
@@ -17,6 +18,12 @@ from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Wo
 
 # Tells a word of a table from the same word in a sentence.
 CONTEXT = "word"
+
+
+def later(text: str) -> str:
+    """A text of a table that is made before anybody reads it: said in the reader's language when it is shown.
+    For ``json`` it must be made a ``str`` first."""
+    return cast(str, gettext_lazy(text))
 
 
 def word_text(word: object) -> str:
@@ -89,5 +96,6 @@ _BESIDE = frozenset(
     "absent partial degraded inactive active building degrading exited dead removing restarting "
     "password token page api session socket totp oidc ldap recovery_code beat schedule system public "
     "added changed deleted instance node operation alert backup volume network image stack template "
-    "pool rule machine container project user".split()
-)
+    "pool rule machine container project user label "
+    "last hourly daily weekly monthly yearly instances memory storage CPU".split()
+) | {"CPU cores"}

@@ -9,6 +9,7 @@ from django import forms
 
 from compute.forms import CreateForm, Lines, Pairs, ShellWords, resources_of
 from compute.selectors.masking import MASK, mapping_masked
+from compute.wording import later as _
 
 _RESTART = ("no", "unless-stopped", "always", "on-failure")
 # Fields that carry the name of their key in the API's ``config`` and its value.
@@ -23,12 +24,12 @@ _HEALTH = {"interval": "health_interval_s", "retries": "health_retries", "start_
 class ContainerForm(CreateForm):
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
         ("", ["name", "image", "ports", "cpu", "memory_mib", "auto_start"]),
-        ("Data, environment, network", ["volumes", "env", "network", "restart"]),
-        ("Command and user", ["command", "entrypoint", "working_dir", "user", "hostname"]),
-        ("Health check", ["health_command", "health_interval_s", "health_retries", "health_start_s"]),
-        ("Security", ["read_only", "tmpfs", "cap_drop", "cap_add", "devices", "privileged"]),
-        ("Logging, labels", ["log_driver", "log_options", "labels", "pull"]),
-        ("Placement", ["project", "node", "node_labels"]),
+        (_("Data, environment, network"), ["volumes", "env", "network", "restart"]),
+        (_("Command and user"), ["command", "entrypoint", "working_dir", "user", "hostname"]),
+        (_("Health check"), ["health_command", "health_interval_s", "health_retries", "health_start_s"]),
+        (_("Security"), ["read_only", "tmpfs", "cap_drop", "cap_add", "devices", "privileged"]),
+        (_("Logging, labels"), ["log_driver", "log_options", "labels", "pull"]),
+        (_("Placement"), ["project", "node", "node_labels"]),
     ]
     NARROW: ClassVar[set[str]] = {
         *CreateForm.NARROW,
@@ -46,46 +47,53 @@ class ContainerForm(CreateForm):
         "labels": "labels",
     }
 
-    ports = Lines(2, help_text="8080:80/tcp, one a line: on the host, then inside.")
-    volumes = Lines(2, help_text="data:/var/lib/data, one a line; a volume that is not there is made.")
-    env = Pairs(3, label="Environment", help_text="NAME=value, one a line.")
-    network = forms.CharField(max_length=128, required=False, help_text="Empty: bridge.")
+    ports = Lines(2, help_text=_("8080:80/tcp, one a line: on the host, then inside."))
+    volumes = Lines(2, help_text=_("data:/var/lib/data, one a line; a volume that is not there is made."))
+    env = Pairs(3, label=_("Environment"), help_text=_("NAME=value, one a line."))
+    network = forms.CharField(max_length=128, required=False, help_text=_("Empty: bridge."))
     restart = forms.ChoiceField(
-        required=False, label="Restart policy", choices=[(word, word) for word in _RESTART]
+        required=False, label=_("Restart policy"), choices=[(word, word) for word in _RESTART]
     )
-    command = ShellWords(max_length=4000, required=False, help_text="As in a shell; empty: the image's own.")
+    command = ShellWords(
+        max_length=4000, required=False, help_text=_("As in a shell; empty: the image's own.")
+    )
     entrypoint = ShellWords(max_length=4000, required=False)
-    working_dir = forms.CharField(max_length=4000, required=False, label="Working directory")
-    user = forms.CharField(max_length=255, required=False, help_text="Name or id, with :group if wanted.")
-    hostname = forms.CharField(max_length=63, required=False, label="Host name")
+    working_dir = forms.CharField(max_length=4000, required=False, label=_("Working directory"))
+    user = forms.CharField(max_length=255, required=False, help_text=_("Name or id, with :group if wanted."))
+    hostname = forms.CharField(max_length=63, required=False, label=_("Host name"))
     health_command = forms.CharField(
-        max_length=4000, required=False, label="Command", help_text="Run by a shell inside; 0 is healthy."
+        max_length=4000,
+        required=False,
+        label=_("Command"),
+        help_text=_("Run by a shell inside; 0 is healthy."),
     )
     health_interval_s = forms.FloatField(
-        required=False, min_value=1, max_value=86400, label="Every (seconds)"
+        required=False, min_value=1, max_value=86400, label=_("Every (seconds)")
     )
-    health_retries = forms.IntegerField(required=False, min_value=1, max_value=1000, label="Failures allowed")
+    health_retries = forms.IntegerField(
+        required=False, min_value=1, max_value=1000, label=_("Failures allowed")
+    )
     health_start_s = forms.FloatField(
-        required=False, min_value=0, max_value=86400, label="Grace at the start (seconds)"
+        required=False, min_value=0, max_value=86400, label=_("Grace at the start (seconds)")
     )
-    read_only = forms.BooleanField(required=False, label="Its own file system cannot be written to")
-    tmpfs = Lines(2, label="Paths in memory", help_text="/tmp, one a line.")  # nosec B108 # an example for a path inside a container
-    cap_drop = Lines(2, label="Capabilities dropped", help_text="ALL, NET_RAW …")
-    cap_add = Lines(2, label="Capabilities added", help_text="Administrators only.")
-    devices = Lines(2, help_text="/dev/fuse, one a line. Administrators only.")
+    read_only = forms.BooleanField(required=False, label=_("Its own file system cannot be written to"))
+    tmpfs = Lines(2, label=_("Paths in memory"), help_text=_("/tmp, one a line."))  # nosec B108 # an example for a path inside a container
+    cap_drop = Lines(2, label=_("Capabilities dropped"), help_text=_("ALL, NET_RAW …"))
+    cap_add = Lines(2, label=_("Capabilities added"), help_text=_("Administrators only."))
+    devices = Lines(2, help_text=_("/dev/fuse, one a line. Administrators only."))
     privileged = forms.BooleanField(
-        required=False, label="Privileged: as good as root on the host (administrators only)"
+        required=False, label=_("Privileged: as good as root on the host (administrators only)")
     )
     log_driver = forms.ChoiceField(
         required=False,
-        choices=[("", "the engine's own"), *((word, word) for word in ("json-file", "local", "none"))],
+        choices=[("", _("the engine's own")), *((word, word) for word in ("json-file", "local", "none"))],
     )
-    log_options = Pairs(2, help_text="max-size=10m, one a line.")
-    labels = Pairs(2, help_text="name=value, one a line.")
+    log_options = Pairs(2, help_text=_("max-size=10m, one a line."))
+    labels = Pairs(2, help_text=_("name=value, one a line."))
     pull = forms.ChoiceField(
         required=False,
-        label="Pull the image",
-        choices=[("", "when it is missing"), ("always", "always"), ("never", "never")],
+        label=_("Pull the image"),
+        choices=[("", _("when it is missing")), ("always", "always"), ("never", "never")],
     )
 
     def config(self, given: Mapping[str, Any]) -> dict[str, Any]:

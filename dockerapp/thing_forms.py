@@ -9,6 +9,7 @@ from django import forms
 
 from compute.forms import Pairs
 from compute.thing_forms import ThingForm
+from compute.wording import later as _
 
 
 class NetworkForm(ThingForm):
@@ -26,17 +27,19 @@ class NetworkForm(ThingForm):
 
     name = forms.CharField(max_length=128)
     subnet = forms.CharField(
-        max_length=64, required=False, help_text="Such as 10.89.0.0/24. Empty: the engine takes a free one."
+        max_length=64,
+        required=False,
+        help_text=_("Such as 10.89.0.0/24. Empty: the engine takes a free one."),
     )
-    internal = forms.BooleanField(required=False, label="Internal: no way out of it, and none in")
-    gateway = forms.CharField(max_length=64, required=False, help_text="Empty: the first address.")
+    internal = forms.BooleanField(required=False, label=_("Internal: no way out of it, and none in"))
+    gateway = forms.CharField(max_length=64, required=False, help_text=_("Empty: the first address."))
     ip_range = forms.CharField(
-        max_length=64, required=False, label="Range", help_text="Where addresses are given from."
+        max_length=64, required=False, label=_("Range"), help_text=_("Where addresses are given from.")
     )
     driver = forms.CharField(max_length=128, required=False, initial="bridge")
-    subnet6 = forms.CharField(max_length=64, required=False, label="IPv6 subnet", help_text="fd00:89::/64")
-    options = Pairs(help_text="NAME=value, one a line.")
-    labels = Pairs(help_text="NAME=value, one a line.")
+    subnet6 = forms.CharField(max_length=64, required=False, label="IPv6 subnet", help_text=_("fd00:89::/64"))
+    options = Pairs(help_text=_("NAME=value, one a line."))
+    labels = Pairs(help_text=_("NAME=value, one a line."))
 
     def body(self) -> dict[str, Any]:
         """The body of ``POST /docker/networks``."""
@@ -60,10 +63,10 @@ class VolumeForm(ThingForm):
     field_order = ("name",)
     FURTHER: ClassVar[tuple[str, ...]] = ("driver", "options", "labels")
 
-    name = forms.CharField(max_length=128, required=False, help_text="Empty: a long random one.")
+    name = forms.CharField(max_length=128, required=False, help_text=_("Empty: a long random one."))
     driver = forms.CharField(max_length=128, required=False, initial="local")
-    options = Pairs(help_text="NAME=value, one a line, such as type=nfs. For administrators.")
-    labels = Pairs(help_text="NAME=value, one a line.")
+    options = Pairs(help_text=_("NAME=value, one a line, such as type=nfs. For administrators."))
+    labels = Pairs(help_text=_("NAME=value, one a line."))
 
     def body(self) -> dict[str, Any]:
         """The body of ``POST /docker/volumes``."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.forms import GIB, MIB, CreateForm, Lines
+from compute.wording import later as _
 
 _DISK_LINE = re.compile(r"([0-9.]+)\s*(?:GiB|G)?(?:\s+(\S+))?")
 
@@ -30,24 +31,26 @@ def _disk(line: str) -> dict[str, Any]:
     except ValueError:
         size = 0
     if not found or not 0 < size < 2**50:
-        raise forms.ValidationError(f"“{line[:50]}” is no disk: write a size in GiB, or “volume NAME”.")
+        raise forms.ValidationError(
+            _("“%(line)s” is no disk: write a size in GiB, or “volume NAME”.") % {"line": line[:50]}
+        )
     return {"size": size, **({"pool": found[2]} if found[2] else {})}
 
 
 class MachineForm(CreateForm):
     SECTIONS: ClassVar[list[tuple[str, list[str]]]] = [
         ("", ["name", "image", "cpu", "memory_mib", "disk_gib", "auto_start"]),
-        ("First start (cloud-init)", ["hostname", "ssh_key", "user_data"]),
-        ("System and network", ["os_variant", "network"]),
-        ("Disks", ["disk_bus", "disk_format", "disk_cache", "disk_pool", "clone", "disks"]),
-        ("Network cards", ["nic_model", "mac_address", "more_networks"]),
+        (_("First start (cloud-init)"), ["hostname", "ssh_key", "user_data"]),
+        (_("System and network"), ["os_variant", "network"]),
+        (_("Disks"), ["disk_bus", "disk_format", "disk_cache", "disk_pool", "clone", "disks"]),
+        (_("Network cards"), ["nic_model", "mac_address", "more_networks"]),
         (
-            "Hardware",
+            _("Hardware"),
             ["firmware", "machine", "secure_boot", "tpm", "cpu_model", "sockets", "cores", "threads"]
             + ["max_vcpus", "max_memory_mib", "graphics", "boot"],
         ),
-        ("About it", ["description", "autostart"]),
-        ("Placement", ["project", "node", "node_labels"]),
+        (_("About it"), ["description", "autostart"]),
+        (_("Placement"), ["project", "node", "node_labels"]),
     ]
     NARROW: ClassVar[set[str]] = (
         {*CreateForm.NARROW, "disk_gib", "hostname", "os_variant", "firmware", "machine"}
@@ -58,7 +61,7 @@ class MachineForm(CreateForm):
     IF_EMPTY: ClassVar[dict[str, str]] = {
         "cpu": "1",
         "memory_mib": "512",
-        "disk_gib": "as large as the image",
+        "disk_gib": _("as large as the image"),
     }
     FIELD_OF: ClassVar[dict[str, str]] = {
         "config.network": "network",
@@ -81,103 +84,109 @@ class MachineForm(CreateForm):
     image = forms.CharField(
         max_length=255,
         required=False,
-        help_text="A template or an ISO. Empty: an empty disk of the size below.",
+        help_text=_("A template or an ISO. Empty: an empty disk of the size below."),
     )
     os_variant = forms.ChoiceField(
         required=False,
-        label="Operating system",
-        choices=[("", "Linux or BSD"), ("windows", "Windows"), ("generic", "Something else")],
-        help_text="Chooses hardware that it has drivers for.",
+        label=_("Operating system"),
+        choices=[("", _("Linux or BSD")), ("windows", _("Windows")), ("generic", _("Something else"))],
+        help_text=_("Chooses hardware that it has drivers for."),
     )
-    disk_gib = forms.FloatField(required=False, min_value=0.01, max_value=65536, label="Disk (GiB)")
+    disk_gib = forms.FloatField(required=False, min_value=0.01, max_value=65536, label=_("Disk (GiB)"))
     network = forms.CharField(max_length=128, required=False)
-    hostname = forms.CharField(max_length=63, required=False, label="Host name")
-    ssh_key = forms.CharField(max_length=8000, required=False, label="SSH public key")
+    hostname = forms.CharField(max_length=63, required=False, label=_("Host name"))
+    ssh_key = forms.CharField(max_length=8000, required=False, label=_("SSH public key"))
     user_data = forms.CharField(
-        required=False, widget=forms.Textarea(attrs={"rows": 4}), label="cloud-init user data"
+        required=False, widget=forms.Textarea(attrs={"rows": 4}), label=_("cloud-init user data")
     )
     disk_bus = forms.ChoiceField(
         required=False,
-        label="Bus",
-        choices=[("", "As its system likes it"), ("virtio", "VirtIO"), ("scsi", "SCSI"), ("sata", "SATA")],
+        label=_("Bus"),
+        choices=[("", _("As its system likes it")), ("virtio", "VirtIO"), ("scsi", "SCSI"), ("sata", "SATA")],
     )
     disk_format = forms.ChoiceField(
-        required=False, label="Format", choices=[("", "qcow2 (thin)"), ("raw", "raw")]
+        required=False, label=_("Format"), choices=[("", "qcow2 (thin)"), ("raw", "raw")]
     )
     disk_cache = forms.ChoiceField(
         required=False,
-        label="Cache",
+        label=_("Cache"),
         choices=[
-            ("", "As the host likes it"),
+            ("", _("As the host likes it")),
             *((word, word) for word in ("none", "writeback", "writethrough", "directsync", "unsafe")),
         ],
     )
     disk_pool = forms.CharField(
-        required=False, max_length=128, label="Pool", help_text="Empty: the node's own."
+        required=False, max_length=128, label=_("Pool"), help_text=_("Empty: the node's own.")
     )
     clone = forms.ChoiceField(
         required=False,
-        label="From a template",
-        choices=[("", "Thin copy (quick)"), ("full", "Full copy (stands by itself)")],
+        label=_("From a template"),
+        choices=[("", _("Thin copy (quick)")), ("full", _("Full copy (stands by itself)"))],
     )
     disks = DiskLines(
-        label="Further disks", help_text="One a line: “20” GiB, “20 fast” in the pool fast, or “volume NAME”."
+        label=_("Further disks"),
+        help_text=_("One a line: “20” GiB, “20 fast” in the pool fast, or “volume NAME”."),
     )
     nic_model = forms.ChoiceField(
         required=False,
-        label="Model",
+        label=_("Model"),
         choices=[
-            ("", "As its system likes it"),
+            ("", _("As its system likes it")),
             *((word, word) for word in ("virtio", "e1000e", "e1000", "rtl8139", "vmxnet3")),
         ],
     )
     mac_address = forms.CharField(
-        required=False, max_length=17, label="MAC address", help_text="Empty: a new one."
+        required=False, max_length=17, label=_("MAC address"), help_text=_("Empty: a new one.")
     )
-    more_networks = Lines(label="Further networks", help_text="One a line; a NIC on each.")
+    more_networks = Lines(label=_("Further networks"), help_text=_("One a line; a NIC on each."))
     firmware = forms.ChoiceField(required=False, choices=[("", "BIOS"), ("uefi", "UEFI")])
     machine = forms.ChoiceField(
-        required=False, choices=[("", "q35 (PCI Express)"), ("pc", "i440fx (older)")], label="Machine type"
+        required=False,
+        choices=[("", _("q35 (PCI Express)")), ("pc", _("i440fx (older)"))],
+        label=_("Machine type"),
     )
-    secure_boot = forms.BooleanField(required=False, label="Secure boot (UEFI)")
-    tpm = forms.BooleanField(required=False, label="TPM 2.0")
+    secure_boot = forms.BooleanField(required=False, label=_("Secure boot (UEFI)"))
+    tpm = forms.BooleanField(required=False, label=_("TPM 2.0"))
     cpu_model = forms.CharField(
-        required=False, max_length=64, label="CPU model", help_text="Empty: the best that the host can give."
+        required=False,
+        max_length=64,
+        label=_("CPU model"),
+        help_text=_("Empty: the best that the host can give."),
     )
     sockets = forms.IntegerField(required=False, min_value=1, max_value=64)
-    cores = forms.IntegerField(required=False, min_value=1, max_value=256, label="Cores of a socket")
-    threads = forms.IntegerField(required=False, min_value=1, max_value=8, label="Threads of a core")
+    cores = forms.IntegerField(required=False, min_value=1, max_value=256, label=_("Cores of a socket"))
+    threads = forms.IntegerField(required=False, min_value=1, max_value=8, label=_("Threads of a core"))
     max_vcpus = forms.IntegerField(
         required=False,
         min_value=1,
         max_value=1024,
-        label="CPUs at most",
-        help_text="Can be added while it runs.",
+        label=_("CPUs at most"),
+        help_text=_("Can be added while it runs."),
     )
     max_memory_mib = forms.IntegerField(
         required=False,
         min_value=64,
         max_value=2**30,
-        label="Memory at most (MiB)",
-        help_text="Can be given while it runs.",
+        label=_("Memory at most (MiB)"),
+        help_text=_("Can be given while it runs."),
     )
     graphics = forms.ChoiceField(
-        required=False, label="Screen", choices=[("", "VNC"), ("none", "None, serial line only")]
+        required=False, label=_("Screen"), choices=[("", "VNC"), ("none", _("None, serial line only"))]
     )
     boot = forms.ChoiceField(
         required=False,
-        label="Boot from",
+        label=_("Boot from"),
         choices=[
-            ("", "As the image needs it"),
-            ("cdrom,hd", "CD-ROM, then disk"),
-            ("network,hd", "Network, then disk"),
-            ("hd,network", "Disk, then network"),
+            ("", _("As the image needs it")),
+            ("cdrom,hd", _("CD-ROM, then disk")),
+            ("network,hd", _("Network, then disk")),
+            ("hd,network", _("Disk, then network")),
         ],
     )
     description = forms.CharField(
         required=False, max_length=4096, widget=forms.Textarea(attrs={"rows": 3}), strip=False
     )
-    autostart = forms.BooleanField(required=False, label="Start it when its host starts")
+    autostart = forms.BooleanField(required=False, label=_("Start it when its host starts"))
 
     _PLAIN: ClassVar[tuple[str, ...]] = (
         *("os_variant", "firmware", "machine", "secure_boot", "tpm", "cpu_model", "max_vcpus", "graphics"),

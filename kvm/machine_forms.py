@@ -7,24 +7,25 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.errors import ComputeError
+from compute.wording import later as _
 
 _MIB, _GIB = 1024**2, 1024**3
-_BUSES = [("", "As its system likes it"), ("virtio", "VirtIO"), ("scsi", "SCSI"), ("sata", "SATA")]
+_BUSES = [("", _("As its system likes it")), ("virtio", "VirtIO"), ("scsi", "SCSI"), ("sata", "SATA")]
 _CACHES = [
-    ("", "As the host likes it"),
-    ("none", "None (safe, direct)"),
-    ("writeback", "Write back (fast)"),
-    ("writethrough", "Write through"),
-    ("directsync", "Direct and synchronous"),
-    ("unsafe", "Unsafe (lost with the host)"),
+    ("", _("As the host likes it")),
+    ("none", _("None (safe, direct)")),
+    ("writeback", _("Write back (fast)")),
+    ("writethrough", _("Write through")),
+    ("directsync", _("Direct and synchronous")),
+    ("unsafe", _("Unsafe (lost with the host)")),
 ]
 _MODELS = [
-    ("", "As its system likes it"),
+    ("", _("As its system likes it")),
     ("virtio", "VirtIO"),
-    ("e1000e", "Intel e1000e"),
-    ("e1000", "Intel e1000"),
-    ("rtl8139", "Realtek 8139"),
-    ("vmxnet3", "VMware vmxnet3"),
+    ("e1000e", _("Intel e1000e")),
+    ("e1000", _("Intel e1000")),
+    ("rtl8139", _("Realtek 8139")),
+    ("vmxnet3", _("VMware vmxnet3")),
 ]
 
 
@@ -66,14 +67,17 @@ class DiskForm(DeviceForm):
     NARROW: ClassVar[set[str]] = {"size_gib", "pool", "bus", "format", "cache"}
     FIELD_OF: ClassVar[dict[str, str]] = {"size": "size_gib"}
 
-    size_gib = forms.FloatField(required=False, min_value=0.001, max_value=65536, label="Size (GiB)")
-    pool = forms.CharField(required=False, max_length=128, help_text="Empty: the node's own pool.")
+    size_gib = forms.FloatField(required=False, min_value=0.001, max_value=65536, label=_("Size (GiB)"))
+    pool = forms.CharField(required=False, max_length=128, help_text=_("Empty: the node's own pool."))
     source = forms.CharField(
-        required=False, max_length=255, label="Or a volume that is there", help_text="Its name in the pool."
+        required=False,
+        max_length=255,
+        label=_("Or a volume that is there"),
+        help_text=_("Its name in the pool."),
     )
     bus = forms.ChoiceField(required=False, choices=_BUSES)
     format = forms.ChoiceField(
-        required=False, choices=[("", "As the pool likes it"), ("qcow2", "qcow2"), ("raw", "raw")]
+        required=False, choices=[("", _("As the pool likes it")), ("qcow2", "qcow2"), ("raw", "raw")]
     )
     cache = forms.ChoiceField(required=False, choices=_CACHES)
 
@@ -98,17 +102,23 @@ class DiskChangeForm(DeviceForm):
         required=False,
         min_value=0.001,
         max_value=65536,
-        label="New size (GiB)",
-        help_text="Only larger; the guest grows its file system itself.",
+        label=_("New size (GiB)"),
+        help_text=_("Only larger; the guest grows its file system itself."),
     )
-    read_mib = forms.IntegerField(required=False, min_value=0, max_value=10**6, label="Read at most (MiB/s)")
+    read_mib = forms.IntegerField(
+        required=False, min_value=0, max_value=10**6, label=_("Read at most (MiB/s)")
+    )
     write_mib = forms.IntegerField(
-        required=False, min_value=0, max_value=10**6, label="Write at most (MiB/s)"
+        required=False, min_value=0, max_value=10**6, label=_("Write at most (MiB/s)")
     )
     read_iops = forms.IntegerField(
-        required=False, min_value=0, max_value=10**9, label="Reads a second", help_text="0 lifts a limit."
+        required=False,
+        min_value=0,
+        max_value=10**9,
+        label=_("Reads a second"),
+        help_text=_("0 lifts a limit."),
     )
-    write_iops = forms.IntegerField(required=False, min_value=0, max_value=10**9, label="Writes a second")
+    write_iops = forms.IntegerField(required=False, min_value=0, max_value=10**9, label=_("Writes a second"))
 
     def body(self) -> dict[str, Any]:
         given = self.given()
@@ -122,26 +132,26 @@ class DiskChangeForm(DeviceForm):
 class NicForm(DeviceForm):
     NARROW: ClassVar[set[str]] = {"model", "mac_address"}
 
-    network = forms.CharField(required=False, max_length=128, help_text="A libvirt network.")
+    network = forms.CharField(required=False, max_length=128, help_text=_("A libvirt network."))
     bridge = forms.CharField(
-        required=False, max_length=15, label="Or a bridge of the host", help_text="Administrators only."
+        required=False, max_length=15, label=_("Or a bridge of the host"), help_text=_("Administrators only.")
     )
     model = forms.ChoiceField(required=False, choices=_MODELS)
-    mac_address = forms.CharField(required=False, max_length=17, label="MAC address")
+    mac_address = forms.CharField(required=False, max_length=17, label=_("MAC address"))
 
 
 class NicChangeForm(DeviceForm):
     NARROW: ClassVar[set[str]] = {"inbound", "outbound"}
 
     inbound = forms.IntegerField(
-        required=False, min_value=0, max_value=2**31 - 1, label="Receive at most (KiB/s)"
+        required=False, min_value=0, max_value=2**31 - 1, label=_("Receive at most (KiB/s)")
     )
     outbound = forms.IntegerField(
         required=False,
         min_value=0,
         max_value=2**31 - 1,
-        label="Send at most (KiB/s)",
-        help_text="0 lifts a limit.",
+        label=_("Send at most (KiB/s)"),
+        help_text=_("0 lifts a limit."),
     )
 
     def body(self) -> dict[str, Any]:
@@ -152,9 +162,9 @@ class NicChangeForm(DeviceForm):
 
 class MediumForm(DeviceForm):
     image = forms.CharField(
-        required=False, max_length=255, label="ISO", help_text="Empty takes the medium out."
+        required=False, max_length=255, label="ISO", help_text=_("Empty takes the medium out.")
     )
-    force = forms.BooleanField(required=False, label="Even when the guest has locked the tray")
+    force = forms.BooleanField(required=False, label=_("Even when the guest has locked the tray"))
 
 
 class AboutForm(DeviceForm):
@@ -163,17 +173,17 @@ class AboutForm(DeviceForm):
     )
     boot = forms.ChoiceField(
         required=False,
-        label="Boot from",
+        label=_("Boot from"),
         choices=[
-            ("", "Leave it as it is"),
-            ("hd", "Disk"),
-            ("cdrom,hd", "CD-ROM, then disk"),
-            ("network,hd", "Network, then disk"),
-            ("hd,network", "Disk, then network"),
+            ("", _("Leave it as it is")),
+            ("hd", _("Disk")),
+            ("cdrom,hd", _("CD-ROM, then disk")),
+            ("network,hd", _("Network, then disk")),
+            ("hd,network", _("Disk, then network")),
         ],
-        help_text="A running machine takes it with its next start.",
+        help_text=_("A running machine takes it with its next start."),
     )
-    autostart = forms.BooleanField(required=False, label="Start it when its host starts")
+    autostart = forms.BooleanField(required=False, label=_("Start it when its host starts"))
 
     def body(self) -> dict[str, Any]:
         given = self.cleaned_data

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.thing_forms import ThingForm
+from compute.wording import later as _
 
 _MODES = (
-    ("nat", "NAT: guests reach out behind the host’s address"),
-    ("route", "Routed: guests are reached at their own addresses"),
-    ("isolated", "Isolated: guests reach each other and the host only"),
-    ("open", "Open: as routed, without firewall rules of libvirt"),
-    ("bridge", "Bridge: guests join a bridge that the host has"),
+    ("nat", _("NAT: guests reach out behind the host’s address")),
+    ("route", _("Routed: guests are reached at their own addresses")),
+    ("isolated", _("Isolated: guests reach each other and the host only")),
+    ("open", _("Open: as routed, without firewall rules of libvirt")),
+    ("bridge", _("Bridge: guests join a bridge that the host has")),
 )
 
 
@@ -37,25 +38,32 @@ class KvmNetworkForm(ThingForm):
 
     project = None  # type: ignore[assignment]
     name = forms.CharField(max_length=63)
-    mode = forms.ChoiceField(choices=_MODES, label="Kind")
+    mode = forms.ChoiceField(choices=_MODES, label=_("Kind"))
     address = forms.CharField(
         max_length=40,
         required=False,
-        label="Address of the host on it",
-        help_text="Such as 10.20.30.1/24; the rest of the subnet is the guests’. Empty: a free one.",
+        label=_("Address of the host on it"),
+        help_text=_("Such as 10.20.30.1/24; the rest of the subnet is the guests’. Empty: a free one."),
     )
-    dhcp = forms.BooleanField(required=False, initial=True, label="Give addresses by DHCP")
-    autostart = forms.BooleanField(required=False, initial=True, label="Start it with the host")
-    start = forms.CharField(max_length=15, required=False, label="DHCP from", help_text="Empty: all of it.")
-    end = forms.CharField(max_length=15, required=False, label="DHCP to")
+    dhcp = forms.BooleanField(required=False, initial=True, label=_("Give addresses by DHCP"))
+    autostart = forms.BooleanField(required=False, initial=True, label=_("Start it with the host"))
+    start = forms.CharField(
+        max_length=15, required=False, label=_("DHCP from"), help_text=_("Empty: all of it.")
+    )
+    end = forms.CharField(max_length=15, required=False, label=_("DHCP to"))
     bridge_name = forms.CharField(
         max_length=15,
         required=False,
-        label="Bridge",
-        help_text="For the kind Bridge: the one to join. Else the name of its own; empty: libvirt’s choice.",
+        label=_("Bridge"),
+        help_text=_(
+            "For the kind Bridge: the one to join. Else the name of its own; empty: libvirt’s choice."
+        ),
     )
     dev = forms.CharField(
-        max_length=15, required=False, label="Leave by", help_text="An interface of the host; empty: any."
+        max_length=15,
+        required=False,
+        label=_("Leave by"),
+        help_text=_("An interface of the host; empty: any."),
     )
 
     def body(self) -> dict[str, Any]:
@@ -93,7 +101,7 @@ class KvmNetworkEditForm(KvmNetworkForm):
         }
         for name, value in known.items():
             self.fields[name].initial = value
-        self.fields["address"].help_text = "Such as 10.20.30.1/24. Empty: none, for an isolated network."
+        self.fields["address"].help_text = _("Such as 10.20.30.1/24. Empty: none, for an isolated network.")
 
 
 def _ip(given: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -101,7 +109,7 @@ def _ip(given: Mapping[str, Any]) -> dict[str, Any] | None:
     text = given["address"].replace(" ", "")
     if not text:
         return None
-    address, _, netmask = text.partition("/")
+    address, _slash, netmask = text.partition("/")
     dhcp: dict[str, Any] = {"enabled": given["dhcp"]}
     if given["dhcp"]:
         dhcp |= {key: given[key].strip() for key in ("start", "end")}

@@ -8,18 +8,19 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.thing_forms import ThingForm
+from compute.wording import later as _
 
 GIB = 1024**3
 _TYPES = [
-    ("dir", "Folder of the host"),
-    ("fs", "File system on a device"),
-    ("netfs", "NFS share"),
-    ("logical", "LVM volume group"),
-    ("iscsi", "iSCSI target"),
+    ("dir", _("Folder of the host")),
+    ("fs", _("File system on a device")),
+    ("netfs", _("NFS share")),
+    ("logical", _("LVM volume group")),
+    ("iscsi", _("iSCSI target")),
 ]
 _FORMATS = [
-    ("qcow2", "qcow2: grows as it fills, thin copies"),
-    ("raw", "raw: fastest, takes its room at once"),
+    ("qcow2", _("qcow2: grows as it fills, thin copies")),
+    ("raw", _("raw: fastest, takes its room at once")),
 ]
 
 
@@ -37,15 +38,15 @@ class PoolForm(ThingForm):
     name = forms.CharField(max_length=64)
     type = forms.ChoiceField(choices=_TYPES)
     path = forms.CharField(
-        max_length=500, required=False, help_text="Where it is, or is mounted, on the host: /srv/vms"
+        max_length=500, required=False, help_text=_("Where it is, or is mounted, on the host: /srv/vms")
     )
-    autostart = forms.BooleanField(required=False, initial=True, label="Start it with the host")
-    host = forms.CharField(max_length=255, required=False, help_text="Of an NFS or iSCSI server.")
-    dir = forms.CharField(max_length=500, required=False, label="Folder on the server")
+    autostart = forms.BooleanField(required=False, initial=True, label=_("Start it with the host"))
+    host = forms.CharField(max_length=255, required=False, help_text=_("Of an NFS or iSCSI server."))
+    dir = forms.CharField(max_length=500, required=False, label=_("Folder on the server"))
     device = forms.CharField(
-        max_length=300, required=False, help_text="/dev/sdb1 for a file system, the IQN for iSCSI."
+        max_length=300, required=False, help_text=_("/dev/sdb1 for a file system, the IQN for iSCSI.")
     )
-    group = forms.CharField(max_length=255, required=False, label="Volume group", help_text="For LVM.")
+    group = forms.CharField(max_length=255, required=False, label=_("Volume group"), help_text=_("For LVM."))
 
     def body(self) -> dict[str, Any]:
         """The body of ``POST /storage/pools``."""
@@ -74,13 +75,13 @@ class VolumeForm(ThingForm):
     FURTHER: ClassVar[tuple[str, ...]] = ("backing",)
 
     name = forms.CharField(max_length=128)
-    size = forms.DecimalField(label="Size in GiB", initial=10, min_value=0, max_digits=8, decimal_places=2)
+    size = forms.DecimalField(label=_("Size in GiB"), initial=10, min_value=0, max_digits=8, decimal_places=2)
     format = forms.ChoiceField(choices=_FORMATS)
     backing = forms.CharField(
         max_length=255,
         required=False,
-        label="Thin copy of",
-        help_text="A volume of this pool, or pool/name. Only what changes takes room then.",
+        label=_("Thin copy of"),
+        help_text=_("A volume of this pool, or pool/name. Only what changes takes room then."),
     )
 
     def body(self) -> dict[str, Any]:
@@ -121,21 +122,23 @@ class ImageForm(ThingForm):
     field_order = ("name", "instance", "volume", "url")
     FURTHER: ClassVar[tuple[str, ...]] = ("pool", "sha256")
 
-    name = forms.CharField(max_length=128, help_text="It must end in .iso for a CD-ROM image.")
+    name = forms.CharField(max_length=128, help_text=_("It must end in .iso for a CD-ROM image."))
     instance = forms.CharField(
         max_length=255,
         required=False,
-        label="From a machine",
-        help_text="One that is off; its first disk, flattened.",
+        label=_("From a machine"),
+        help_text=_("One that is off; its first disk, flattened."),
     )
-    volume = forms.CharField(max_length=255, required=False, label="or a volume", help_text="As pool/name.")
+    volume = forms.CharField(
+        max_length=255, required=False, label=_("or a volume"), help_text=_("As pool/name.")
+    )
     url = forms.CharField(
         max_length=900,
         required=False,
-        label="or an address",
-        help_text="For administrators, from servers that the site allows.",
+        label=_("or an address"),
+        help_text=_("For administrators, from servers that the site allows."),
     )
-    pool = forms.CharField(max_length=128, required=False, help_text="Empty: the node's own.")
+    pool = forms.CharField(max_length=128, required=False, help_text=_("Empty: the node's own."))
     sha256 = forms.CharField(max_length=64, required=False, label="SHA-256")
 
     def body(self) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from typing import Any
 
 from django.db.models import Q
 from django.utils import timezone as django_timezone
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from compute.actor import Actor
 from compute.live import usage_latest, usage_recent_many
@@ -23,8 +26,9 @@ from compute.selectors.operations import operations_unresolved
 from compute.selectors.page import time_text
 from compute.selectors.resources import resources_visible
 from compute.selectors.usage import Columns, columns_of, span_for
-from compute.states import AlertKind, InstanceState, NodeStatus, Severity, action_words
+from compute.states import AlertKind, InstanceState, NodeStatus, Severity
 from compute.usage.points import COLUMNS, project_subject
+from compute.wording import word_text
 
 # From here on what is nearly full is worth a look, and from there on it is urgent.
 NEARLY, FULL = 0.85, 0.95
@@ -77,7 +81,13 @@ def troubles_of(
     """The gravest first. What two sources tell of one thing stands there once."""
     away = [node for node in nodes if node.status is NodeStatus.UNREACHABLE]
     found = [
-        Trouble("node", 0, f"{node.name} does not answer", node.error or "It was not seen yet.", str(node.pk))
+        Trouble(
+            "node",
+            0,
+            _("%(name)s does not answer") % {"name": node.name},
+            node.error or _("It was not seen yet."),
+            str(node.pk),
+        )
         for node in away
     ]
     ill = list(_ill(actor))
@@ -88,8 +98,12 @@ def troubles_of(
         Trouble(
             "operation",
             1,
-            f"{action_words(row['action']).capitalize()} "
-            f"{row['instance_name'] or row['target']} {row['state']}",
+            _("%(action)s %(name)s %(state)s")
+            % {
+                "action": capfirst(word_text(row["action"])),
+                "name": row["instance_name"] or row["target"],
+                "state": word_text(row["state"]),
+            },
             (row["error"] or {}).get("message", ""),
             row["id"],
             row["finished_at"],
@@ -117,19 +131,28 @@ def _ill(actor: Actor) -> Iterator[Trouble]:
     for pk, name, state, status in rows.order_by("name").values_list("pk", "name", "state", "status")[
         :_SHOWN
     ]:
-        word = "failed" if state == InstanceState.ERROR.value else "is unhealthy"
-        yield Trouble("instance", 0, f"{name} {word}", status or "", str(pk))
+        failed = state == InstanceState.ERROR.value
+        title = (_("%(name)s failed") if failed else _("%(name)s is unhealthy")) % {"name": name}
+        yield Trouble("instance", 0, title, status or "", str(pk))
 
 
 def _filling(store: Store) -> Trouble:
-    text = f"{100 * store.share:.0f} % of it is used."
+    said = [_("%(percent)d %% of it is used.") % {"percent": round(100 * store.share)}]
     if store.full_in_days is not None:
-        text += f" At the pace of the last day it is full in {_days(store.full_in_days)}."
-    return Trouble("node", 0 if store.share >= FULL else 1, f"{store.name} is filling up", text, store.node)
+        said.append(_full_in_words(store.full_in_days))
+    title = _("%(name)s is filling up") % {"name": store.name}
+    return Trouble("node", 0 if store.share >= FULL else 1, title, " ".join(said), store.node)
 
 
-def _days(days: float) -> str:
-    return "less than a day" if days < 1 else f"about {days:.0f} day{'' if round(days) == 1 else 's'}"
+def _full_in_words(days: float) -> str:
+    if days < 1:
+        return _("At the pace of the last day it is full in less than a day.")
+    text = ngettext(
+        "At the pace of the last day it is full in about %(n)d day.",
+        "At the pace of the last day it is full in about %(n)d days.",
+        round(days),
+    )
+    return text % {"n": round(days)}
 
 
 def limits_near(name: str, maximums: dict[str, Any], used: dict[str, float], uid: str = "") -> list[Trouble]:
@@ -139,10 +162,16 @@ def limits_near(name: str, maximums: dict[str, Any], used: dict[str, float], uid
         maximum = maximums[column]
         share = used.get(amount, 0) / maximum if maximum else 0
         if share >= NEARLY:
-            word = amount.removesuffix("_bytes").replace("_", " ").replace("cpu", "CPU")
-            text = f"{100 * share:.0f} % of what {name} may have is given away; more than that is refused."
+            word = word_text(amount.removesuffix("_bytes").replace("cpu", "CPU"))
+            text = _("%(percent)d %% of what %(name)s may have is given away; more than that is refused.")
             weight = 0 if share >= 1 else 1
-            title = f"The limit of {word} of {name} is {'reached' if share >= 1 else 'near'}"
+            title = (
+                _("The limit of %(word)s of %(name)s is reached")
+                if share >= 1
+                else _("The limit of %(word)s of %(name)s is near")
+            )
+            told = {"word": word, "name": name, "percent": round(100 * share)}
+            title, text = title % told, text % told
             near.append(Trouble("project" if uid else "limits", weight, title, text, uid))
     return near
 

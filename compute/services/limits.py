@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from django.utils.text import capfirst
+
 from compute.backends.types import Resources
 from compute.errors import ResourceLimitExceeded
 from compute.models import Instance, Node, Project
@@ -22,6 +24,7 @@ from compute.selectors.limits import (
     usage_of,
     user_scope,
 )
+from compute.wording import word_text
 
 __all__ = ["RESERVES", "Amounts", "Claim", "NodeFull", "limits_check", "limits_lock"]
 
@@ -232,7 +235,7 @@ def amount_bar(amount: str, used: float, maximum: float, asked: float = 0) -> di
     used_percent = min(100, round(100 * used / whole))
     texts = {"used": used, "asked": asked, "maximum": maximum, "left": max(0, maximum - used - asked)}
     return {
-        "word": _WORDS[amount][0].upper() + _WORDS[amount][1:],
+        "word": capfirst(word_text(_WORDS[amount])),
         **{name: amount_text(amount, value) for name, value in texts.items()},
         "used_percent": used_percent,
         "asked_percent": min(100 - used_percent, round(100 * asked / whole)),

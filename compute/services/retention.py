@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
+from django.utils.translation import gettext
+
 from compute.errors import InvalidInput
+from compute.wording import word_text
 
 COUNT_MAX = 1000
 
@@ -30,8 +33,8 @@ class Keep:
 
     def __str__(self) -> str:
         """As people say it."""
-        told = ", ".join(f"{count} {name}" for name, count in asdict(self).items() if count)
-        return f"keep {told}" if told else "keep everything"
+        told = ", ".join(f"{count} {word_text(name)}" for name, count in asdict(self).items() if count)
+        return gettext("keep %(what)s") % {"what": told} if told else gettext("keep everything")
 
 
 _ZERO = timedelta()

@@ -9,11 +9,16 @@ from pathlib import Path
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract
 from django.conf import settings
+from django.forms import BaseForm, Field
+from django.forms.utils import pretty_name
 from django.template import Template
 from django.template.base import Node, NodeList
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.utils.translation import trim_whitespace
 
+from compute.menu import CONTEXT as MENU
+from compute.menu import menu_labels
+from compute.services.actions import actions_known, node_actions_known
 from compute.wording import CONTEXT, words_known
 
 Message = str | tuple[str, ...]
@@ -23,7 +28,7 @@ _PYTHON_KEYWORDS = {
     "_": None,
     "gettext": None,
     "gettext_lazy": None,
-    "gettext_noop": None,
+    "later": None,
     "ngettext": (1, 2),
     "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2),
@@ -52,8 +57,25 @@ def _pages(root: Path) -> Iterator[Found]:
             yield str(path.relative_to(root)), message, context
     for folder in ("compute", "dockerapp", "kvm"):
         yield from _marked(root, folder, "*.py", "python")
-    for word in sorted(words_known()):
+    titles = {each.title for each in actions_known()} | {each.title for each in node_actions_known()}
+    for word in sorted(words_known() | titles):
         yield "compute/wording.py", word, CONTEXT
+    for label in sorted(menu_labels()):
+        yield "compute/menu.py", label, MENU
+    for label in sorted(_form_labels()):
+        yield "compute/forms.py", label, None
+
+
+def _form_labels() -> set[str]:
+    """What Django makes of the names of fields without a label of their own."""
+    kinds, labels = [BaseForm], set()
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        if kind.__module__.startswith(("compute.", "dockerapp.", "kvm.")):
+            fields: dict[str, Field] = getattr(kind, "base_fields", {})
+            labels |= {pretty_name(name) for name, field in fields.items() if field.label is None}
+    return labels
 
 
 def _marked(root: Path, folder: str, pattern: str, method: str) -> Iterator[Found]:

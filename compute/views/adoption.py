@@ -7,6 +7,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -20,6 +22,7 @@ from compute.services import adoption, adoption_rules
 from compute.states import InstanceState
 from compute.views.common import actor_of, number, page, toast
 from compute.views.things import projects_with
+from compute.wording import later
 
 # A page that shows more helps nobody; what matches beyond is counted and adopted all the same.
 _SHOWN_MAX = 300
@@ -91,10 +94,14 @@ def rule_action(request: HttpRequest, rule_id: str, action: str) -> HttpResponse
     if action == "apply":
         done = adoption_rules.adoption_rule_apply(actor, rule_id)
         good = sum(each.error is None for each in done)
-        bad = f" {len(done) - good} could not be: see the rule." if len(done) > good else ""
-        return toast(
-            f"{good} instance{'' if good == 1 else 's'} adopted.{bad}", "warning" if bad else "success"
-        )
+        bad = len(done) - good
+        said = [ngettext("%(n)d instance adopted.", "%(n)d instances adopted.", good) % {"n": good}]
+        if bad:
+            said.append(
+                ngettext("%(n)d could not be: see the rule.", "%(n)d could not be: see the rule.", bad)
+                % {"n": bad}
+            )
+        return toast(" ".join(said), "warning" if bad else "success")
     if action in ("on", "off"):
         adoption_rules.adoption_rule_update(actor, rule_id, {"enabled": action == "on"})
     elif action == "delete":
@@ -124,7 +131,7 @@ def _adopted(actor: Actor, form: AdoptionFilterForm, ids: list[str], what: str) 
             wanted = adoption_rules.adoption_filter_of(form.adoption_filter)
             done = adoption.unmanaged_adopt(actor, wanted, project)
         elif not ids:
-            return {"problem": "Nothing is ticked."}
+            return {"problem": _("Nothing is ticked.")}
         else:
             done = [adoption.Verdict(row) for row in adoption.instances_adopt(actor, ids, project)]
     except ComputeError as error:
@@ -166,7 +173,12 @@ def _listed(actor: Actor, form: AdoptionFilterForm) -> dict[str, Any]:
     }
 
 
-_CONDITIONS = {"node": "on {}", "backend": "of {}", "name": "named {}", "image": "of the image {}"}
+_CONDITIONS = {
+    "node": later("on the node {}"),
+    "backend": later("of the backend {}"),
+    "name": later("named {}"),
+    "image": later("of the image {}"),
+}
 
 
 def _worded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -174,7 +186,7 @@ def _worded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         wanted = row["filter"]
         said = [text.format(wanted[name]) for name, text in _CONDITIONS.items() if wanted[name]]
         if wanted["network"]:
-            said.append(f"in the network {wanted['network']}")
+            said.append(_("in the network %(network)s") % {"network": wanted["network"]})
         said += [f"{key}={value}" if value else f"with {key}" for key, value in wanted["labels"].items()]
-        row["words"] = ", ".join(said) or "everything that appears"
+        row["words"] = ", ".join(said) or _("everything that appears")
     return rows

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -101,7 +102,7 @@ def alerts_seen(request: HttpRequest) -> HttpResponse:
 @_page
 def acknowledge(request: HttpRequest, alert_id: str) -> HttpResponse:
     row = alerts.alert_acknowledge(actor_of(request), alert_id)
-    return toast(f"{row.subject_name}: you look after it.")
+    return toast(_("%(subject_name)s: you look after it.") % {"subject_name": row.subject_name})
 
 
 @require_http_methods(["GET", "POST"])
@@ -123,7 +124,9 @@ def rule_edit(request: HttpRequest, rule_id: str | None = None) -> HttpResponse:
                 if row
                 else alerts.rule_create(actor, form.body())
             )
-            return toast(f"{saved.name} was {'changed' if row else 'made'}.")
+            return toast(
+                (_("%(name)s was changed.") if row else _("%(name)s was made.")) % {"name": saved.name}
+            )
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "compute/_alert_rule_edit.html", {"form": form, "row": shown, "message": message})
@@ -137,7 +140,7 @@ def rule_remove(request: HttpRequest, rule_id: str) -> HttpResponse:
     if request.method == "GET":
         return render(request, "compute/_alert_remove.html", {"row": found.rule_dict(row), "noun": "rule"})
     alerts.rule_delete(actor, row.pk)
-    return toast(f"{row.name} was removed.")
+    return toast(_("%(name)s was removed.") % {"name": row.name})
 
 
 @require_POST
@@ -145,7 +148,8 @@ def rule_remove(request: HttpRequest, rule_id: str) -> HttpResponse:
 def rule_silence(request: HttpRequest, rule_id: str) -> HttpResponse:
     seconds = request.POST.get("for_s", "")
     row = alerts.rule_silence(actor_of(request), rule_id, int(seconds) if seconds in _SILENCES else 0)
-    return toast(f"{row.name}: {'silenced' if row.silenced_until else 'no longer silenced'}.")
+    said = _("%(name)s: silenced.") if row.silenced_until else _("%(name)s: no longer silenced.")
+    return toast(said % {"name": row.name})
 
 
 @require_http_methods(["GET", "POST"])
@@ -171,7 +175,9 @@ def channel_edit(request: HttpRequest, channel_id: str | None = None) -> HttpRes
             if secret:
                 told = {"row": found.channel_dict(saved, actor), "secret": secret}
                 return render(request, "compute/_alert_secret.html", told)
-            return toast(f"{saved.name} was {'changed' if row else 'made'}.")
+            return toast(
+                (_("%(name)s was changed.") if row else _("%(name)s was made.")) % {"name": saved.name}
+            )
         except ComputeError as error:
             message = form.complain(error)
     context = {"form": form, "row": shown, "message": message}
@@ -188,7 +194,7 @@ def channel_remove(request: HttpRequest, channel_id: str) -> HttpResponse:
         shown = {"row": found.channel_dict(row, actor), "noun": "channel"}
         return render(request, "compute/_alert_remove.html", shown)
     alerts.channel_delete(actor, row.pk)
-    return toast(f"{row.name} was removed.")
+    return toast(_("%(name)s was removed.") % {"name": row.name})
 
 
 @require_POST

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.errors import ComputeError
@@ -52,7 +53,10 @@ def target_edit(request: HttpRequest, target_id: str | None = None) -> HttpRespo
                 if row
                 else backup_targets.target_create(actor, given)
             )
-            return _said(request, f"{made.name} was saved. Test it to see whether it takes backups.")
+            return _said(
+                request,
+                _("%(name)s was saved. Test it to see whether it takes backups.") % {"name": made.name},
+            )
         except ComputeError as error:
             fields = error.details.get("fields", {})
             message = " ".join(f"{name}: {text}" for name, text in fields.items()) or error.message
@@ -79,7 +83,7 @@ def target_remove(request: HttpRequest, target_id: str) -> HttpResponse:
         context = {"row": target_dict(actor, row), "held": row.backups.count(), "of": held[:20]}
         return _dialog(request, "target_remove", context)
     backup_targets.target_delete(actor, row.pk, force=bool(request.POST.get("force")))
-    return _said(request, f"{row.name} was removed.")
+    return _said(request, _("%(name)s was removed.") % {"name": row.name})
 
 
 @require_POST

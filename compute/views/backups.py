@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -105,7 +106,12 @@ def backup_new(request: HttpRequest, instance_id: str) -> HttpResponse:
             return plain_look(ApiCall(path, body), {"target": body["target"]})
         try:
             backups.backup_create(actor, instance.pk, body)
-            return _said(request, f"{instance.name}: backing it up …", "instance_backups", instance.pk)
+            return _said(
+                request,
+                _("%(name)s: backing it up …") % {"name": instance.name},
+                "instance_backups",
+                instance.pk,
+            )
         except ComputeError as error:
             message = _words(error)
     context |= {"targets": targets_for(actor, instance.project_id), "given": given, "message": message}
@@ -127,7 +133,12 @@ def backup_back(request: HttpRequest, backup_id: str) -> HttpResponse:
             return plain_look(ApiCall(f"/backups/{row.pk}/restore", body), {"name": body["name"] or ""})
         try:
             operation = backups.backup_restore(actor, row.pk, body)
-            return _said(request, f"{operation.instance_name}: restoring it …", "operation", operation.pk)
+            return _said(
+                request,
+                _("%(instance_name)s: restoring it …") % {"instance_name": operation.instance_name},
+                "operation",
+                operation.pk,
+            )
         except ComputeError as error:
             message = _words(error)
     context = {
@@ -144,7 +155,7 @@ def backup_back(request: HttpRequest, backup_id: str) -> HttpResponse:
 @page
 def backup_check(request: HttpRequest, backup_id: str) -> HttpResponse:
     backups.backup_verify(actor_of(request), backup_id)
-    return _said(request, "Reading all of it back and comparing …", "backup", backup_id)
+    return _said(request, _("Reading all of it back and comparing …"), "backup", backup_id)
 
 
 @require_http_methods(["GET", "POST"])
@@ -154,7 +165,11 @@ def backup_remove(request: HttpRequest, backup_id: str) -> HttpResponse:
     row = backup_get(actor, backup_id)
     if request.method == "POST":
         backups.backup_delete(actor, row.pk)
-        return _said(request, f"Deleting the backup of {row.instance_name} …", "backups")
+        return _said(
+            request,
+            _("Deleting the backup of %(instance_name)s …") % {"instance_name": row.instance_name},
+            "backups",
+        )
     return _dialog(request, "delete", {"row": _shown(actor, row)})
 
 

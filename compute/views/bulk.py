@@ -6,24 +6,29 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from compute.backends.capabilities import Capability
 from compute.selectors.instances import InstanceFilter
 from compute.services.actions import action_get
 from compute.states import InstanceState
+from compute.wording import later, word_text
 
 _DOOR = "/api/v1/compute/instances/bulk"
 # In this order; without a text nothing is asked before.
 _TEXTS = {
     "start": "",
-    "stop": "They are asked to shut down; what does not within half a minute is switched off.",
-    "restart": "They are shut down and started again.",
-    "pause": "They keep their memory, and do nothing until they are resumed.",
+    "stop": later("They are asked to shut down; what does not within half a minute is switched off."),
+    "restart": later("They are shut down and started again."),
+    "pause": later("They keep their memory, and do nothing until they are resumed."),
     "unpause": "",
-    "snapshot": "A snapshot of each is taken; its name is the time.",
-    "delete": "They are stopped and removed, with the disks and anonymous volumes made for them. This cannot "
-    "be undone.",
+    "snapshot": later("A snapshot of each is taken; its name is the time."),
+    "delete": later(
+        "They are stopped and removed, with the disks and anonymous volumes made for them. This cannot "
+        "be undone."
+    ),
 }
-_ADOPT_TEXT = "They were made outside LibGo and become a project's; they go on running as they are."
+_ADOPT_TEXT = later("They were made outside LibGo and become a project's; they go on running as they are.")
 _OPTIONS = {"delete": {"force": True}}
 
 
@@ -34,10 +39,10 @@ def bulk_actions(projects: Sequence[str] = ()) -> list[dict[str, Any]]:
     return [
         {
             "word": action.word,
-            "label": action.title,
+            "label": word_text(action.title),
             "door": _DOOR,
             "options": json.dumps(_OPTIONS.get(action.word, {})),
-            "title": f"{action.title}: {{n}} instance{{s}}",
+            "title": _("%(title)s: {n}") % {"title": word_text(action.title)},
             "text": text,
             "danger": action.danger,
             "choose": json.dumps({"project": list(projects)}) if action.word == "adopt" else "",

@@ -11,6 +11,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from compute.actor import Actor, Credential
 from compute.api.exception_handler import HTTP_STATUS
@@ -92,7 +93,7 @@ def name_confirm(request: HttpRequest, name: str) -> None:
     """What cannot be taken back asks for the name (``compute/_confirm_name.html``). Raises
     ``InvalidInput``."""
     if request.POST.get("confirm", "").strip() != name:
-        raise InvalidInput(f"Type “{name}” to confirm; nothing was done.")
+        raise InvalidInput(_("Type “%(name)s” to confirm; nothing was done.") % {"name": name})
 
 
 def toast(text: str, kind: str = "success") -> HttpResponse:

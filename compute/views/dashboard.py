@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from compute.actor import Actor
@@ -51,7 +52,7 @@ def _context(actor: Actor) -> dict[str, Any]:
     rules, counts = site_rules(), instance_counts(actor)
     shares, everything = projects_measured(projects, nodes, rules)
     stores = stores_of(actor, nodes)
-    limits = limits_near("the site", dict(rules.maximums), everything)
+    limits = limits_near(_("the site"), dict(rules.maximums), everything)
     for row in shares:
         project = row["project"]
         maximums = {column: getattr(project, column) for column in MAXIMUMS}

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from compute.actor import Actor
 from compute.backends.capabilities import Capability
@@ -44,31 +46,31 @@ def advice(row: Mapping[str, Any]) -> Advice | None:
         return None
     if row["stale"]:
         url = reverse("node", args=[row["node"]["id"]])
-        return Advice("What stands here is what was seen last.", "Look at the node", url=url)
+        return Advice(_("What stands here is what was seen last."), _("Look at the node"), url=url)
     state, start = InstanceState(row["state"]), str(Action.START)
     logs = reverse("instance_tab", args=[row["id"], "logs"]) if _has_logs(row) else ""
     exited = _EXITED.search(row["status"])
     if state is InstanceState.ERROR:
-        return _to_log("It failed.", logs, row, "red")
+        return _to_log(_("It failed."), logs, row, "red")
     if exited and exited[1] not in _WELL_ENDED and state is InstanceState.STOPPED:
-        return _to_log(f"Its program ended with code {exited[1]}.", logs, row, "red")
+        return _to_log(_("Its program ended with code %(exited)s.") % {"exited": exited[1]}, logs, row, "red")
     if row["health"] == "unhealthy":
-        return _to_log("It runs, but its health check fails.", logs, row, "red")
+        return _to_log(_("It runs, but its health check fails."), logs, row, "red")
     if row["pending_changes"]:
         can = str(Action.RESTART) if str(Action.RESTART) in row["actions"] else ""
-        return Advice("Changes wait for its next start.", "Restart it now" if can else "", action=can)
+        return Advice(_("Changes wait for its next start."), _("Restart it now") if can else "", action=can)
     if state is InstanceState.PAUSED and str(Action.UNPAUSE) in row["actions"]:
-        return Advice("It stands still.", "Let it go on", action=str(Action.UNPAUSE), colour="yellow")
+        return Advice(_("It stands still."), _("Let it go on"), action=str(Action.UNPAUSE), colour="yellow")
     if start in row["actions"]:
-        return Advice("It is off.", "Start it", action=start, colour="azure")
+        return Advice(_("It is off."), _("Start it"), action=start, colour="azure")
     return None
 
 
 def _to_log(text: str, logs: str, row: Mapping[str, Any], colour: str) -> Advice:
     if logs:
-        return Advice(text, "Read its log", url=logs, colour=colour)
+        return Advice(text, _("Read its log"), url=logs, colour=colour)
     start = str(Action.START) if str(Action.START) in row["actions"] else ""
-    return Advice(text, "Start it" if start else "", action=start, colour=colour)
+    return Advice(text, _("Start it") if start else "", action=start, colour=colour)
 
 
 def _has_logs(row: Mapping[str, Any]) -> bool:
@@ -97,13 +99,20 @@ def losses_of_delete(actor: Actor, instance: Instance, row: Mapping[str, Any]) -
         _disks(row, found)
         _snapshots(actor, instance, row, found)
     else:
-        found.lost.append("What it wrote into its own file system, outside of volumes")
+        found.lost.append(_("What it wrote into its own file system, outside of volumes"))
         _volumes(row, found)
-    found.lost.append("Its logs, and its past of usage after a day")
+    found.lost.append(_("Its logs, and its past of usage after a day"))
     wanted = BackupFilter(instance=str(instance.pk), page_size=1)
     backups = backups_page(actor, wanted).total
     if backups:
-        found.stays.append(f"{backups} backup{'' if backups == 1 else 's'}, from which it can be made again")
+        found.stays.append(
+            ngettext(
+                "%(n)d backup, from which it can be made again",
+                "%(n)d backups, from which it can be made again",
+                backups,
+            )
+            % {"n": backups}
+        )
     return found
 
 
@@ -111,8 +120,14 @@ def _disks(row: Mapping[str, Any], found: Losses) -> None:
     for disk in row["storage"]:
         if disk.get("format") == "cdrom" or not disk.get("source"):
             continue
-        size = f", {disk['size'] / 1024**3:.1f} GiB" if disk.get("size") else ""
-        words = f"The disk {disk['target']} ({disk['source']}{size})"
+        size = (
+            _(", %(size)s GiB") % {"size": format(disk["size"] / 1024**3, ".1f")} if disk.get("size") else ""
+        )
+        words = _("The disk %(target)s (%(source)s%(size)s)") % {
+            "target": disk["target"],
+            "source": disk["source"],
+            "size": size,
+        }
         own = str(disk["source"]).rpartition("/")[2].startswith(_DISK_OF_ITS_OWN)
         (found.kept if own else found.stays).append(words)
 
@@ -120,11 +135,18 @@ def _disks(row: Mapping[str, Any], found: Losses) -> None:
 def _volumes(row: Mapping[str, Any], found: Losses) -> None:
     for mount in row["storage"]:
         if mount.get("format") != "volume":
-            found.stays.append(f"{mount.get('source') or 'What is mounted'} (at {mount['target']})")
+            source = mount.get("source") or _("What is mounted")
+            found.stays.append(
+                _("%(source)s (at %(target)s)") % {"source": source, "target": mount["target"]}
+            )
         elif _ANONYMOUS.fullmatch(str(mount.get("name", ""))):
-            found.kept.append(f"The nameless volume at {mount['target']}, with all that is in it")
+            found.kept.append(
+                _("The nameless volume at %(target)s, with all that is in it") % {"target": mount["target"]}
+            )
         else:
-            found.stays.append(f"The volume {mount['name']} (at {mount['target']})")
+            found.stays.append(
+                _("The volume %(name)s (at %(target)s)") % {"name": mount["name"], "target": mount["target"]}
+            )
 
 
 def _snapshots(actor: Actor, instance: Instance, row: Mapping[str, Any], found: Losses) -> None:
@@ -133,9 +155,13 @@ def _snapshots(actor: Actor, instance: Instance, row: Mapping[str, Any], found: 
     try:
         names = [item["name"] for item in snapshots_list(actor, instance.pk)]
     except ComputeError as error:
-        found.lost.append(f"Its snapshots, if it has some ({error.message})")
+        found.lost.append(_("Its snapshots, if it has some (%(message)s)") % {"message": error.message})
         return
     if names:
-        more = f" and {len(names) - _SNAPSHOTS_NAMED} more" if len(names) > _SNAPSHOTS_NAMED else ""
+        more = (
+            _(" and %(_SNAPSHOTS_NAMED)s more") % {"_SNAPSHOTS_NAMED": len(names) - _SNAPSHOTS_NAMED}
+            if len(names) > _SNAPSHOTS_NAMED
+            else ""
+        )
         count = f"{len(names)} snapshot{'' if len(names) == 1 else 's'}"
         found.lost.append(f"{count}: {', '.join(names[:_SNAPSHOTS_NAMED])}{more}")

@@ -11,6 +11,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from compute.actor import Actor
@@ -38,6 +39,7 @@ from compute.views.bulk import bulk_actions, bulk_filter
 from compute.views.common import actor_of, number, page
 from compute.views.instances import rows_for_page
 from compute.views.things import projects_with
+from compute.wording import later
 
 PAGE = "instances"
 SIZES = (25, 50, 100, 200)
@@ -62,28 +64,28 @@ class Column:
 
 # In the order of the table, between the state and the buttons.
 COLUMNS = (
-    Column("node", "Node", "node", "d-none d-md-table-cell", is_default=True),
-    Column("project", "Project", "", "d-none d-lg-table-cell"),
-    Column("stack", "Stack", "", "d-none d-lg-table-cell"),
-    Column("image", "Image", "image", "d-none d-lg-table-cell"),
-    Column("address", "Address", "", "d-none d-lg-table-cell", is_default=True),
-    Column("ports", "Ports", "", "d-none d-xl-table-cell"),
-    Column("labels", "Labels", "", "d-none d-xl-table-cell"),
+    Column("node", later("Node"), "node", "d-none d-md-table-cell", is_default=True),
+    Column("project", later("Project"), "", "d-none d-lg-table-cell"),
+    Column("stack", later("Stack"), "", "d-none d-lg-table-cell"),
+    Column("image", later("Image"), "image", "d-none d-lg-table-cell"),
+    Column("address", later("Address"), "", "d-none d-lg-table-cell", is_default=True),
+    Column("ports", later("Ports"), "", "d-none d-xl-table-cell"),
+    Column("labels", later("Labels"), "", "d-none d-xl-table-cell"),
     Column("cpu", "CPU", "", "d-none d-md-table-cell", is_default=True),
-    Column("memory", "Memory", "memory", "d-none d-md-table-cell", is_default=True),
-    Column("cores", "Cores", "cpu", "d-none d-lg-table-cell"),
-    Column("created", "Created", "created_at", "d-none d-xl-table-cell", is_default=True),
+    Column("memory", later("Memory"), "memory", "d-none d-md-table-cell", is_default=True),
+    Column("cores", later("Cores"), "cpu", "d-none d-lg-table-cell"),
+    Column("created", later("Created"), "created_at", "d-none d-xl-table-cell", is_default=True),
 )
 COLUMN_NAMES = tuple(column.name for column in COLUMNS)
 # Name, title, query, and whose number of ``view_counts`` it has.
 _BUILT_IN = (
-    ("all", "All", "", "all"),
-    ("running", "Running", "state=running", "running"),
-    ("attention", "Needs attention", "attention=1", "attention"),
-    ("stopped", "Stopped", "state=stopped", "stopped"),
+    ("all", later("All"), "", "all"),
+    ("running", later("Running"), "state=running", "running"),
+    ("attention", later("Needs attention"), "attention=1", "attention"),
+    ("stopped", later("Stopped"), "state=stopped", "stopped"),
     ("vms", "VMs", "type=vm", "vm"),
-    ("containers", "Containers", "type=container", "container"),
-    ("mine", "Mine", "mine=1", "mine"),
+    ("containers", later("Containers"), "type=container", "container"),
+    ("mine", later("Mine"), "mine=1", "mine"),
 )
 
 
@@ -145,8 +147,8 @@ def _listing(actor: Actor, given: QueryDict) -> dict[str, Any]:
         "wanted": wanted,
         "group": wanted.group,
         "heads": [
-            _head(Column("name", "Name", "name"), given),
-            _head(Column("state", "State", "state"), given),
+            _head(Column("name", _("Name"), "name"), given),
+            _head(Column("state", _("State"), "state"), given),
         ],
         "columns": columns,
         "show": dict.fromkeys(show, True),
@@ -302,10 +304,15 @@ def _chips(given: QueryDict) -> list[dict[str, str]]:
         asked.setlist("label", [other for other in labels if other != text])
         asked.pop("page", None)
         chips.append({"text": text, "url": f"?{asked.urlencode()}"})
-    for name, title in (("attention", "needs attention"), ("mine", "made by me"), ("image", "")):
+    for name, title in (("attention", _("needs attention")), ("mine", _("made by me")), ("image", "")):
         if given.get(name):
             asked = given.copy()
             del asked[name]
             asked.pop("page", None)
-            chips.append({"text": title or f"image {given[name]}", "url": f"?{asked.urlencode()}"})
+            chips.append(
+                {
+                    "text": title or _("image %(image)s") % {"image": given[name]},
+                    "url": f"?{asked.urlencode()}",
+                }
+            )
     return chips

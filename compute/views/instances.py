@@ -9,6 +9,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -227,7 +228,10 @@ def _never_made(request: HttpRequest, actor: Actor, instance_id: str) -> HttpRes
     wanted = OperationFilter(instance=str(instance_id), action="instance.create", state="failed", page_size=1)
     found = operations_page(actor, wanted).items
     if not found:
-        raise InstanceNotFound(f"There is no instance “{instance_id}”.", instance=str(instance_id))
+        raise InstanceNotFound(
+            _("There is no instance “%(instance_id)s”.") % {"instance_id": instance_id},
+            instance=str(instance_id),
+        )
     return gone(request, reverse("operation", args=[found[0]["id"]]))
 
 
@@ -258,7 +262,7 @@ def instance_action(request: HttpRequest, instance_id: str, action: str) -> Http
     options = {"force": True} if wanted is Action.STOP and request.POST.get("force") else {}
     operation = instance_act(actor_of(request), instance_id, wanted, options)
     if operation is None:
-        return toast("It already is so; nothing was changed.", "info")
+        return toast(_("It already is so; nothing was changed."), "info")
     return toast(f"{operation.instance_name}: {wanted.progressive} …", "info")
 
 
@@ -268,8 +272,10 @@ def instance_limits(request: HttpRequest, instance_id: str) -> HttpResponse:
     """New limits; what needs a restart shows up as pending."""
     operation = instance_update(actor_of(request), instance_id, LimitsForm(request.POST).changes())
     if operation is None:
-        return toast("Nothing was filled in, so nothing was changed.", "info")
-    return toast(f"{operation.instance_name}: changing its limits …", "info")
+        return toast(_("Nothing was filled in, so nothing was changed."), "info")
+    return toast(
+        _("%(instance_name)s: changing its limits …") % {"instance_name": operation.instance_name}, "info"
+    )
 
 
 @require_POST
@@ -277,8 +283,8 @@ def instance_limits(request: HttpRequest, instance_id: str) -> HttpResponse:
 def instance_rename(request: HttpRequest, instance_id: str) -> HttpResponse:
     operation = instance_update(actor_of(request), instance_id, {"name": request.POST.get("name", "")})
     if operation is None:
-        return toast("It has this name already.", "info")
-    return toast(f"{operation.instance_name}: renaming it …", "info")
+        return toast(_("It has this name already."), "info")
+    return toast(_("%(instance_name)s: renaming it …") % {"instance_name": operation.instance_name}, "info")
 
 
 @require_http_methods(["GET", "POST"])
@@ -295,4 +301,4 @@ def instance_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
     name_confirm(request, instance.name)
     keep = bool(request.POST.get("keep_storage"))
     operation = instance_delete(actor, instance_id, force=True, keep_storage=keep)
-    return toast(f"{operation.instance_name}: deleting …", "info")
+    return toast(_("%(instance_name)s: deleting …") % {"instance_name": operation.instance_name}, "info")

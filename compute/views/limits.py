@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
@@ -46,9 +47,9 @@ def site_limits_edit(request: HttpRequest) -> HttpResponse:
     form = SiteLimitsForm(settings.site_limits_own(), _data(request))
     if form.is_bound and form.is_valid():
         settings.site_limits_set(actor, form.body())
-        return _saved("The limits of the site are set.")
-    hint = "Empty: as the configuration says. The narrower of both holds."
-    return _dialog(request, form, "Limits of the site", hint)
+        return _saved(_("The limits of the site are set."))
+    hint = _("Empty: as the configuration says. The narrower of both holds.")
+    return _dialog(request, form, _("Limits of the site"), hint)
 
 
 @require_http_methods(["GET", "POST"])
@@ -60,9 +61,9 @@ def project_limits_edit(request: HttpRequest, project_id: str) -> HttpResponse:
     form = MaximumsForm(settings.project_limits_read(actor, project.pk), _data(request))
     if form.is_bound and form.is_valid():
         settings.project_limits_set(actor, project.pk, form.body())
-        return _saved(f"The limits of {project.name} are set.")
-    hint = "Of all instances and volumes in it. Empty: no limit. What is there already stays."
-    return _dialog(request, form, f"Limits of {project.name}", hint)
+        return _saved(_("The limits of %(name)s are set.") % {"name": project.name})
+    hint = _("Of all instances and volumes in it. Empty: no limit. What is there already stays.")
+    return _dialog(request, form, _("Limits of %(name)s") % {"name": project.name}, hint)
 
 
 @require_http_methods(["GET", "POST"])
@@ -73,9 +74,9 @@ def user_limits_edit(request: HttpRequest, user_id: str) -> HttpResponse:
     form = MaximumsForm(settings.user_limits_read(actor, user_id), _data(request))
     if form.is_bound and form.is_valid():
         settings.user_limits_set(actor, user_id, form.body())
-        return _saved("The limits of this user are set.")
-    hint = "Of all that this user has created, in whatever project. Empty: no limit."
-    return _dialog(request, form, "Limits of a user", hint)
+        return _saved(_("The limits of this user are set."))
+    hint = _("Of all that this user has created, in whatever project. Empty: no limit.")
+    return _dialog(request, form, _("Limits of a user"), hint)
 
 
 @require_http_methods(["GET", "POST"])
@@ -90,10 +91,16 @@ def node_placement(request: HttpRequest, node_id: str) -> HttpResponse:
     if form.is_bound and form.is_valid():
         try:
             node_update(actor, node.pk, form.body())
-            return _saved(f"{node.name} is set.")
+            return _saved(_("%(name)s is set.") % {"name": node.name})
         except ComputeError as error:
             message = " ".join(error.details.get("fields", {}).values()) or error.message
-    return _dialog(request, form, f"Placement on {node.name}", "What it is, and how much it takes.", message)
+    return _dialog(
+        request,
+        form,
+        _("Placement on %(name)s") % {"name": node.name},
+        _("What it is, and how much it takes."),
+        message,
+    )
 
 
 @require_GET

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from compute.errors import ComputeError, InvalidInput
@@ -27,7 +28,7 @@ def migrate(request: HttpRequest, instance_id: str) -> HttpResponse:
             instance_migrate(actor, instance.pk, body)
         except ComputeError as error:
             return render(request, "compute/_migrate_checks.html", {"message": _said(error)})
-        return toast(f"{instance.name}: moving …", "info")
+        return toast(_("%(name)s: moving …") % {"name": instance.name}, "info")
     return render(request, "compute/_migrate.html", {**context, "targets": migrate_targets(instance)})
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -21,11 +22,12 @@ from compute.services import nodes
 from compute.states import NodeStatus
 from compute.views.common import actor_of, page, toast
 from compute.views.limits import node_bars
+from compute.wording import later
 
 _node_page = partial(page, home="nodes")
 _AWAY = (BackendUnavailable, BackendError, BackendTimeout)
-_CA_HINT = "ca.pem. Left empty: the authorities that this machine trusts."
-_TITLES = {"docker": "Containers", "kvm": "Virtual machines"}
+_CA_HINT = later("ca.pem. Left empty: the authorities that this machine trusts.")
+_TITLES = {"docker": later("Containers"), "kvm": later("Virtual machines")}
 
 
 @require_GET
@@ -137,7 +139,7 @@ def node_action(request: HttpRequest, node_id: str, action: str) -> HttpResponse
         nodes.node_update(actor, node_id, {"is_enabled": action == "enable"})
     else:
         raise InvalidInput.field("action", "is not known.")
-    return toast("Done.")
+    return toast(_("Done."))
 
 
 def _answer(

@@ -12,6 +12,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.text import capfirst
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from compute.actor import Actor
@@ -21,6 +23,7 @@ from compute.states import NodeStatus
 from compute.views.common import actor_of, page
 from compute.views.instances import rows_for_page
 from compute.views.tabs import instance_tabs
+from compute.wording import word_text
 
 _INSTANCES_MAX, _NODES_MAX, _WORDS_MAX = 8, 4, 100
 # Shorter ones would make a verb of the beginning of every name.
@@ -52,7 +55,7 @@ def choices_for(actor: Actor, words: str) -> list[Choice]:
     words = words.replace("\x00", "").strip()
     if not words:
         return []
-    verb, _, rest = words.partition(" ")
+    verb, _space, rest = words.partition(" ")
     found: list[Choice] = []
     if rest.strip() and len(verb) >= _VERB_MIN:
         found = [
@@ -83,7 +86,7 @@ def _doings(row: dict[str, Any]) -> list[Choice]:
     """What can be done with one now, then what can be opened of it."""
     changes = [
         Choice(
-            str(action).capitalize(),
+            capfirst(word_text(action)),
             row["name"],
             reverse("instance_action", args=[row["id"], action]),
             is_change=True,
@@ -95,12 +98,18 @@ def _doings(row: dict[str, Any]) -> list[Choice]:
 
 
 def _instance_hint(row: dict[str, Any]) -> str:
-    kind = "VM" if row["type"] == "vm" else "container"
-    return f"{kind}, {row['state']}, on {row['node']['name']}"
+    said = {"state": word_text(row["state"]), "node": row["node"]["name"]}
+    text = _("VM, %(state)s, on %(node)s") if row["type"] == "vm" else _("container, %(state)s, on %(node)s")
+    return text % said
 
 
 def _nodes(actor: Actor, words: str) -> Iterator[Choice]:
     matching = [row for row in nodes_list(actor) if words.lower() in row["name"].lower()]
     for row in matching[:_NODES_MAX]:
         colour = NodeStatus(row["status"]).colour
-        yield Choice(row["name"], f"node, {row['status']}", reverse("node", args=[row["id"]]), colour)
+        yield Choice(
+            row["name"],
+            _("node, %(status)s") % {"status": word_text(row["status"])},
+            reverse("node", args=[row["id"]]),
+            colour,
+        )

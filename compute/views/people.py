@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import Count
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -20,12 +21,13 @@ from compute.states import Role
 from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page
 from compute.views.limits import bars_of
+from compute.wording import later
 
 _ROLES = [role.value for role in (Role.VIEWER, Role.OPERATOR, Role.ADMIN)]
 _ROLE_TEXTS = {
-    "viewer": "sees everything, changes nothing",
-    "operator": "makes, starts, stops, opens and deletes",
-    "admin": "and sees to the members",
+    "viewer": later("sees everything, changes nothing"),
+    "operator": later("makes, starts, stops, opens and deletes"),
+    "admin": later("and sees to the members"),
 }
 
 
@@ -76,7 +78,7 @@ def project_change(request: HttpRequest, project_id: uuid.UUID, what: str) -> Ht
             projects.project_delete(actor, project_id)
             return redirect("projects")
         else:
-            raise NotFound("There is no such change.")
+            raise NotFound(_("There is no such change."))
     except ComputeError as error:
         return _project_shown(request, actor, project_id, _said(error))
     return redirect("project", project_id=project_id)
@@ -149,7 +151,7 @@ def _user_given(request: HttpRequest, actor: Actor, user_id: uuid.UUID, what: st
     if what in ("disable", "enable"):
         return {"is_active": what == "enable"}
     if what != "edit":
-        raise NotFound("There is no such change.")
+        raise NotFound(_("There is no such change."))
     given: dict[str, Any] = {"email": _word(request, "email")}
     is_admin, was_admin = "is_admin" in request.POST, accounts.user_get(actor, user_id).is_superuser
     if is_admin != was_admin:

@@ -20,12 +20,13 @@ from compute.models import User
 from compute.services import accounts, projects, second_factor, sign_ins, tokens
 from compute.states import TOKEN_SCOPES
 from compute.views.common import actor_of, number, page
+from compute.wording import later
 
 _LIVES_DAYS = (7, 30, 90, 365)
 _SCOPE_WORDS = {
-    "read": "Read: look at everything, change nothing",
-    "operate": "Operate: everything but administration",
-    "admin": "Admin: all that you may",
+    "read": later("Read: look at everything, change nothing"),
+    "operate": later("Operate: everything but administration"),
+    "admin": later("Admin: all that you may"),
 }
 
 

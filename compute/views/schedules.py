@@ -7,6 +7,8 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -31,15 +33,16 @@ from compute.states import RunState, colour_of
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, page, page_of, toast
 from compute.views.things import projects_with
+from compute.wording import later
 
 _schedule_page = page_of("schedules")
 _CHOICES_MAX = 500
 _FILTER_WORDS = {
-    "q": "like “{}”",
-    "state": "that are {}",
-    "node": "on {}",
-    "backend": "of {}",
-    "type": "of type {}",
+    "q": later("like “{}”"),
+    "state": later("that are {}"),
+    "node": later("on the node {}"),
+    "backend": later("of the backend {}"),
+    "type": later("of type {}"),
 }
 
 
@@ -144,10 +147,10 @@ def schedule_action(request: HttpRequest, schedule_id: str, action: str) -> Http
     actor = actor_of(request)
     if action == "run":
         run = schedule_run_now(actor, schedule_id)
-        return toast(run.reason or "It runs.", "danger" if run.reason else "info")
+        return toast(run.reason or _("It runs."), "danger" if run.reason else "info")
     if action in ("pause", "resume"):
         schedules.schedule_pause(actor, schedule_id, paused=action == "pause")
-        return toast("It rests." if action == "pause" else "It runs again, from its next time on.")
+        return toast(_("It rests.") if action == "pause" else _("It runs again, from its next time on."))
     if action == "delete":
         schedules.schedule_delete(actor, schedule_id)
         if request.headers.get("HX-Request"):
@@ -159,8 +162,8 @@ def schedule_action(request: HttpRequest, schedule_id: str, action: str) -> Http
 def _form(actor: Actor, projects: list[str], data: Any, initial: dict[str, Any]) -> ScheduleForm:
     instances = instances_matching(actor, InstanceFilter(), _CHOICES_MAX)
     choices = [(str(row.pk), f"{row.name} on {row.node.name}") for row in instances]
-    known = {pk for pk, _ in choices}
-    gone = [(pk, f"{pk} (gone)") for pk in initial.get("instances", []) if pk not in known]
+    known = {pk for pk, _label in choices}
+    gone = [(pk, _("%(pk)s (gone)") % {"pk": pk}) for pk in initial.get("instances", []) if pk not in known]
     nodes = list(Node.objects.order_by("name").values_list("name", flat=True))
     return ScheduleForm(projects, nodes, [*choices, *gone], data, initial)
 
@@ -168,7 +171,7 @@ def _form(actor: Actor, projects: list[str], data: Any, initial: dict[str, Any])
 def _worded(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     allowed = permissions_by_project(actor, (row["project"]["id"] for row in rows))
     for row in rows:
-        row["words"] = cron_words(row["cron"])
+        row["words"] = _when(row["cron"])
         row["title"] = action_title(row["action"])
         row["keep_words"] = str(keep_check(row["keep"])) if row["keep"] else ""
         row["on"] = _target_words(row["target"])
@@ -180,14 +183,22 @@ def _worded(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
+def _when(cron: str) -> str:
+    """In words where somebody has them: the library speaks English only, and the expression is the same
+    everywhere."""
+    return cron_words(cron) if (get_language() or "en").startswith("en") else cron
+
+
 def _target_words(target: dict[str, Any]) -> str:
     if "node" in target:
-        return f"the node {target['node']}"
+        return _("the node %(node)s") % {"node": target["node"]}
     if "ids" in target:
         count = len(target["ids"])
-        return f"{count} chosen instance{'' if count == 1 else 's'}"
+        return ngettext("%(n)d chosen instance", "%(n)d chosen instances", count) % {"n": count}
     said = [_FILTER_WORDS.get(name, f"{name} {{}}").format(text) for name, text in target["filter"].items()]
-    return f"instances {', '.join(said)}" if said else "all instances of the project"
+    if not said:
+        return _("all instances of the project")
+    return _("instances: %(conditions)s") % {"conditions": ", ".join(said)}
 
 
 def _reached(actor: Actor, row: Schedule) -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from compute.selectors.operations import (
@@ -58,4 +59,4 @@ def operation_detail(request: HttpRequest, operation_id: str) -> HttpResponse:
 @page
 def operation_stop(request: HttpRequest, operation_id: str) -> HttpResponse:
     operation = operation_cancel(actor_of(request), operation_id)
-    return toast(f"{operation}: it will stop at its next step.", "info")
+    return toast(_("%(operation)s: it will stop at its next step.") % {"operation": operation}, "info")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_registration
@@ -39,29 +40,29 @@ def instance_tabs(row: Mapping[str, Any]) -> list[Tab]:
         return Tab(name, title, reverse("instance_tab", args=[row["id"], name]))
 
     can: list[str] = row["capabilities"]
-    tabs = [Tab("overview", "Overview", reverse("instance", args=[row["id"]]))]
+    tabs = [Tab("overview", _("Overview"), reverse("instance", args=[row["id"]]))]
     if str(Capability.STATS) in can:
-        tabs.append(own("usage", "Usage"))
+        tabs.append(own("usage", _("Usage")))
     if row["may_console"] and str(Capability.LOGS) in can:
-        tabs.append(own("logs", "Logs"))
+        tabs.append(own("logs", _("Logs")))
     if row["may_console"] and str(Capability.TERMINAL) in can:
-        tabs.append(own("terminal", "Shell"))
+        tabs.append(own("terminal", _("Shell")))
     elif row["may_console"] and str(Capability.CONSOLE) in can:
-        tabs.append(own("terminal", "Console"))
+        tabs.append(own("terminal", _("Console")))
     if row["may_console"] and str(Capability.GRAPHICS) in can and row["config"].get("graphics") == "vnc":
-        tabs.append(own("screen", "Screen"))
+        tabs.append(own("screen", _("Screen")))
     if row["may_console"] and str(Capability.ATTACH) in can and row["config"].get("stdin_open"):
-        tabs.append(own("attach", "Attach"))
+        tabs.append(own("attach", _("Attach")))
     further = _app_tabs(row)
     if str(Capability.BACKUP) in can:
-        further.append(Tab("backups", "Backups", reverse("instance_backups", args=[row["id"]])))
-    return [*tabs, *further, own("events", "Events"), own("configuration", "Configuration")]
+        further.append(Tab("backups", _("Backups"), reverse("instance_backups", args=[row["id"]])))
+    return [*tabs, *further, own("events", _("Events")), own("configuration", _("Configuration"))]
 
 
 def _app_tabs(row: Mapping[str, Any]) -> list[Tab]:
     dotted_path = backend_registration(row["backend"]).tabs
     if not dotted_path:
         return []
-    module, _, name = dotted_path.rpartition(".")
+    module, _dot, name = dotted_path.rpartition(".")
     tabs_of: TabsOf = getattr(importlib.import_module(module), name)
     return tabs_of(row)

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 
 from compute.actor import Actor
 from compute.errors import ComputeError
@@ -19,6 +20,7 @@ from compute.services.projects import projects_list
 from compute.thing_forms import ThingForm
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, toast
+from compute.wording import counted_noun
 
 _IN_USE = {"yes": True, "no": False}
 
@@ -67,10 +69,10 @@ def bulk_actions(noun: str, url: str, text: str) -> list[dict[str, Any]]:
     return [
         {
             "word": "delete",
-            "label": "Delete",
+            "label": _("Delete"),
             "method": "DELETE",
             "url": f"/api/v1/{url}/{{id}}?wait=30",
-            "title": f"Delete the chosen {noun}s ({{n}})?",
+            "title": _("Delete the chosen %(nouns)s ({n})?") % {"nouns": counted_noun(noun, 2)},
             "text": text,
             "danger": True,
         }
@@ -117,7 +119,7 @@ def thing_new(
         at = _place(form)
         try:
             operation = create(actor, form.body(), **at)
-            return toast(f"{operation.target}: making it …", "info")
+            return toast(_("%(target)s: making it …") % {"target": operation.target}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, template, {"form": form, "message": message})

@@ -9,11 +9,13 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from compute.selectors.topology import HostSeen, MemberSeen, NetworkSeen, topology
 from compute.states import InstanceState
 from compute.views.common import actor_of, page
+from compute.wording import word_text
 
 # One unit is a CSS pixel on the narrowest screen; two columns with room for the lines between.
 _WIDTH, _BOX, _ROW, _HEIGHT, _TOP = 360, 150, 50, 42, 6
@@ -129,9 +131,9 @@ def _middle(member: MemberSeen, rank: Mapping[str, int]) -> float:
 def _network_box(host: HostSeen, network: NetworkSeen, number: int) -> dict[str, Any]:
     detail = " · ".join(word for word in (network.driver, *network.subnets) if word)
     if not network.known:
-        detail = "outside the engine’s networks"
+        detail = _("outside the engine’s networks")
     elif not network.active:
-        detail = f"stopped · {detail}"
+        detail = _("stopped · %(detail)s") % {"detail": detail}
     return {
         "name": network.name,
         "label": _short(network.name, _LETTERS),
@@ -148,7 +150,13 @@ def _network_box(host: HostSeen, network: NetworkSeen, number: int) -> dict[str,
 
 def _member_box(member: MemberSeen, number: int) -> dict[str, Any]:
     known = [address for address in member.addresses.values() if address]
-    detail = known[0] if len(known) == 1 else f"{len(known)} addresses" if known else member.state
+    detail = (
+        known[0]
+        if len(known) == 1
+        else _("%(count)d addresses") % {"count": len(known)}
+        if known
+        else word_text(member.state)
+    )
     return {
         **_shown(member),
         "label": _short(member.name, _LETTERS - 2),

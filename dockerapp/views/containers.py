@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.errors import ComputeError, InvalidInput
@@ -52,13 +53,17 @@ def container_files_changed(request: HttpRequest, instance_id: str) -> HttpRespo
 @require_POST
 @page
 def container_to_image(request: HttpRequest, instance_id: str) -> HttpResponse:
-    repository, _, tag = request.POST.get("reference", "").strip().rpartition(":")
+    repository, _colon, tag = request.POST.get("reference", "").strip().rpartition(":")
     if not repository or "/" in tag:
         repository, tag = request.POST.get("reference", "").strip(), "latest"
     message = request.POST.get("message", "")
     body = {"repo": repository, "tag": tag, "message": message, "pause": bool(request.POST.get("pause"))}
     operation = container_commit(actor_of(request), instance_id, "", body)
-    return toast(f"{operation.instance_name}: writing the image {repository}:{tag} …", "info")
+    return toast(
+        _("%(instance_name)s: writing the image %(repository)s:%(tag)s …")
+        % {"instance_name": operation.instance_name, "repository": repository, "tag": tag},
+        "info",
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -76,7 +81,7 @@ def container_edit(request: HttpRequest, instance_id: str) -> HttpResponse:
         changes = form.changes()
         try:
             if not changes:
-                raise InvalidInput("Nothing is different, so there is nothing to recreate it for.")
+                raise InvalidInput(_("Nothing is different, so there is nothing to recreate it for."))
             if request.POST.get("step") == "apply":
                 name_confirm(request, instance.name)
                 container_recreate(actor, instance_id, "", changes)

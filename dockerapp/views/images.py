@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
@@ -17,6 +18,7 @@ from compute.selectors.resources import ResourceFilter
 from compute.services.projects import projects_list
 from compute.states import OperationState
 from compute.views.common import actor_of, number, page, toast
+from compute.wording import later
 from dockerapp.selectors.images import KIND, image_dict, image_get, images_page
 from dockerapp.selectors.nodes import BACKEND
 from dockerapp.selectors.registries import registries_page
@@ -30,11 +32,13 @@ _LINES = 200
 BULK = [
     {
         "word": "remove",
-        "label": "Remove",
+        "label": later("Remove"),
         "method": "DELETE",
         "url": "/api/v1/docker/images/{id}?wait=0",
-        "title": "Remove {n} image{s}?",
-        "text": "Their layers go with them, as far as no other image has them. What a container uses stays.",
+        "title": later("Remove the chosen images ({n})?"),
+        "text": later(
+            "Their layers go with them, as far as no other image has them. What a container uses stays."
+        ),
         "danger": "1",
     }
 ]
@@ -137,7 +141,7 @@ def image_tag(request: HttpRequest, image_id: str) -> HttpResponse:
         return render(request, "dockerapp/_image_tag.html", context)
     place = Place(str(row.node_id), request.POST.get("project") or None)
     operation = images.image_tag(actor, place, str(row.pk), repository=request.POST.get("name", "").strip())
-    return toast(f"{operation.target}: tagging …", "info")
+    return toast(_("%(target)s: tagging …") % {"target": operation.target}, "info")
 
 
 @require_http_methods(["GET", "POST"])
@@ -152,7 +156,7 @@ def image_remove(request: HttpRequest, image_id: str) -> HttpResponse:
     operation = images.image_delete(
         actor, Place(str(row.node_id)), name or str(row.pk), force=bool(given.get("force"))
     )
-    return toast(f"{operation.target}: removing …", "info")
+    return toast(_("%(target)s: removing …") % {"target": operation.target}, "info")
 
 
 @require_GET
@@ -266,4 +270,4 @@ def _nodes() -> list[str]:
 def _pairs(text: str) -> dict[str, str]:
     """``NAME=value`` lines; one without “=” is caught by the service."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return {name.strip(): value for name, _, value in (line.partition("=") for line in lines)}
+    return {name.strip(): value for name, _equals, value in (line.partition("=") for line in lines)}

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -48,7 +49,7 @@ def network_list(request: HttpRequest) -> HttpResponse:
     context = listing(request, actor, wanted, BACKEND)
     context |= {"found": found, "rows": rows_for_page(actor, found.items)}
     context["bulk_actions"] = bulk_actions(
-        "network", "docker/networks", "Their settings are lost; nobody is on them."
+        "network", "docker/networks", _("Their settings are lost; nobody is on them.")
     )
     template = "_network_table" if context["is_fragment"] else "network_list"
     return render(request, f"dockerapp/{template}.html", context)
@@ -81,7 +82,7 @@ def network_remove(request: HttpRequest, network_id: str) -> HttpResponse:
     row = network_row(actor, network_id)
     if request.method == "POST":
         networks.network_delete(actor, str(row.pk))
-        return toast(f"{row.name}: removing it …", "info")
+        return toast(_("%(name)s: removing it …") % {"name": row.name}, "info")
     return render(request, "dockerapp/_network_remove.html", {"row": network_detail(actor, row)})
 
 
@@ -97,7 +98,11 @@ def network_join(request: HttpRequest, network_id: str) -> HttpResponse:
         aliases = given.get("aliases", "").replace(",", " ").split()
         try:
             operation = networks.network_connect(actor, str(row.pk), {**body, "aliases": aliases})
-            return toast(f"{operation.instance_name}: connecting it to {row.name} …", "info")
+            return toast(
+                _("%(instance_name)s: connecting it to %(name)s …")
+                % {"instance_name": operation.instance_name, "name": row.name},
+                "info",
+            )
         except ComputeError as error:
             message = error.message
     context = {"row": row, "message": message, "given": given, "containers": _not_on(actor, row)}
@@ -112,7 +117,11 @@ def network_leave(request: HttpRequest, network_id: str) -> HttpResponse:
     operation = networks.network_disconnect(
         actor, str(row.pk), {"container": request.POST.get("container", "")}
     )
-    return toast(f"{operation.instance_name}: taking it off {row.name} …", "info")
+    return toast(
+        _("%(instance_name)s: taking it off %(name)s …")
+        % {"instance_name": operation.instance_name, "name": row.name},
+        "info",
+    )
 
 
 @require_http_methods(["GET", "POST"])
@@ -128,7 +137,7 @@ def network_prune(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         operation = networks.networks_prune(actor, **where).operation
         assert operation is not None
-        return toast(f"Removing unused networks of {node} …", "info")
+        return toast(_("Removing unused networks of %(node)s …") % {"node": node}, "info")
     found = networks.networks_prune(actor, **where, dry_run=True)
     context = {"items": found.items, "projects": projects, "nodes": nodes, **where, "project": project}
     return render(request, "dockerapp/_network_prune.html", context)
@@ -162,7 +171,7 @@ def container_join(request: HttpRequest, instance_id: str) -> HttpResponse:
     body = {key: given.get(key, "").strip() for key in ("network", "ip_address")}
     body = {**body, "aliases": given.get("aliases", "").replace(",", " ").split()}  # type: ignore[dict-item]
     operation = network_attach(actor, instance_get(actor, instance_id).pk, body)
-    return toast(f"{operation.instance_name}: connecting it …", "info")
+    return toast(_("%(instance_name)s: connecting it …") % {"instance_name": operation.instance_name}, "info")
 
 
 @require_POST
@@ -170,7 +179,7 @@ def container_join(request: HttpRequest, instance_id: str) -> HttpResponse:
 def container_leave(request: HttpRequest, instance_id: str) -> HttpResponse:
     actor = actor_of(request)
     operation = network_detach(actor, instance_get(actor, instance_id).pk, request.POST.get("network", ""))
-    return toast(f"{operation.instance_name}: taking it off …", "info")
+    return toast(_("%(instance_name)s: taking it off …") % {"instance_name": operation.instance_name}, "info")
 
 
 def _not_on(actor: Actor, row: Resource) -> list[dict[str, Any]]:

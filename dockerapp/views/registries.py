@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.selectors.access import action_require
@@ -51,11 +52,11 @@ def registry_edit(request: HttpRequest, registry_id: str | None = None) -> HttpR
     given = _given(request)
     if row is None:
         made = registries.registry_create(actor, given)
-        return toast(f"{made.name} was added. Test it to see whether it lets LibGo in.")
+        return toast(_("%(name)s was added. Test it to see whether it lets LibGo in.") % {"name": made.name})
     if not given["password"]:
         del given["password"]
     registries.registry_update(actor, row.pk, given)
-    return toast(f"{given['name']} was changed.")
+    return toast(_("%(name)s was changed.") % {"name": given["name"]})
 
 
 @require_http_methods(["GET", "POST"])
@@ -66,7 +67,7 @@ def registry_remove(request: HttpRequest, registry_id: str) -> HttpResponse:
     if request.method == "GET":
         return render(request, "dockerapp/_registry_remove.html", {"row": registry_dict(row)})
     registries.registry_delete(actor, row.pk)
-    return toast(f"{row.name} was removed.")
+    return toast(_("%(name)s was removed.") % {"name": row.name})
 
 
 @require_POST

@@ -9,6 +9,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -211,10 +212,10 @@ def stack_diff(request: HttpRequest, stack_id: str) -> HttpResponse:
     action_require(actor, "stack.update", found.project.pk)
     shown = stack_detail(actor, found)
     if shown["compose"] is None:
-        raise NotFound("There is nothing to change here.")
+        raise NotFound(_("There is nothing to change here."))
     compose, env = request.POST.get("compose", ""), request.POST.get("env", "")
     lines = [
-        *_diff(shown["compose"], compose, "compose file"),
+        *_diff(shown["compose"], compose, _("compose file")),
         *_diff(env_lines(shown["env"]), env.strip("\n"), "variables"),
     ]
     try:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
@@ -14,19 +15,40 @@ from compute.models import Node
 from compute.selectors.operations import operation_dict, operation_get
 from compute.states import ACTIVE_OPERATION_STATES
 from compute.views.common import actor_of, page, toast
+from compute.wording import later
 from dockerapp.selectors.nodes import docker_node
 from dockerapp.selectors.system import system_disk, system_info
 from dockerapp.services.system import system_prune, system_prune_preview
 
-_PARTS = {"images": "Images", "containers": "Containers", "volumes": "Volumes", "build_cache": "Build cache"}
+_PARTS = {
+    "images": later("Images"),
+    "containers": later("Containers"),
+    "volumes": later("Volumes"),
+    "build_cache": later("Build cache"),
+}
 # What goes, in words; the harmless ones are ticked.
 _CHOICES = (
-    ("images", "Images without a name", "Left over when a tag moved on to a newer image.", True),
-    ("build_cache", "Build cache", "The next builds take longer.", True),
-    ("containers", "Containers that do not run", "With what was written in them; volumes stay.", False),
-    ("networks", "Networks without containers", "Stacks make theirs again.", False),
-    ("unused_images", "All images without containers", "They must be pulled or built again.", False),
-    ("volumes", "Volumes without containers", "With all that is in them.", False),
+    (
+        "images",
+        later("Images without a name"),
+        later("Left over when a tag moved on to a newer image."),
+        True,
+    ),
+    ("build_cache", later("Build cache"), later("The next builds take longer."), True),
+    (
+        "containers",
+        later("Containers that do not run"),
+        later("With what was written in them; volumes stay."),
+        False,
+    ),
+    ("networks", later("Networks without containers"), later("Stacks make theirs again."), False),
+    (
+        "unused_images",
+        later("All images without containers"),
+        later("They must be pulled or built again."),
+        False,
+    ),
+    ("volumes", later("Volumes without containers"), later("With all that is in them."), False),
 )
 
 
@@ -57,7 +79,7 @@ def node_prune(request: HttpRequest, node_id: str) -> HttpResponse:
     if request.method == "POST":
         wanted = {name: True for name, *_ in _CHOICES if request.POST.get(name)}
         if not wanted:
-            return toast("Tick what may go.", "danger")
+            return toast(_("Tick what may go."), "danger")
         context |= _progress(operation_dict(system_prune(actor, node_id, wanted)))
     elif request.GET.get("operation"):
         context |= _progress(operation_dict(operation_get(actor, request.GET["operation"])))

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.models import Node
@@ -48,7 +49,7 @@ def volume_list(request: HttpRequest) -> HttpResponse:
     context |= {"found": found, "rows": rows_for_page(actor, found.items)}
     context["problems"] = problems
     context["bulk_actions"] = bulk_actions(
-        "volume", "docker/volumes", "All that is in them is lost, and cannot be brought back."
+        "volume", "docker/volumes", _("All that is in them is lost, and cannot be brought back.")
     )
     template = "_volume_table" if context["is_fragment"] else "volume_list"
     return render(request, f"dockerapp/{template}.html", context)
@@ -83,7 +84,7 @@ def volume_remove(request: HttpRequest, volume_id: str) -> HttpResponse:
     row = volume_row(actor, volume_id)
     if request.method == "POST":
         volumes.volume_delete(actor, str(row.pk), force=bool(request.POST.get("force")))
-        return toast(f"{row.name[:40]}: removing it …", "info")
+        return toast(_("%(name)s: removing it …") % {"name": row.name[:40]}, "info")
     return render(request, "dockerapp/_volume_remove.html", {"row": volume_detail(actor, row)})
 
 
@@ -101,7 +102,7 @@ def volume_prune(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         operation = volumes.volumes_prune(actor, **where).operation
         assert operation is not None
-        return toast(f"Removing unused volumes of {node} …", "info")
+        return toast(_("Removing unused volumes of %(node)s …") % {"node": node}, "info")
     found = volumes.volumes_prune(actor, **where, dry_run=True)
     sizes = [item["size_bytes"] for item in found.items]
     context = {

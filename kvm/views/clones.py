@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -33,7 +34,7 @@ def machine_clone(request: HttpRequest, instance_id: str) -> HttpResponse:
         }
         try:
             instance_clone(actor, instance.pk, body)
-            return toast(f"{body['name']}: cloning …", "info")
+            return toast(_("%(name)s: cloning …") % {"name": body["name"]}, "info")
         except ComputeError as error:
             message = " ".join(error.details.get("fields", {}).values()) or error.message
     context |= {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -11,6 +12,7 @@ from compute.permissions import holds
 from compute.selectors.access import permissions_by_project
 from compute.views.common import actor_of, number, page, page_of, toast
 from compute.views.instances import instance_context
+from compute.wording import later
 from kvm.selectors.exports import export_dict, export_get, exports_page
 from kvm.services import exports
 
@@ -23,11 +25,11 @@ _COLOURS = {
     "canceled": "secondary",
 }
 _FORMATS = (
-    ("qcow2", "qcow2", "for QEMU, KVM, Proxmox and LibGo"),
-    ("ova", "OVA", "the whole machine, for VirtualBox, VMware and LibGo"),
-    ("vmdk", "VMDK", "for VMware"),
-    ("vdi", "VDI", "for VirtualBox"),
-    ("raw", "raw", "as it is on a disk; the largest"),
+    ("qcow2", "qcow2", later("for QEMU, KVM, Proxmox and LibGo")),
+    ("ova", "OVA", later("the whole machine, for VirtualBox, VMware and LibGo")),
+    ("vmdk", "VMDK", later("for VMware")),
+    ("vdi", "VDI", later("for VirtualBox")),
+    ("raw", "raw", later("as it is on a disk; the largest")),
 )
 
 
@@ -61,7 +63,7 @@ def machine_export(request: HttpRequest, instance_id: str) -> HttpResponse:
         body = {"format": given.get("format", ""), "file_name": given.get("file_name", "").strip()}
         try:
             exports.instance_export(actor, instance.pk, {**body, "options": {"disk": disk} if disk else {}})
-            return toast(f"{instance.name}: exporting; see Exports.", "info")
+            return toast(_("%(name)s: exporting; see Exports.") % {"name": instance.name}, "info")
         except ComputeError as error:
             message = " ".join(error.details.get("fields", {}).values()) or error.message
     disks = [item for item in instance.storage if item.get("format") != "cdrom"]

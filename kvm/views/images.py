@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -73,7 +74,7 @@ def image_new(request: HttpRequest) -> HttpResponse:
         place = Place(form.cleaned_data["node"], form.cleaned_data["project"])
         try:
             operation = images.image_create(actor, place, form.body())
-            return toast(f"{operation.target}: making it …", "info")
+            return toast(_("%(target)s: making it …") % {"target": operation.target}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "kvm/_image_new.html", {"form": form, "message": message})
@@ -87,7 +88,7 @@ def image_remove(request: HttpRequest, image_id: str) -> HttpResponse:
     if request.method == "POST":
         try:
             images.image_delete(actor, str(row.pk))
-            return toast(f"{row.name[:40]}: removing it …", "info")
+            return toast(_("%(name)s: removing it …") % {"name": row.name[:40]}, "info")
         except ComputeError as error:
             message = error.message
     shown = rows_for_page(actor, image_dicts(actor, [row]), "machines")[0]

@@ -14,13 +14,14 @@ from compute.errors import ComputeError
 from compute.selectors.access import action_require
 from compute.views.common import actor_of, page
 from compute.views.instances import instance_context
+from compute.wording import later
 from kvm.services.cloud_init import TEXTS, cloud_init_change, cloud_init_shown
 from kvm.services.guests import guest_shown
 
 _EDITORS = (
-    ("user_data", "begins with #cloud-config, #! or another header of cloud-init", 16),
-    ("meta_data", "instance-id and local-hostname", 5),
-    ("network_config", "version 1 or 2; empty means DHCP", 7),
+    ("user_data", later("begins with #cloud-config, #! or another header of cloud-init"), 16),
+    ("meta_data", later("instance-id and local-hostname"), 5),
+    ("network_config", later("version 1 or 2; empty means DHCP"), 7),
 )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -20,6 +21,7 @@ from compute.services.attachments import storage_detach
 from compute.templatetags.libgo import bytes_text
 from compute.views.common import actor_of, page, toast
 from compute.views.instances import instance_context
+from compute.wording import later
 from kvm.machine_forms import (
     AboutForm,
     DeviceForm,
@@ -34,9 +36,9 @@ from kvm.services import machines
 _PICK_MAX = 200
 _PENDING_WORDS = {
     "cpu_cores": "CPUs",
-    "max_vcpus": "CPUs at most",
+    "max_vcpus": later("CPUs at most"),
     "memory_bytes": "memory",
-    "max_memory": "memory at most",
+    "max_memory": later("memory at most"),
     "networks": "NICs",
 }
 
@@ -56,37 +58,45 @@ class Dialog:
 
 _DIALOGS = {
     "disk-new": Dialog(
-        "Add a disk",
-        "Add",
+        later("Add a disk"),
+        later("Add"),
         DiskForm,
         lambda actor, row, dev, body: machines.disk_attach(actor, row, body),
-        "adding a disk",
+        later("adding a disk"),
         (("pool", "pool"), ("source", "volume")),
     ),
-    "disk": Dialog("Change the disk", "Change", DiskChangeForm, machines.disk_change, "changing the disk"),
+    "disk": Dialog(
+        later("Change the disk"),
+        later("Change"),
+        DiskChangeForm,
+        machines.disk_change,
+        later("changing the disk"),
+    ),
     "nic-new": Dialog(
-        "Add a NIC",
-        "Add",
+        later("Add a NIC"),
+        later("Add"),
         NicForm,
         lambda actor, row, dev, body: machines.nic_attach(actor, row, body),
-        "adding a NIC",
+        later("adding a NIC"),
         (("network", "network"),),
     ),
-    "nic": Dialog("Limit the NIC", "Change", NicChangeForm, machines.nic_change, "limiting the NIC"),
+    "nic": Dialog(
+        later("Limit the NIC"), later("Change"), NicChangeForm, machines.nic_change, later("limiting the NIC")
+    ),
     "medium": Dialog(
-        "Medium of the drive",
-        "Insert",
+        later("Medium of the drive"),
+        later("Insert"),
         MediumForm,
         lambda actor, row, dev, body: machines.medium_change(actor, row, {**body, "dev": dev}),
-        "changing the medium",
+        later("changing the medium"),
         (("image", "image"),),
     ),
     "about": Dialog(
-        "Settings",
-        "Save",
+        later("Settings"),
+        later("Save"),
         AboutForm,
         lambda actor, row, dev, body: machines.machine_configure(actor, row, body),
-        "changing its settings",
+        later("changing its settings"),
     ),
 }
 
@@ -107,7 +117,7 @@ def machine_dialog(request: HttpRequest, instance_id: str, what: str, dev: str =
     """One dialog of the tab; shown again with what is wrong."""
     dialog = _DIALOGS.get(what)
     if dialog is None:
-        raise NotFound("There is no such dialog.")
+        raise NotFound(_("There is no such dialog."))
     actor, message = actor_of(request), ""
     instance, context = instance_context(actor, instance_id, "hardware")
     data = request.POST if request.method == "POST" else None
@@ -115,11 +125,11 @@ def machine_dialog(request: HttpRequest, instance_id: str, what: str, dev: str =
     if data is not None and form.is_valid():
         try:
             operation = dialog.do(actor, str(instance.pk), dev, form.body())
-            word = f"{instance.name}: {dialog.said} …" if operation else "Nothing was asked for."
+            word = f"{instance.name}: {dialog.said} …" if operation else _("Nothing was asked for.")
             return toast(word, "info")
         except ComputeError as error:
             message = form.complain(error)
-    for field, _ in dialog.lists:
+    for field, _source in dialog.lists:
         form.fields[field].widget.attrs.update({"list": f"list-{field}", "autocomplete": "off"})
     names = {"dev": dev, "what": what}
     context |= {
@@ -139,7 +149,7 @@ def machine_dialog(request: HttpRequest, instance_id: str, what: str, dev: str =
 def machine_unplug(request: HttpRequest, instance_id: str, what: str, dev: str) -> HttpResponse:
     """Take a disk, a NIC or a drive out."""
     actor = actor_of(request)
-    instance, _ = instance_context(actor, instance_id, "hardware")
+    instance, _context = instance_context(actor, instance_id, "hardware")
     row = str(instance.pk)
     if what == "disk":
         storage_detach(actor, row, dev, delete_storage=bool(request.POST.get("delete_storage")))
@@ -149,7 +159,7 @@ def machine_unplug(request: HttpRequest, instance_id: str, what: str, dev: str) 
         machines.drive_remove(actor, row, dev)
     else:
         raise InvalidInput.field("what", "is not known.")
-    return toast(f"{instance.name}: taking {dev} out …", "info")
+    return toast(_("%(name)s: taking %(dev)s out …") % {"name": instance.name, "dev": dev}, "info")
 
 
 @require_POST
@@ -161,7 +171,7 @@ def machine_memory(request: HttpRequest, instance_id: str) -> HttpResponse:
         operation = machines.machine_save_discard(actor, instance_id)
     else:
         operation = machines.machine_save(actor, instance_id)
-    return toast("Nothing had to be done." if operation is None else "Under way …", "info")
+    return toast(_("Nothing had to be done.") if operation is None else _("Under way …"), "info")
 
 
 @require_GET
@@ -186,10 +196,10 @@ def machine_xml_change(request: HttpRequest, instance_id: str) -> HttpResponse:
         if given.get("define"):
             now = machines.machine_xml(actor, row)
             if _digest(now) != given.get("before", ""):
-                raise InvalidInput("The definition was changed since you opened it. Load the page again.")
+                raise InvalidInput(_("The definition was changed since you opened it. Load the page again."))
             if _digest(xml) != given.get("checked", ""):
-                raise InvalidInput("This is not what was looked at. Look at what it changes first.")
-            _, diff = machines.machine_xml_write(actor, row, xml, before=now)
+                raise InvalidInput(_("This is not what was looked at. Look at what it changes first."))
+            _instance, diff = machines.machine_xml_write(actor, row, xml, before=now)
             context["defined"] = True
         else:
             diff = machines.machine_xml_diff(actor, row, xml)

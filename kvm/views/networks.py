@@ -6,6 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
@@ -17,6 +18,7 @@ from compute.states import InstanceState
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import bulk_actions, listing, rows_for_page, wanted_of
+from compute.wording import later
 from kvm.network_forms import KvmNetworkEditForm, KvmNetworkForm
 from kvm.selectors.networks import network_dict, network_leases, network_row, networks_page
 from kvm.selectors.nodes import BACKEND
@@ -25,7 +27,7 @@ from kvm.services.network_checks import MODES
 
 _page = page_of("kvm_networks")
 _RUNS = (InstanceState.RUNNING.value, InstanceState.PAUSED.value)
-_DONE = {"start": "starting it …", "stop": "stopping it …", "delete": "removing it …"}
+_DONE = {"start": later("starting it …"), "stop": later("stopping it …"), "delete": later("removing it …")}
 
 
 @require_GET
@@ -38,7 +40,7 @@ def network_list(request: HttpRequest) -> HttpResponse:
     context |= {"projects": [], "may_create": actor.is_admin}
     context |= {"found": found, "rows": _shown(actor, found.items)}
     context["bulk_actions"] = bulk_actions(
-        "network", "networks", "Nobody is on them; their settings are lost."
+        "network", "networks", _("Nobody is on them; their settings are lost.")
     )
     template = "_network_table" if context["is_fragment"] else "network_list"
     return render(request, f"kvm/{template}.html", context)
@@ -55,7 +57,7 @@ def network_new(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             operation = networks.network_create(actor, form.body(), node=form.cleaned_data["node"])
-            return toast(f"{operation.target}: making it …", "info")
+            return toast(_("%(target)s: making it …") % {"target": operation.target}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "kvm/_network_new.html", {"form": form, "message": message})
@@ -94,7 +96,7 @@ def network_edit(request: HttpRequest, network_id: str) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             networks.network_update(actor, row["id"], form.body())
-            return toast(f"{row['name']}: changing it …", "info")
+            return toast(_("%(name)s: changing it …") % {"name": row["name"]}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "kvm/_network_edit.html", {"form": form, "message": message, "row": row})
@@ -111,7 +113,11 @@ def network_host_new(request: HttpRequest, network_id: str) -> HttpResponse:
         host = {key: given.get(key, "").strip() for key in ("mac", "name", "ip")}
         try:
             networks.network_update(actor, row["id"], _with_hosts([*_hosts(row), host]))
-            return toast(f"{row['name']}: {host['ip']} is for {host['mac']} …", "info")
+            return toast(
+                _("%(name)s: %(ip)s is for %(mac)s …")
+                % {"name": row["name"], "ip": host["ip"], "mac": host["mac"]},
+                "info",
+            )
         except ComputeError as error:
             message = error.message
     taken = {host["mac"] for host in _hosts(row)}
@@ -127,7 +133,7 @@ def network_host_remove(request: HttpRequest, network_id: str) -> HttpResponse:
     row = network_dict(actor, network_row(actor, network_id))
     kept = [host for host in _hosts(row) if host["mac"] != request.POST.get("mac", "")]
     networks.network_update(actor, row["id"], _with_hosts(kept))
-    return toast(f"{row['name']}: taking the address back …", "info")
+    return toast(_("%(name)s: taking the address back …") % {"name": row["name"]}, "info")
 
 
 @require_http_methods(["GET", "POST"])
@@ -136,7 +142,7 @@ def network_act(request: HttpRequest, network_id: str, action: str) -> HttpRespo
     """Start at once; stop and delete ask first, and name whom they would cut off."""
     actor = actor_of(request)
     if action not in _DONE:
-        raise NotFound("There is no such action.")
+        raise NotFound(_("There is no such action."))
     row = _shown(actor, [network_dict(actor, network_row(actor, network_id))])[0]
     if request.method == "POST":
         operation = _ask(actor, row["id"], action, force=request.POST.get("force") == "on")

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.errors import ComputeError
@@ -47,7 +48,7 @@ def snapshot_new(request: HttpRequest, instance_id: str) -> HttpResponse:
             body |= {"include_memory": False, "quiesce": given["content"] == "quiesce"}
         try:
             snapshots.snapshot_create(actor, instance.pk, body)
-            return toast(f"{instance.name}: taking a snapshot …", "info")
+            return toast(_("%(name)s: taking a snapshot …") % {"name": instance.name}, "info")
         except ComputeError as error:
             message = " ".join(error.details.get("fields", {}).values()) or error.message
     known = snapshots.snapshots_list(actor, instance.pk)
@@ -71,7 +72,9 @@ def snapshot_back(request: HttpRequest, instance_id: str) -> HttpResponse:
         name = request.POST.get("name", "")
         name_confirm(request, instance.name)
         snapshots.snapshot_restore(actor, instance.pk, name)
-        return toast(f"{instance.name}: going back to {name[:40]} …", "info")
+        return toast(
+            _("%(name)s: going back to %(name_2)s …") % {"name": instance.name, "name_2": name[:40]}, "info"
+        )
     context["item"] = _shown(snapshots.snapshot_get(actor, instance.pk, request.GET.get("name", "")))
     return render(request, "kvm/_snapshot_restore.html", context)
 
@@ -85,7 +88,10 @@ def snapshot_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
     if request.method == "POST":
         name = request.POST.get("name", "")
         snapshots.snapshot_delete(actor, instance.pk, name)
-        return toast(f"{instance.name}: deleting the snapshot {name[:40]} …", "info")
+        return toast(
+            _("%(name)s: deleting the snapshot %(name_2)s …") % {"name": instance.name, "name_2": name[:40]},
+            "info",
+        )
     context["item"] = _shown(snapshots.snapshot_get(actor, instance.pk, request.GET.get("name", "")))
     return render(request, "kvm/_snapshot_delete.html", context)
 

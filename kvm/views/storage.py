@@ -9,6 +9,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
@@ -19,6 +20,7 @@ from compute.selectors.nodes import backend_node_names
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
+from compute.wording import later
 from kvm.selectors.nodes import BACKEND
 from kvm.selectors.storage import (
     StorageFilter,
@@ -35,10 +37,10 @@ from kvm.storage_forms import GIB, CloneForm, PoolForm, VolumeForm
 _page = page_of("kvm_storage")
 _COLOURS = {"running": "green", "inactive": "secondary", "building": "blue", "degraded": "orange"}
 _DONE = {
-    "start": "starting it …",
-    "stop": "stopping it …",
-    "refresh": "looking through it …",
-    "delete": "forgetting it …",
+    "start": later("starting it …"),
+    "stop": later("stopping it …"),
+    "refresh": later("looking through it …"),
+    "delete": later("forgetting it …"),
 }
 
 
@@ -67,7 +69,7 @@ def pool_new(request: HttpRequest) -> HttpResponse:
     if data is not None and form.is_valid():
         try:
             operation = pools.pool_create(actor, form.body(), node=form.cleaned_data["node"])
-            return toast(f"{operation.target}: making it …", "info")
+            return toast(_("%(target)s: making it …") % {"target": operation.target}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "kvm/_pool_new.html", {"form": form, "message": message})
@@ -120,7 +122,7 @@ def volume_new(request: HttpRequest, pool_id: str) -> HttpResponse:
         project = form.cleaned_data["project"]
         try:
             operation = volumes.volume_create(actor, str(row.pk), form.body(), project=project)
-            return toast(f"{operation.target}: making it …", "info")
+            return toast(_("%(target)s: making it …") % {"target": operation.target}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "kvm/_volume_new.html", {"form": form, "message": message, "pool": row})
@@ -143,7 +145,7 @@ def volume_clone(request: HttpRequest, volume_id: str) -> HttpResponse:
             operation = volumes.volume_clone(
                 actor, *_place(row), form.body(), node=str(row.node_id), project=project
             )
-            return toast(f"{operation.target}: copying it …", "info")
+            return toast(_("%(target)s: copying it …") % {"target": operation.target}, "info")
         except ComputeError as error:
             message = form.complain(error)
     return render(request, "kvm/_volume_clone.html", {"form": form, "message": message, "row": row})
