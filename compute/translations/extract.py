@@ -19,6 +19,7 @@ from django.utils.translation import trim_whitespace
 from compute.menu import CONTEXT as MENU
 from compute.menu import menu_labels
 from compute.services.actions import actions_known, node_actions_known
+from compute.states import Action, OperationState, action_words
 from compute.wording import CONTEXT, words_known
 
 Message = str | tuple[str, ...]
@@ -44,7 +45,7 @@ def messages_of(domain: str) -> Catalog:
     """Of ``django`` (pages) or ``djangojs`` (scripts): every message with the files it stands in."""
     catalogue = Catalog(charset="utf-8")
     root = Path(settings.BASE_DIR)
-    found = _pages(root) if domain == "django" else _marked(root, "static/js", "*.js", "javascript")
+    found = _pages(root) if domain == "django" else _scripts(root)
     for place, message, context in found:
         flags = {"python-format"} if domain == "django" and "%(" in str(message) else set()
         catalogue.add(message, locations=[(place, 1)], context=context, flags=flags)
@@ -64,6 +65,12 @@ def _pages(root: Path) -> Iterator[Found]:
         yield "compute/menu.py", label, MENU
     for label in sorted(_form_labels()):
         yield "compute/forms.py", label, None
+
+
+def _scripts(root: Path) -> Iterator[Found]:
+    yield from _marked(root, "static/js", "*.js", "javascript")
+    for word in sorted({*Action, *OperationState}):
+        yield "static/js/notify.js", action_words(word), CONTEXT
 
 
 def _form_labels() -> set[str]:

@@ -98,7 +98,7 @@ def name_confirm(request: HttpRequest, name: str) -> None:
 
 def toast(text: str, kind: str = "success") -> HttpResponse:
     """No content, but a word to the person who clicked."""
-    return _trigger("toast", {"text": text, "kind": kind})
+    return _trigger("toast", {"text": str(text), "kind": kind})
 
 
 def gone(request: HttpRequest, to: str) -> HttpResponse:

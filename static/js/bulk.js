@@ -15,7 +15,7 @@
 //   data-bulk-action  the word; data-bulk-method and data-bulk-url: a route of the API with {id} in it.
 //                     With “?wait=0” the operation is followed to its end, however long it takes
 //   data-bulk-title, data-bulk-text, data-bulk-danger: what is asked before; without a text nothing is.
-//                     In the title {n} is how many, {s} the plural's letter
+//                     In the title {n} is how many
 //   data-bulk-body    JSON to send along
 //   data-bulk-door    a route that takes {action, ids | filter, options} for all of them; it answers with one
 //                     operation whose children are the items. Then no url is needed, and work goes on when the
@@ -79,11 +79,11 @@
     if (!strip) return;
     strip.hidden = count === 0;
     const whole = everything.has(name);
-    strip.querySelector("[data-bulk-count]").textContent = whole ? `All ${total} that match` : `${count} selected`;
+    strip.querySelector("[data-bulk-count]").textContent = whole ? interpolate(gettext("All %(total)s that match"), { total }, true) : interpolate(gettext("%(count)s selected"), { count }, true);
     const more = strip.querySelector("[data-bulk-everything]");
     if (more) {
       more.hidden = whole || count < shown || total <= shown;
-      more.textContent = `Select all ${total} that match`;
+      more.textContent = interpolate(gettext("Select all %(total)s that match"), { total }, true);
     }
     strip.querySelectorAll("[data-bulk-action]").forEach((button) => {
       const fit = whole && button.dataset.bulkDoor ? count : fitting(name, button.dataset.bulkAction).length;
@@ -106,8 +106,7 @@
     return made;
   }
 
-  // “Remove {n} image{s}?” for one or many.
-  const counted = (text, n) => text.replace("{n}", n).replace("{s}", n === 1 ? "" : "s");
+  const counted = (text, n) => text.replace("{n}", n);
 
   // One dialog asks, then shows how it goes, item by item.
   function ask(name, source) {
@@ -126,7 +125,7 @@
     items.forEach((item) => line(list, item));
     const same = apiLine({ name, source, items, whole, picked }, head);
     const foot = element("div", "card-footer d-flex gap-2");
-    const leave = button("btn", "Cancel");
+    const leave = button("btn", gettext("Cancel"));
     const go = button(`btn ms-auto ${danger ? "btn-danger" : "btn-primary"}`, source.dataset.bulkLabel);
     foot.append(leave, go);
     dialog.append(head, list, same, foot);
@@ -155,14 +154,14 @@
       ? [window.libgo.curl("POST", door, bodyOf(job))]
       : items.map((item) => window.libgo.curl(method || "POST", url.replace("{id}", encodeURIComponent(item.id)), body ? JSON.parse(body) : undefined));
     const details = element("details", "api-line card-body py-2 border-top");
-    details.append(element("summary", "", "The same by API"));
+    details.append(element("summary", "", gettext("The same by API")));
     const place = element("div", "position-relative mt-2"), text = element("pre", "api-line-text");
     const code = element("code", "", lines().join("\n"));
     head.addEventListener("change", () => { code.textContent = lines().join("\n"); });
     code.dataset.apiText = "";
     text.append(code);
     text.tabIndex = 0;
-    const copy = button("btn btn-sm api-line-copy", "Copy");
+    const copy = button("btn btn-sm api-line-copy", gettext("Copy"));
     copy.dataset.copyFrom = "[data-api-text]";
     place.append(text, copy);
     details.append(place);
@@ -172,7 +171,7 @@
   // A field for each option that is chosen here; the values as they stand when it begins.
   function choices(head, source) {
     const fields = Object.entries(JSON.parse(source.dataset.bulkChoose || "{}")).map(([option, values]) => {
-      const label = element("label", "form-label mt-3", option[0].toUpperCase() + option.slice(1));
+      const label = element("label", "form-label mt-3", option === "project" ? gettext("Project") : option);
       const field = element("select", "form-select mt-1");
       field.name = option;
       values.forEach((value) => field.append(new Option(value, value)));
@@ -202,9 +201,9 @@
     try {
       const answer = await fetch(url, { method, headers: headers(), body, credentials: "same-origin" });
       const said = await answer.json().catch(() => null);
-      return { ok: answer.ok, said, why: said?.error?.message || `The server answered ${answer.status}.` };
+      return { ok: answer.ok, said, why: said?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true) };
     } catch {
-      return { ok: false, said: null, why: "The server could not be reached." };
+      return { ok: false, said: null, why: gettext("The server could not be reached.") };
     }
   }
 
@@ -222,15 +221,15 @@
     go.remove();
     let operation = first.said.operation;
     const address = `/api/v1/operations/${operation.id}`;
-    const link = element("a", "btn btn-ghost-secondary", "Open the operation");
+    const link = element("a", "btn btn-ghost-secondary", gettext("Open the operation"));
     link.href = `/operations/${operation.id}`;
-    const stop = button("btn ms-auto", "Stop the rest");
+    const stop = button("btn ms-auto", gettext("Stop the rest"));
     stop.addEventListener("click", async () => {
       stop.disabled = true;
       const answer = await asked("DELETE", address);
       if (!answer.ok) say.textContent = answer.why;
     });
-    leave.textContent = "Close";
+    leave.textContent = gettext("Close");
     foot.append(link, stop);
     const dialog = leave.closest("dialog");
     everything.delete(name);
@@ -247,7 +246,9 @@
     if (dialog.isConnected) leave.focus();
   }
 
-  const ENDS = { succeeded: "done", failed: "failed", cancelled: "not done", interrupted: "interrupted" };
+  const ENDS = {
+    succeeded: gettext("done"), failed: gettext("failed"), cancelled: gettext("not done"), interrupted: gettext("interrupted"),
+  };
 
   // How each child of the operation is now.
   function draw({ name, items, list, say }, operation) {
@@ -269,13 +270,14 @@
     });
     const over = children.filter((child) => ENDS[child.state]);
     const bad = over.filter((child) => child.state !== "succeeded").length;
-    say.textContent = `${over.length - bad} of ${children.length} done${bad ? `, ${bad} not done` : ""}`;
+    say.textContent = (bad ? interpolate(gettext("%(done)s of %(total)s done, %(bad)s not done"), { done: over.length - bad, total: children.length, bad }, true)
+      : interpolate(gettext("%(done)s of %(total)s done"), { done: over.length, total: children.length }, true));
     restore(name);
   }
 
   async function run({ name, source, items, say, go, leave }) {
     go.remove();
-    leave.textContent = "Stop";
+    leave.textContent = gettext("Stop");
     const work = { left: [...items], done: 0, bad: 0, stopped: false };
     const stop = () => { work.stopped = true; };
     leave.closest("dialog").addEventListener("close", stop);
@@ -284,7 +286,7 @@
     const one = async () => {
       while (work.left.length && !work.stopped) {
         const item = work.left.shift();
-        item.mark.textContent = "at work …";
+        item.mark.textContent = gettext("at work …");
         const result = await send(source.dataset, item.id);
         work.done += 1;
         if (!result.ok) work.bad += 1;
@@ -297,7 +299,7 @@
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, one));
-    leave.textContent = "Close";
+    leave.textContent = gettext("Close");
     leave.focus();
   }
 
@@ -312,9 +314,9 @@
       const said = await answer.json().catch(() => null);
       if (answer.status === 202) return await follow(said?.operation?.id);
       if (answer.ok) return { ok: true, mark: "done", why: "" };
-      return { ok: false, mark: "failed", why: said?.error?.message || `The server answered ${answer.status}.` };
+      return { ok: false, mark: gettext("failed"), why: said?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true) };
     } catch {
-      return { ok: false, mark: "failed", why: "The server could not be reached." };
+      return { ok: false, mark: gettext("failed"), why: gettext("The server could not be reached.") };
     }
   }
 
@@ -323,11 +325,11 @@
     for (let turn = 0; id && turn < TURNS_MAX; turn += 1) {
       const answer = await fetch(`/api/v1/operations/${id}/wait?timeout=30`, { credentials: "same-origin" });
       const operation = await answer.json();
-      if (!answer.ok) return { ok: false, mark: "failed", why: operation?.error?.message || "" };
+      if (!answer.ok) return { ok: false, mark: gettext("failed"), why: operation?.error?.message || "" };
       if (operation.state === "succeeded") return { ok: true, mark: "done", why: "" };
       if (operation.finished_at) return { ok: false, mark: operation.state, why: operation.error?.message || "" };
     }
-    return { ok: true, mark: "still at work", why: "" };
+    return { ok: true, mark: gettext("still at work"), why: "" };
   }
 
   document.addEventListener("change", (event) => {

@@ -14,7 +14,7 @@
       axes: [{ stroke: colour, values: (_, all) => all.map((at) => window.libgo.exactText(new Date(at * 1000)).slice(11)), space: 90 }, { scale: "percent", stroke: colour, size: 60, values: (_, all) => all.map((v) => `${v} %`) },
         { scale: "mib", side: 1, stroke: colour, size: 80, grid: { show: false }, values: (_, all) => all.map((v) => `${v} MiB`) }],
       series: [{ value: (_, at) => (at ? window.libgo.exactText(new Date(at * 1000)).slice(11) : "–") }, { label: "CPU %", scale: "percent", stroke: "#4299e1", width: 2, fill: "rgba(66,153,225,.12)" },
-        { label: "Memory MiB", scale: "mib", stroke: "#2fb344", width: 2 }],
+        { label: gettext("Memory MiB"), scale: "mib", stroke: "#2fb344", width: 2 }],
     };
     const plot = new uPlot(options, [times, cpu, memory], place);
     new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 160 })).observe(place);
@@ -24,7 +24,7 @@
       memory.push(sample.memory_bytes === null ? null : Math.round(sample.memory_bytes / MIB * 10) / 10);
       [times, cpu, memory].forEach((list) => { if (list.length > KEPT) list.shift(); });
       plot.setData([times, cpu, memory]);
-      const share = sample.cpu_percent === null ? "–" : `${sample.cpu_percent.toFixed(1)} %`;
+      const share = sample.cpu_percent === null ? "–" : `${sample.cpu_percent.toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} %`;
       document.getElementById("now").textContent = `${share} · ${memory[memory.length - 1] ?? "–"} MiB`;
     }
     // No line is drawn over what nobody measured.

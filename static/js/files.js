@@ -35,13 +35,13 @@
       try {
         answer = await fetch(address, { method, body, headers: { "X-CSRFToken": token, ...headers } });
       } catch {
-        throw Object.assign(new Error("LibGo cannot be reached. Look at your connection and try again."), { status: 0 });
+        throw Object.assign(new Error(gettext("LibGo cannot be reached. Look at your connection and try again.")), { status: 0 });
       }
       if (answer.ok) return answer;
       throw Object.assign(new Error(await reason(answer)), { status: answer.status });
     }
     async function reason(answer) {
-      try { return (await answer.json()).error.message; } catch { return `The server answered ${answer.status}.`; }
+      try { return (await answer.json()).error.message; } catch { return interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true); }
     }
     function note(text) {
       get("note").textContent = text || "";
@@ -69,7 +69,7 @@
       folder = here();
       crumbs();
       get("tar").href = url(box.dataset.archive, { path: folder });
-      get("state").textContent = "Looking …";
+      get("state").textContent = gettext("Looking …");
       try {
         const answer = await call("GET", url(`${box.dataset.files}/list`, { path: folder }));
         const found = await answer.json();
@@ -107,11 +107,12 @@
       const rows = entries.map((entry) => row(entry, isFolder(entry)));
       if (folder !== "/") rows.unshift(up());
       get("rows").replaceChildren(...rows);
-      get("state").textContent = entries.length ? `${entries.length} ${entries.length === 1 ? "entry" : "entries"}` : `This folder is empty.${mayWrite ? " Upload something, or drop files here." : ""}`;
+      get("state").textContent = entries.length ? interpolate(ngettext("%(n)s entry", "%(n)s entries", entries.length), { n: entries.length }, true)
+        : mayWrite ? gettext("This folder is empty. Upload something, or drop files here.") : gettext("This folder is empty.");
       get("hint").hidden = !found.truncated;
       get("hint").textContent = found.method === "archive"
-        ? "There may be more than is shown: what does not run, or has no shell, is looked through by its archive for a few seconds only."
-        : "There is more than is shown here. Download the folder to have all of it.";
+        ? gettext("There may be more than is shown: what does not run, or has no shell, is looked through by its archive for a few seconds only.")
+        : gettext("There is more than is shown here. Download the folder to have all of it.");
     }
     function cell(content, classes = "") {
       const td = document.createElement("td");
@@ -164,7 +165,7 @@
       const units = ["B", "KiB", "MiB", "GiB", "TiB"];
       let at = 0;
       while (bytes >= 1024 && at < units.length - 1) { bytes /= 1024; at += 1; }
-      return `${at ? bytes.toFixed(1) : bytes} ${units[at]}`;
+      return `${at ? bytes.toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 }) : bytes} ${units[at]}`;
     }
     function menu(entry, path, isFolder) {
       const holder = document.createElement("div");
@@ -173,7 +174,7 @@
       toggle.type = "button";
       toggle.className = "btn btn-sm btn-ghost-secondary";
       toggle.textContent = "⋯";
-      toggle.setAttribute("aria-label", `Actions for ${entry.name}`);
+      toggle.setAttribute("aria-label", interpolate(gettext("Actions for %(name)s"), { name: entry.name }, true));
       toggle.dataset.bsToggle = "dropdown";
       toggle.dataset.bsPopperConfig = '{"strategy":"fixed"}';
       const list = document.createElement("div");
@@ -186,11 +187,11 @@
         item.addEventListener("click", act);
         list.append(item);
       };
-      if (!isFolder && entry.type === "file") add("Download", () => leave(file(path)));
-      add("Download as tar", () => leave(url(box.dataset.archive, { path })));
+      if (!isFolder && entry.type === "file") add(gettext("Download"), () => leave(file(path)));
+      add(gettext("Download as tar"), () => leave(url(box.dataset.archive, { path })));
       if (mayWrite) {
-        add("Rename", () => rename(entry, path));
-        add("Delete", () => remove(entry, path), "text-danger");
+        add(gettext("Rename"), () => rename(entry, path));
+        add(gettext("Delete"), () => remove(entry, path), "text-danger");
       }
       holder.append(toggle, list);
       return holder;
@@ -226,32 +227,32 @@
     async function named(options) {
       const name = await ask({ name: "", ...options });
       if (!name) return null;
-      if (name.includes("/")) { note("A name cannot hold a slash."); return null; }
+      if (name.includes("/")) { note(gettext("A name cannot hold a slash.")); return null; }
       return name;
     }
     async function rename(entry, path) {
-      const name = await named({ title: `Rename ${entry.name}`, yes: "Rename", name: entry.name });
+      const name = await named({ title: interpolate(gettext("Rename %(name)s"), { name: entry.name }, true), yes: gettext("Rename"), name: entry.name });
       if (!name || name === entry.name) return;
       await attempt(async () => { await call("POST", url(`${box.dataset.files}/rename`, { path, to: join(name) })); await look(); });
     }
     async function remove(entry, path) {
       const isTree = entry.type === "directory";
-      const text = isTree ? "The folder goes with all that is in it. This cannot be undone." : "This cannot be undone.";
-      if (!await ask({ title: `Delete ${entry.name}?`, text, yes: "Delete", danger: true })) return;
+      const text = isTree ? gettext("The folder goes with all that is in it. This cannot be undone.") : gettext("This cannot be undone.");
+      if (!await ask({ title: interpolate(gettext("Delete %(name)s?"), { name: entry.name }, true), text, yes: gettext("Delete"), danger: true })) return;
       await attempt(async () => { await call("DELETE", file(path, isTree ? { recursive: "true" } : {})); await look(); });
     }
     async function newFolder() {
-      const name = await named({ title: "New folder", yes: "Make it" });
+      const name = await named({ title: gettext("New folder"), yes: gettext("Make it") });
       if (!name) return;
       await attempt(async () => { await call("POST", url(`${box.dataset.files}/folders`, { path: join(name) })); await look(); });
     }
     async function newFile() {
-      const name = await named({ title: "New text file", yes: "Make it" });
+      const name = await named({ title: gettext("New text file"), yes: gettext("Make it") });
       if (!name) return;
       await attempt(async () => {
         const path = join(name);
         await call("PUT", file(path), "", { "If-None-Match": "*" }).catch((error) => {
-          throw error.status === 412 ? new Error(`There is already a “${name}”.`) : error;
+          throw error.status === 412 ? new Error(interpolate(gettext("There is already a “%(name)s”."), { name }, true)) : error;
         });
         await look();
         await edit(path, { name, size: 0, type: "file" });
@@ -264,12 +265,12 @@
       if (entry.type === "file" && entry.size > EDIT_MAX) { leave(file(path)); return; }
       await attempt(async () => {
         const read = await load(path);
-        if (read === null) { note(`“${entry.name}” is no text, or too large to be shown here. Download it instead.`); return; }
+        if (read === null) { note(interpolate(gettext("“%(name)s” is no text, or too large to be shown here. Download it instead."), { name: entry.name }, true)); return; }
         open = { path, ...read };
         get("editor-title").textContent = path;
         get("text").value = read.text;
         warn("");
-        state(mayWrite ? "" : "You may read it only.");
+        state(mayWrite ? "" : gettext("You may read it only."));
         editor.show();
       });
     }
@@ -292,22 +293,22 @@
     async function save(over) {
       const typed = get("text").value;
       const text = open.crlf ? typed.replace(/\n/g, "\r\n") : typed;
-      state("Saving …");
+      state(gettext("Saving …"));
       try {
         const answer = await call("PUT", file(open.path), new Blob([text]), over ? {} : { "If-Match": open.tag });
         open = { ...open, text, tag: (await answer.json()).etag };
         warn("");
-        state(`Saved at ${window.libgo.exactText(new Date()).slice(11)}`);
+        state(interpolate(gettext("Saved at %(time)s"), { time: window.libgo.exactText(new Date()).slice(11) }, true));
         look();
       } catch (error) {
-        state("Not saved.");
-        if (error.status === 412) warn("It changed in the container since you opened it. Close it to drop your text and read it again, or save yours over it.");
+        state(gettext("Not saved."));
+        if (error.status === 412) warn(gettext("It changed in the container since you opened it. Close it to drop your text and read it again, or save yours over it."));
         else { warn(error.message); get("overwrite").hidden = true; }
       }
     }
     get("editor").addEventListener("shown.bs.modal", () => { get("text").focus(); get("text").setSelectionRange(0, 0); });
     get("editor").addEventListener("hide.bs.modal", (event) => {
-      if (mayWrite && edited() && !window.confirm("Your changes are not saved. Drop them?")) event.preventDefault();
+      if (mayWrite && edited() && !window.confirm(gettext("Your changes are not saved. Drop them?"))) event.preventDefault();
     });
     if (mayWrite) {
       get("save").addEventListener("click", () => save(false));
@@ -340,11 +341,11 @@
       track.append(fill);
       const told = document.createElement("span");
       told.className = "text-secondary text-nowrap small";
-      told.textContent = "waits";
+      told.textContent = gettext("waits");
       const stop = document.createElement("button");
       stop.type = "button";
       stop.className = "btn btn-sm";
-      stop.textContent = "Cancel";
+      stop.textContent = gettext("Cancel");
       line.append(label, track, told, stop);
       get("uploads").append(line);
       return { line, fill, told, stop };
@@ -361,7 +362,7 @@
     async function upload(one, isNew) {
       const { status, message } = await send(one, isNew);
       if (status === 412 && isNew) {
-        const yes = await ask({ title: `Replace ${one.item.name}?`, text: "There is already a file of this name here. Its content will be lost.", yes: "Replace", danger: true });
+        const yes = await ask({ title: interpolate(gettext("Replace %(name)s?"), { name: one.item.name }, true), text: gettext("There is already a file of this name here. Its content will be lost."), yes: gettext("Replace"), danger: true });
         if (yes) { await upload(one, false); return; }
         one.line.remove();
         return;
@@ -370,7 +371,7 @@
       one.told.textContent = message;
       one.told.className = "text-danger small text-break";
       one.fill.classList.add("bg-danger");
-      one.stop.textContent = "Dismiss";
+      one.stop.textContent = gettext("Dismiss");
       one.stop.onclick = () => one.line.remove();
     }
     function send(one, isNew) {
@@ -385,12 +386,12 @@
           one.told.textContent = percent < 100 ? `${percent} % of ${size(event.total)}` : "writing …";
         };
         request.onload = () => {
-          let message = `The server answered ${request.status}.`;
+          let message = interpolate(gettext("The server answered %(status)s."), { status: request.status }, true);
           try { message = JSON.parse(request.responseText).error.message; } catch { /* The answer says no more. */ }
           resolve({ status: request.status, message });
         };
-        request.onerror = () => resolve({ status: 0, message: "The connection broke off." });
-        request.onabort = () => resolve({ status: 0, message: "Cancelled." });
+        request.onerror = () => resolve({ status: 0, message: gettext("The connection broke off.") });
+        request.onabort = () => resolve({ status: 0, message: gettext("Cancelled.") });
         one.stop.onclick = () => request.abort();
         request.send(one.item);
       });

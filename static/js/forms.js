@@ -36,7 +36,7 @@
       const answer = await fetch(form.getAttribute("hx-post") || form.getAttribute("action") || location.href, { method: "POST", headers, body: new FormData(form), signal: control.signal });
       if (answer.ok && form.isConnected) show(form, await answer.json());
     } catch (error) {
-      if (error.name !== "AbortError") say(form, "The server could not be reached.");
+      if (error.name !== "AbortError") say(form, gettext("The server could not be reached."));
     }
   }
 
@@ -44,7 +44,7 @@
     const missing = Object.entries(found.errors).map(([name, text]) => `${name}: ${text}`);
     if (found.message) missing.push(found.message);
     if (found.call) say(form, curl(found.call.method, found.call.url, found.call.body), true);
-    else say(form, `Fill in the form; what is missing:\n${missing.join("\n")}`);
+    else say(form, `${gettext("Fill in the form; what is missing:")}\n${missing.join("\n")}`);
     if (!("apiLive" in holder(form).dataset)) return;
     const seen = touched.get(form) || new Set();
     [...form.elements].filter((field) => field.name && seen.has(field.name)).forEach((field) => mark(field, found.errors[field.name] || ""));
@@ -112,7 +112,7 @@
     const button = event.target.closest("[data-copy], [data-copy-from]");
     if (!button) return;
     const text = button.dataset.copy ?? button.parentElement.querySelector(button.dataset.copyFrom).textContent;
-    const said = await copied(text) ? "Copied" : "Not allowed";
+    const said = await copied(text) ? gettext("Copied") : gettext("Not allowed");
     const before = button.dataset.copyWord ?? button.textContent;
     button.dataset.copyWord = before;
     button.textContent = said;

@@ -4,9 +4,9 @@
   "use strict";
   const ROW = "main tbody tr:not(.group-row):has(a[href])";
   const HELP = [
-    ["j  k", "next and previous line of a list"], ["Enter", "open it"], ["x", "tick it"], ["/", "search here"],
-    ["↓", "from the search into the list"], ["n  p", "next and previous page"],
-    ["Ctrl K", "go to anything, do anything"], ["?", "these keys"],
+    ["j  k", gettext("next and previous line of a list")], ["Enter", gettext("open it")], ["x", gettext("tick it")], ["/", gettext("search here")],
+    ["↓", gettext("from the search into the list")], ["n  p", gettext("next and previous page")],
+    ["Ctrl K", gettext("go to anything, do anything")], ["?", gettext("these keys")],
   ];
   let place = -1, help;
 
@@ -33,7 +33,7 @@
     if (!help) {
       help = document.createElement("dialog");
       help.className = "keys-help card";
-      help.setAttribute("aria-label", "Keys");
+      help.setAttribute("aria-label", gettext("Keys"));
       const list = document.createElement("dl");
       HELP.forEach(([key, text]) => {
         const name = document.createElement("dt"), words = document.createElement("dd");

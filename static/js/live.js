@@ -53,9 +53,9 @@
       if (concerns(element, noun, fact.data)) refresh(element);
     });
     if (fact.type === "alert.firing") toast(fact.data.message, fact.data.details.severity === "info" ? "info" : "danger");
-    if (fact.type === "alert.resolved") toast(`Over: ${fact.data.message}`, "success");
+    if (fact.type === "alert.resolved") toast(interpolate(gettext("Over: %(message)s"), { message: fact.data.message }, true), "success");
     if (fact.type === "operation.failed" && fact.data.user === document.body.dataset.user) {
-      toast(`${fact.data.instance_name || "Operation"}: ${fact.data.message}`, "danger");
+      toast(`${fact.data.instance_name || gettext("Operation")}: ${fact.data.message}`, "danger");
     }
   }
 
@@ -77,7 +77,7 @@
     clearTimeout(lostTimer);
     lostTimer = null;
     const bar = document.getElementById("lost");
-    if (!bar.hidden) toast("Connected again. What happened meanwhile is shown now.", "success");
+    if (!bar.hidden) toast(gettext("Connected again. What happened meanwhile is shown now."), "success");
     bar.hidden = true;
   }
 
@@ -96,7 +96,7 @@
     const socket = window.libgo.socket("/ws/v1/events");
     socket.onopen = () => {
       retryMs = FIRST_RETRY_MS;
-      link("green", "live");
+      link("green", gettext("live"));
       found();
       // What happened while the line was down was missed: look at everything again.
       if (wasOpen) refreshAll();
@@ -106,7 +106,7 @@
     socket.onmessage = (message) => show(JSON.parse(message.data));
     socket.onclose = (event) => {
       if (event.code === 4401) { setTimeout(signIn, departing ? DEPART_MS : 0); return; }
-      link("orange", "reconnecting");
+      link("orange", gettext("reconnecting"));
       lost();
       retryTimer = setTimeout(again, retryMs);
       retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
@@ -147,9 +147,9 @@
   });
   document.addEventListener("htmx:sendError", (event) => {
     // Live regions ask again by themselves; what a person sent must not be lost without a word.
-    if (event.detail.requestConfig?.verb !== "get") toast("The server could not be reached; nothing was sent.", "danger");
+    if (event.detail.requestConfig?.verb !== "get") toast(gettext("The server could not be reached; nothing was sent."), "danger");
   });
-  document.addEventListener("htmx:responseError", () => toast("The server could not answer.", "danger"));
+  document.addEventListener("htmx:responseError", () => toast(gettext("The server could not answer."), "danger"));
   document.addEventListener("DOMContentLoaded", () => {
     document.getElementById("lost-retry").addEventListener("click", () => {
       if (retryTimer) again();

@@ -29,9 +29,9 @@
   function start(box) {
     const by = (name) => document.getElementById(`log-${name}`);
     const state = by("state"), search = by("search"), more = by("more"), hits = by("hits");
-    const count = new Intl.NumberFormat();
-    const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
-    const full = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+    const count = new Intl.NumberFormat(document.documentElement.lang);
+    const clock = new Intl.DateTimeFormat(document.documentElement.lang, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hour12: false });
+    const full = new Intl.DateTimeFormat(document.documentElement.lang, { dateStyle: "medium", timeStyle: "long" });
     let colours = {}, waiting = [], unseen = 0, socket = null, tries = 0, isOver = false, drawing = false;
     // A hit near the end is looked at, not followed away.
     let found = [], current = -1, heldUntil = 0;
@@ -68,7 +68,7 @@
     function draw() {
       drawing = false;
       const dropped = waiting.length - KEPT;
-      if (dropped > 0) waiting.splice(0, dropped, { mark: "skipped", text: `… ${count.format(dropped)} older lines are not shown …` });
+      if (dropped > 0) waiting.splice(0, dropped, { mark: "skipped", text: interpolate(gettext("… %(n)s older lines are not shown …"), { n: count.format(dropped) }, true) });
       const items = waiting.splice(0, AT_ONCE);
       const made = document.createDocumentFragment();
       items.forEach((item) => made.append(row(item)));
@@ -87,7 +87,7 @@
 
     function showUnseen() {
       more.hidden = follows() || !unseen;
-      more.textContent = unseen === 1 ? "1 new line ↓" : `${count.format(unseen)} new lines ↓`;
+      more.textContent = interpolate(ngettext("%(n)s new line ↓", "%(n)s new lines ↓", unseen), { n: count.format(unseen) }, true);
     }
 
     function pause(paused) {
@@ -97,7 +97,7 @@
       if (socket && socket.readyState === WebSocket.OPEN) say();
     }
 
-    function say(text) { state.textContent = text || (follows() ? "Following" : "Paused: scroll down or switch Follow on to go on"); }
+    function say(text) { state.textContent = text || (follows() ? gettext("Following") : gettext("Paused: scroll down or switch Follow on to go on")); }
 
     function clear() {
       box.replaceChildren();
@@ -206,10 +206,10 @@
       };
       own.onclose = (event) => {
         if (own !== socket) return;
-        if (isOver || FINAL.includes(event.code)) { say(event.reason || "The log has ended."); return; }
+        if (isOver || FINAL.includes(event.code)) { say(event.reason || gettext("The log has ended.")); return; }
         const wait = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
         tries += 1;
-        say(`The connection was lost; trying again in ${wait / 1000} s …`);
+        say(interpolate(gettext("The connection was lost; trying again in %(seconds)s s …"), { seconds: wait / 1000 }, true));
         setTimeout(() => { if (own === socket) again(); }, wait * (0.8 + Math.random() * 0.4));
       };
     }
@@ -225,7 +225,7 @@
       socket = null;
       if (old) old.close();
       clear(); recent = []; isOver = false;
-      say("Connecting");
+      say(gettext("Connecting"));
       connect();
     }
 

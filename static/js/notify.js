@@ -16,8 +16,8 @@
     const is = wanted();
     button.setAttribute("aria-pressed", String(is));
     const refused = can && Notification.permission === "denied";
-    button.textContent = is ? "Notifications on" : refused ? "Notifications are blocked" : "Notify me";
-    button.title = refused ? "The browser does not allow them for this site; its settings can." : "Tell me when what I started is over, also while I look elsewhere";
+    button.textContent = is ? gettext("Notifications on") : refused ? gettext("Notifications are blocked") : gettext("Notify me");
+    button.title = refused ? gettext("The browser does not allow them for this site; its settings can.") : gettext("Tell me when what I started is over, also while I look elsewhere");
     button.disabled = refused;
   }
 
@@ -32,9 +32,10 @@
     const took = Date.now() - (begun.get(data.operation) ?? Date.now());
     begun.delete(data.operation);
     if (!wanted() || !(document.hidden || took >= LONG_MS)) return;
-    const what = `${data.action.replace(/^instance\./, "").replaceAll("_", " ")} ${data.instance_name || ""}`.trim();
+    const action = data.action.replace(/^instance\./, "").replaceAll("_", " ");
+    const what = `${pgettext("word", action)} ${data.instance_name || ""}`.trim();
     // One word for each operation, however many pages are open.
-    const said = new Notification(`LibGo: ${what} ${type.split(".")[1]}`, { body: type === "operation.succeeded" ? "" : data.message, tag: data.operation });
+    const said = new Notification(`LibGo: ${what} ${pgettext("word", type.split(".")[1])}`, { body: type === "operation.succeeded" ? "" : data.message, tag: data.operation });
     said.onclick = () => { window.focus(); location.assign(`/operations/${data.operation}`); };
   }
 

@@ -14,13 +14,13 @@
   }
 
   function build() {
-    dialog = make("dialog", "palette card", { "aria-label": "Go to or do" });
+    dialog = make("dialog", "palette card", { "aria-label": gettext("Go to or do") });
     input = make("input", "form-control form-control-lg", {
-      type: "search", placeholder: "Go to or do: a page, an instance, “stop web” …", "aria-label": "Go to or do",
+      type: "search", placeholder: gettext("Go to or do: a page, an instance, “stop web” …"), "aria-label": gettext("Go to or do"),
       role: "combobox", "aria-expanded": "true", "aria-controls": "palette-list", "aria-autocomplete": "list",
       autocomplete: "off", spellcheck: "false", maxlength: "100",
     });
-    list = make("div", "palette-list", { id: "palette-list", role: "listbox", "aria-label": "Choices" });
+    list = make("div", "palette-list", { id: "palette-list", role: "listbox", "aria-label": gettext("Choices") });
     dialog.append(input, list);
     document.body.append(dialog);
     input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, WAIT_MS); pages(); });
@@ -67,7 +67,7 @@
     list.replaceChildren(...found, ...pagesFound);
     if (!list.children.length && input.value.trim()) {
       const nothing = make("div", "p-3 text-secondary");
-      nothing.textContent = "Nothing is called so.";
+      nothing.textContent = gettext("Nothing is called so.");
       list.append(nothing);
     }
     choices().forEach((line, number) => { line.id = `palette-${number}`; });

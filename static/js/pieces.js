@@ -8,6 +8,8 @@
 // The last piece names an operation: the page goes there, where the rest of the work shows.
 (() => {
   "use strict";
+  const ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  const mib = (bytes) => (bytes / MIB).toLocaleString(document.documentElement.lang, ONE_DIGIT);
   const MIB = 1024 * 1024, PIECE = 16 * MIB, TRIES = 6;
 
   function headers(more) {
@@ -18,7 +20,7 @@
     const sent = await fetch(url, { method, body, signal, headers: headers(type ? { "Content-Type": type } : {}) });
     const answer = await sent.json().catch(() => null);
     if (sent.ok && answer) return answer;
-    const error = new Error(answer?.error?.message || `The server answered ${sent.status}.`);
+    const error = new Error(answer?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: sent.status }, true));
     error.status = sent.status;
     error.details = answer?.error?.details || {};
     throw error;
@@ -96,13 +98,13 @@
     try {
       const operation = await sendAll(form, file, control.signal, (offset) => {
         bar.style.width = `${Math.round((100 * offset) / file.size)}%`;
-        words.textContent = `${(offset / MIB).toFixed(1)} of ${(file.size / MIB).toFixed(1)} MiB`;
+        words.textContent = interpolate(gettext("%(sent)s of %(total)s MiB"), { sent: mib(offset), total: mib(file.size) }, true);
       });
       location.assign(`/operations/${operation}`);
     } catch (error) {
       busy(false);
       box.textContent = control.signal.aborted
-        ? "Paused. Upload the same file again to go on where it stands."
+        ? gettext("Paused. Upload the same file again to go on where it stands.")
         : error.message;
       box.hidden = false;
     }

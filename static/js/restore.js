@@ -4,7 +4,7 @@
   const token = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
 
   async function reason(answer) {
-    try { return (await answer.json()).error.message; } catch { return `The server answered ${answer.status}.`; }
+    try { return (await answer.json()).error.message; } catch { return interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true); }
   }
 
   async function call(method, url) {
@@ -16,7 +16,7 @@
   async function empty(base, say) {
     const found = await (await call("GET", `${base}/files/list?path=/&limit=5000`)).json();
     for (const [number, entry] of found.entries.entries()) {
-      say(`Emptying it: ${number + 1} of ${found.entries.length}`, 0);
+      say(interpolate(gettext("Emptying it: %(number)s of %(total)s"), { number: number + 1, total: found.entries.length }, true), 0);
       await call("DELETE", `${base}/files?recursive=true&path=${encodeURIComponent(`/${entry.name}`)}`);
     }
   }
@@ -29,15 +29,15 @@
       request.setRequestHeader("Content-Type", "application/x-tar");
       request.upload.addEventListener("progress", (event) => {
         const percent = event.lengthComputable ? Math.floor((100 * event.loaded) / event.total) : 0;
-        say(`Sending: ${percent} %`, percent);
+        say(interpolate(gettext("Sending: %(percent)s %"), { percent }, true), percent);
       });
       request.addEventListener("load", () => {
         if (request.status < 300) { done(); return; }
-        let text = `The server answered ${request.status}.`;
+        let text = interpolate(gettext("The server answered %(status)s."), { status: request.status }, true);
         try { text = JSON.parse(request.responseText).error.message; } catch { /* no JSON: the status says it */ }
         failed(new Error(text));
       });
-      request.addEventListener("error", () => failed(new Error("LibGo cannot be reached, or it ended the upload.")));
+      request.addEventListener("error", () => failed(new Error(gettext("LibGo cannot be reached, or it ended the upload."))));
       request.send(file);
     });
   }
@@ -51,12 +51,12 @@
     const button = form.querySelector("button[type=submit]");
     const say = (text, percent) => { note.textContent = text; bar.style.width = `${percent}%`; };
     note.className = "text-secondary";
-    if (!file) { say("Choose a tar file first.", 0); return; }
+    if (!file) { say(gettext("Choose a tar file first."), 0); return; }
     button.disabled = true;
     try {
       if (form.querySelector("[name=how]:checked").value === "empty") await empty(form.dataset.restore, say);
       await send(form.dataset.restore, file, say);
-      say("Restored.", 100);
+      say(gettext("Restored."), 100);
       note.className = "text-green";
     } catch (error) {
       note.className = "text-danger";

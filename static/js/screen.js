@@ -47,7 +47,7 @@ function start(place) {
     rfb = null;
     waiting = ![4400, 4401, 4403, 4404, 4429].includes(event.code);
     const off = event.code === 1000 || event.code === 4409;
-    say(waiting && off ? "The VM is off. The screen comes back when it runs." : told || event.reason || "The connection was lost.");
+    say(waiting && off ? gettext("The VM is off. The screen comes back when it runs.") : told || event.reason || gettext("The connection was lost."));
     again.hidden = false;
     if (waiting && !off) setTimeout(() => { if (waiting) connect(); }, RETRY_MS);
   }
@@ -56,7 +56,7 @@ function start(place) {
     if (rfb) return;
     waiting = false;
     again.hidden = true;
-    say("Connecting");
+    say(gettext("Connecting"));
     const socket = window.libgo.socket(place.dataset.path);
     let told = "";
     socket.addEventListener("message", (message) => {
@@ -69,7 +69,7 @@ function start(place) {
     rfb.viewOnly = by("look").checked;
     rfb.showDotCursor = true;
     fit();
-    rfb.addEventListener("connect", () => { say("Connected"); rfb.focus(); });
+    rfb.addEventListener("connect", () => { say(gettext("Connected")); rfb.focus(); });
     rfb.addEventListener("clipboard", (event) => { by("text").value = event.detail.text.slice(0, 16000); });
     window.libgo.screen = rfb;
   }

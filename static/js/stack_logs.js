@@ -45,7 +45,7 @@
       event.currentTarget.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/plain" }));
     });
     const socket = window.libgo.socket(box.dataset.path);
-    socket.onopen = () => { state.textContent = "Following all services"; };
+    socket.onopen = () => { state.textContent = gettext("Following all services"); };
     socket.onmessage = (message) => {
       const fact = JSON.parse(message.data);
       if (fact.type === "logs") fact.data.lines.forEach(add);
@@ -53,6 +53,6 @@
       if (fact.type === "error") state.textContent = fact.data.message;
       bottom();
     };
-    socket.onclose = (event) => { state.textContent = event.reason || "The log has ended. Reload to follow again."; };
+    socket.onclose = (event) => { state.textContent = event.reason || gettext("The log has ended. Reload to follow again."); };
   });
 })();

@@ -38,7 +38,7 @@
       const chosen = file.files[0];
       if (!chosen) return;
       if (chosen.size > FILE_MAX) {
-        document.dispatchEvent(new CustomEvent("toast", { detail: { text: "The file is larger than 256 KiB.", kind: "danger" } }));
+        document.dispatchEvent(new CustomEvent("toast", { detail: { text: gettext("The file is larger than 256 KiB."), kind: "danger" } }));
       } else {
         text.value = await chosen.text();
         text.dispatchEvent(new Event("input", { bubbles: true }));

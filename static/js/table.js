@@ -60,7 +60,7 @@
       const text = await answer.text();
       if (mine !== asking) return;
       if (answer.ok) put(text, isAsked);
-      else document.dispatchEvent(new CustomEvent("toast", { detail: { text: "The list cannot be shown so.", kind: "danger" } }));
+      else document.dispatchEvent(new CustomEvent("toast", { detail: { text: gettext("The list cannot be shown so."), kind: "danger" } }));
     } catch (error) {
       if (error.name === "AbortError") return;
       // The line is lost; its return looks at everything again.
@@ -136,11 +136,11 @@
 
   // -- what the rows use: one socket for all of them -------------------------------------------
 
-  const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"], ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
   function size(value) {
     let unit = 0;
     while (value >= 1024 && unit < UNITS.length - 1) { value /= 1024; unit += 1; }
-    return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+    return `${unit === 0 || value >= 100 ? Math.round(value) : value.toLocaleString(document.documentElement.lang, ONE_DIGIT)} ${UNITS[unit]}`;
   }
 
   const usage = {

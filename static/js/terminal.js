@@ -53,23 +53,23 @@
       if (by("line")) by("line").hidden = tty || !mayWrite;
       if (by("paste")) by("paste").disabled = !mayWrite;
       terminal.options.disableStdin = !mayWrite || !tty;
-      if (!news.takes_input) say("Looking on: its input is closed");
-      else if (news.you_write) say("You write");
-      else say(news.writer ? `${news.writer} writes` : "Nobody writes: type to begin");
+      if (!news.takes_input) say(gettext("Looking on: its input is closed"));
+      else if (news.you_write) say(gettext("You write"));
+      else say(news.writer ? interpolate(gettext("%(name)s writes"), { name: news.writer }, true) : gettext("Nobody writes: type to begin"));
       size();
     }
 
     // Of a VM: it is off, or its host away, and the line comes back by itself; or another program has it.
     function over(event, told, reason) {
-      say(told || event.reason || "The connection was lost.");
+      say(told || event.reason || gettext("The connection was lost."));
       if (by("paste")) by("paste").disabled = true;
       const taken = reason === "console_taken" || reason === "console_busy";
-      again.textContent = taken ? "Take it over" : "Connect again";
+      again.textContent = taken ? gettext("Take it over") : gettext("Connect again");
       again.dataset.force = taken ? "1" : "";
       again.hidden = false;
       waiting = kind === "console" && !taken && ![4400, 4401, 4403, 4404, 4429].includes(event.code);
       if (waiting && (event.code === 4409 || event.code === 1000)) {
-        say("The VM is off. The console comes back when it runs.");
+        say(gettext("The VM is off. The console comes back when it runs."));
       } else if (waiting) {
         setTimeout(() => { if (waiting) connect(); }, RETRY_MS);
       }
@@ -81,15 +81,15 @@
       waiting = false;
       let told = "", reason = "";
       again.hidden = true;
-      say("Connecting");
+      say(gettext("Connecting"));
       own.binaryType = "arraybuffer";
-      own.onopen = () => { say("Connected"); size(); terminal.focus(); };
+      own.onopen = () => { say(gettext("Connected")); size(); terminal.focus(); };
       own.onmessage = (message) => {
         if (own !== socket) return;
         if (message.data instanceof ArrayBuffer) { terminal.write(new Uint8Array(message.data, tty ? 0 : 1)); return; }
         const fact = JSON.parse(message.data);
         if (fact.type === "error") { told = fact.data.message; reason = fact.data.details.reason || ""; say(told); }
-        if (fact.type === "exit") told = `It ended with code ${fact.data.exit_code === null ? "unknown" : fact.data.exit_code}.`;
+        if (fact.type === "exit") told = interpolate(gettext("It ended with code %(code)s."), { code: fact.data.exit_code ?? gettext("unknown") }, true);
         if (fact.type === "attached") attached(fact.data);
       };
       own.onclose = (event) => {
@@ -110,7 +110,7 @@
       try {
         terminal.paste(await navigator.clipboard.readText());
       } catch {
-        say("The browser does not hand over the clipboard: press Ctrl+Shift+V in the console.");
+        say(gettext("The browser does not hand over the clipboard: press Ctrl+Shift+V in the console."));
       }
       terminal.focus();
     }

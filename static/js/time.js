@@ -12,7 +12,7 @@
     for (const [unit, length] of UNITS) {
       if (Math.abs(seconds) >= length) return relative.format(Math.trunc(seconds / length), unit);
     }
-    return Math.abs(seconds) < 10 ? "just now" : relative.format(Math.trunc(seconds), "second");
+    return Math.abs(seconds) < 10 ? gettext("just now") : relative.format(Math.trunc(seconds), "second");
   }
 
   // ISO order, because it sorts and no country reads it wrongly.

@@ -10,7 +10,8 @@
 // The answer names an operation: the page goes there, where the rest of the work shows.
 (() => {
   "use strict";
-  const MIB = 1024 * 1024;
+  const MIB = 1024 * 1024, ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
+  const mib = (bytes) => (bytes / MIB).toLocaleString(document.documentElement.lang, ONE_DIGIT);
 
   function address(form) {
     const url = new URL(form.dataset.upload, location.origin);
@@ -54,8 +55,8 @@
       const percent = event.total ? Math.round((100 * event.loaded) / event.total) : 0;
       bar.style.width = `${percent}%`;
       words.textContent = percent < 100
-        ? `${(event.loaded / MIB).toFixed(1)} of ${(event.total / MIB).toFixed(1)} MiB`
-        : "Sent. The engine works on it …";
+        ? interpolate(gettext("%(sent)s of %(total)s MiB"), { sent: mib(event.loaded), total: mib(event.total) }, true)
+        : gettext("Sent. The engine works on it …");
     });
     request.addEventListener("load", () => {
       const answer = said(request);
@@ -64,10 +65,10 @@
         return;
       }
       busy(false);
-      complain(form, answer?.error?.message || `The server answered ${request.status}.`);
+      complain(form, answer?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: request.status }, true));
     });
-    request.addEventListener("error", () => { busy(false); complain(form, "The connection broke off."); });
-    request.addEventListener("abort", () => { busy(false); complain(form, "Stopped; nothing of it was kept."); });
+    request.addEventListener("error", () => { busy(false); complain(form, gettext("The connection broke off.")); });
+    request.addEventListener("abort", () => { busy(false); complain(form, gettext("Stopped; nothing of it was kept.")); });
     request.open("POST", address(form));
     const headers = JSON.parse(document.body.getAttribute("hx-headers") || "{}");
     Object.entries(headers).forEach(([name, value]) => request.setRequestHeader(name, value));

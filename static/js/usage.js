@@ -2,6 +2,7 @@
 (() => {
   "use strict";
   const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+  const LANGUAGE = document.documentElement.lang, ONE_DIGIT = { minimumFractionDigits: 1, maximumFractionDigits: 1 };
   const HEIGHT = 200;
   const QUICK_MS = 10000, SLOW_MS = 60000;
   const HOURS_QUICK = 6;
@@ -10,17 +11,17 @@
     if (value === null || value === undefined) return "–";
     let unit = 0;
     while (value >= 1024 && unit < UNITS.length - 1) { value /= 1024; unit += 1; }
-    return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toFixed(1)} ${UNITS[unit]}`;
+    return `${value >= 100 || Number.isInteger(value) ? Math.round(value) : value.toLocaleString(LANGUAGE, ONE_DIGIT)} ${UNITS[unit]}`;
   };
   const speed = (value) => (value === null || value === undefined ? "–" : `${size(value)}/s`);
-  const percent = (value) => (value === null || value === undefined ? "–" : `${value >= 100 ? Math.round(value) : Math.round(value * 10) / 10} %`);
+  const percent = (value) => (value === null || value === undefined ? "–" : `${value >= 100 ? Math.round(value) : (Math.round(value * 10) / 10).toLocaleString(LANGUAGE)} %`);
   // A line with its span from least to most behind it, or two lines with their peaks.
   const KINDS = {
     cpu: { show: percent, least: 5, band: ["cpu_percent", "CPU", BLUE, "rgba(66,153,225,.2)"] },
-    memory: { show: size, least: 16 * 1024 * 1024, binary: true, band: ["memory_bytes", "Memory", GREEN, "rgba(47,179,68,.2)"] },
-    network: { show: speed, least: 1024, binary: true, pair: [["network_rx_bytes_per_s", "in", BLUE], ["network_tx_bytes_per_s", "out", ORANGE]] },
-    disk: { show: speed, least: 1024, binary: true, pair: [["disk_read_bytes_per_s", "read", PURPLE], ["disk_write_bytes_per_s", "written", ORANGE]] },
-    storage: { show: size, least: 1024, binary: true, pair: [["storage_used_bytes", "used", PURPLE]] },
+    memory: { show: size, least: 16 * 1024 * 1024, binary: true, band: ["memory_bytes", gettext("Memory"), GREEN, "rgba(47,179,68,.2)"] },
+    network: { show: speed, least: 1024, binary: true, pair: [["network_rx_bytes_per_s", gettext("in"), BLUE], ["network_tx_bytes_per_s", gettext("out"), ORANGE]] },
+    disk: { show: speed, least: 1024, binary: true, pair: [["disk_read_bytes_per_s", gettext("read"), PURPLE], ["disk_write_bytes_per_s", gettext("written"), ORANGE]] },
+    storage: { show: size, least: 1024, binary: true, pair: [["storage_used_bytes", gettext("used"), PURPLE]] },
   };
 
   function columnsOf(kind) {
@@ -43,9 +44,9 @@
 
   function timeText(seconds, spanS) {
     const at = new Date(seconds * 1000);
-    if (spanS <= 2 * 86400) return at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", hour12: false });
-    if (spanS <= 90 * 86400) return at.toLocaleDateString([], { day: "numeric", month: "short" });
-    return at.toLocaleDateString([], { month: "short", year: "numeric" });
+    if (spanS <= 2 * 86400) return at.toLocaleTimeString(LANGUAGE, { hour: "2-digit", minute: "2-digit", hour12: false });
+    if (spanS <= 90 * 86400) return at.toLocaleDateString(LANGUAGE, { day: "numeric", month: "short" });
+    return at.toLocaleDateString(LANGUAGE, { month: "short", year: "numeric" });
   }
 
   const colour = () => getComputedStyle(document.body).color;
@@ -96,8 +97,8 @@
           const answer = await fetch(`${this.root.dataset.usage}?start=-${this.range}`);
           if (asked !== this.asked) return;
           if (answer.ok) this.show(await answer.json());
-          else this.say(answer.status === 404 ? "It is gone." : "The past cannot be read just now.");
-        } catch { this.say("The past cannot be read just now."); }
+          else this.say(answer.status === 404 ? gettext("It is gone.") : gettext("The past cannot be read just now."));
+        } catch { this.say(gettext("The past cannot be read just now.")); }
       }
       const quick = this.range.endsWith("h") && parseInt(this.range, 10) <= HOURS_QUICK;
       if (asked === this.asked && this.root.isConnected) this.timer = setTimeout(() => this.load(), quick ? QUICK_MS : SLOW_MS);
@@ -119,7 +120,7 @@
       }
       const step = found.interval_s;
       const text = step < 60 ? `${step} s` : step < 3600 ? `${step / 60} min` : step < 86400 ? `${step / 3600} h` : `${step / 86400} d`;
-      this.say(known ? `One point for ${text}` : "Nothing was measured in this time.");
+      this.say(known ? interpolate(gettext("One point for %(time)s"), { time: text }, true) : gettext("Nothing was measured in this time."));
       this.root.dataset.points = times.length;
     }
 
