@@ -19,6 +19,7 @@ from compute.models import Instance
 from compute.selectors.backups import BackupFilter, backups_page
 from compute.services.snapshots import snapshots_list
 from compute.states import Action, InstanceState
+from compute.templatetags.libgo import bytes_text
 
 _EXITED = re.compile(r"exited (?:with code )?\(?(\d+)", re.IGNORECASE)
 # Nothing wrong, or ended by the signals with which one stops.
@@ -120,14 +121,11 @@ def _disks(row: Mapping[str, Any], found: Losses) -> None:
     for disk in row["storage"]:
         if disk.get("format") == "cdrom" or not disk.get("source"):
             continue
-        size = (
-            _(", %(size)s GiB") % {"size": format(disk["size"] / 1024**3, ".1f")} if disk.get("size") else ""
-        )
-        words = _("The disk %(target)s (%(source)s%(size)s)") % {
-            "target": disk["target"],
-            "source": disk["source"],
-            "size": size,
-        }
+        told = {"target": disk["target"], "source": disk["source"]}
+        words = _("The disk %(target)s (%(source)s)") % told
+        if disk.get("size"):
+            told["size"] = bytes_text(disk["size"])
+            words = _("The disk %(target)s (%(source)s, %(size)s)") % told
         own = str(disk["source"]).rpartition("/")[2].startswith(_DISK_OF_ITS_OWN)
         (found.kept if own else found.stays).append(words)
 
@@ -158,10 +156,9 @@ def _snapshots(actor: Actor, instance: Instance, row: Mapping[str, Any], found: 
         found.lost.append(_("Its snapshots, if it has some (%(message)s)") % {"message": error.message})
         return
     if names:
-        more = (
-            _(" and %(_SNAPSHOTS_NAMED)s more") % {"_SNAPSHOTS_NAMED": len(names) - _SNAPSHOTS_NAMED}
-            if len(names) > _SNAPSHOTS_NAMED
-            else ""
-        )
-        count = f"{len(names)} snapshot{'' if len(names) == 1 else 's'}"
-        found.lost.append(f"{count}: {', '.join(names[:_SNAPSHOTS_NAMED])}{more}")
+        told = ", ".join(names[:_SNAPSHOTS_NAMED])
+        if len(names) > _SNAPSHOTS_NAMED:
+            more = len(names) - _SNAPSHOTS_NAMED
+            told = _("%(names)s and %(more)s more") % {"names": told, "more": more}
+        text = ngettext("%(n)d snapshot: %(names)s", "%(n)d snapshots: %(names)s", len(names))
+        found.lost.append(text % {"n": len(names), "names": told})

@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from compute.selectors.topology import HostSeen, MemberSeen, NetworkSeen, topology
@@ -153,7 +154,7 @@ def _member_box(member: MemberSeen, number: int) -> dict[str, Any]:
     detail = (
         known[0]
         if len(known) == 1
-        else _("%(count)d addresses") % {"count": len(known)}
+        else ngettext("%(n)d address", "%(n)d addresses", len(known)) % {"n": len(known)}
         if known
         else word_text(member.state)
     )
