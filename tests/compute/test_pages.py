@@ -62,3 +62,18 @@ def test_what_belongs_to_one_stack_stands_together_and_the_rest_comes_last(
     assert shown == ["c-blog", "b-shop", "d-shop", "a-alone"]
     assert page.count("group-row") == 3 and "In no stack" in page
     assert client.get("/instances?group=colour").status_code == 400
+
+
+def test_an_instance_shows_its_addresses_ports_disks_and_labels(
+    admin: Actor, make: Callable[..., Instance], client: Client
+) -> None:
+    row = make("web")
+    row.networks = [{"network": "front", "ip_address": "10.9.8.7", "ipv6_address": "fd00::7"}]
+    row.ports = [{"port": 80, "protocol": "tcp", "host_ip": "0.0.0.0", "host_port": 8080}]  # noqa: S104
+    row.storage = [{"target": "sda", "source": ""}]
+    row.save()
+    client.force_login(User.objects.get(pk=admin.user_id))
+    shown = client.get(f"/instances/{row.pk}")
+    assert shown.status_code == 200
+    for text in ("Addresses", "10.9.8.7", "fd00::7", "Port of the host", "8080", "sda"):
+        assert text in shown.content.decode()
