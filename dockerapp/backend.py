@@ -61,6 +61,7 @@ from dockerapp.engine import (
 from dockerapp.engine.address import address_check
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.containers import Containers
+from dockerapp.engine.errors import answer_errors
 from dockerapp.engine.files import Files
 from dockerapp.engine.helpers import Helpers
 from dockerapp.engine.images import Images
@@ -311,7 +312,10 @@ class DockerBackend(Backend):
 
     def resource_list(self, kind: str) -> list[ResourceInfo]:
         listed = {"image": self.images.list, "network": self.networks.list, "volume": self.volumes.list}
-        return listed[kind]() if kind in listed else super().resource_list(kind)
+        if kind not in listed:
+            return super().resource_list(kind)
+        with answer_errors(f"a {kind}"):
+            return listed[kind]()
 
     def network_list(self) -> list[HostNetwork]:
         return host.network_list(self._client)

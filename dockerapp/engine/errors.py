@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import requests
+import structlog
 import urllib3
 from docker.errors import APIError, DockerException, NotFound
 from docker.errors import ImageNotFound as EngineImageNotFound
@@ -25,6 +26,8 @@ from compute.errors import (
     NetworkNotFound,
     VolumeNotFound,
 )
+
+log = structlog.get_logger(__name__)
 
 _PATH = re.compile(r"/(?:var|run|etc|proc|sys|tmp|root|home)/\S*")
 _PREFIX = re.compile(r"^(?:Error response from daemon|Conflict|driver failed programming[^:]*):\s*", re.I)
@@ -53,6 +56,17 @@ def engine_errors(node_name: str, *, asks_only: bool = False) -> Iterator[None]:
         raise api_error(node_name, error) from error
     except _TRANSPORT as error:
         raise transport_error(node_name, error, asks_only=asks_only) from error
+
+
+@contextmanager
+def answer_errors(what: str) -> Iterator[None]:
+    """An answer in which something has a type or a size that no Docker engine gives it leaves as a
+    ``BackendError``, and nothing of it is taken: what the mirror shows stays."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError, OSError) as error:
+        log.warning("engine_answer_unreadable", what=what, reason=repr(error)[:200])
+        raise BackendError(f"The engine described {what} in a way that no Docker engine does.") from error
 
 
 def api_error(node_name: str, error: APIError) -> ComputeError:

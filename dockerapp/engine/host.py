@@ -11,6 +11,7 @@ from docker import APIClient
 from compute.backends.capabilities import Capability
 from compute.backends.types import HostNetwork, ImageInfo, NodeInfo
 from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.errors import answer_errors
 
 # What other engines that speak Docker's API answer with "not found" (measured on Podman 4.3).
 # Backups: it answers with an error of its own when an image is asked for by an id that it does not have, and
@@ -65,6 +66,7 @@ def warnings_of(info: Mapping[str, Any]) -> list[str]:
     return [str(text)[:_WARNING_CHARS] for text in as_list(info.get("Warnings"))[:_WARNINGS_MAX]]
 
 
+@answer_errors("an image")
 def image_list(client: EngineClient) -> list[ImageInfo]:
     """One entry a tag; images without a tag cannot be asked for by name and are left out."""
     found = []
@@ -77,6 +79,7 @@ def image_list(client: EngineClient) -> list[ImageInfo]:
     return sorted(found, key=lambda image: image.name)
 
 
+@answer_errors("a network")
 def network_list(client: EngineClient) -> list[HostNetwork]:
     return sorted((_network(row) for row in client.call(lambda api: api.networks())), key=lambda n: n.name)
 

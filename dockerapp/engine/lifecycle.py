@@ -22,6 +22,7 @@ from compute.backends.types import (
 from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput, NameConflict
 from dockerapp.engine.claims import claims_check, claims_make
 from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.errors import answer_errors
 from dockerapp.engine.helpers import HELPER_NAME, is_helper
 from dockerapp.engine.inspect import inspect_info, summary_info
 from dockerapp.engine.pull import image_ensure
@@ -34,6 +35,7 @@ _LIST_WITHIN_S = 10.0
 _ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 
 
+@answer_errors("a container")
 def container_list(client: EngineClient) -> list[InstanceInfo]:
     """All containers, running or not, by one call."""
     asked_at = datetime.now(timezone.utc)
@@ -53,6 +55,7 @@ def _is_ours(row: Mapping[str, Any]) -> bool:
     return is_helper(str((row.get("Names") or [""])[0]), row.get("Labels") or {})
 
 
+@answer_errors("a container")
 def container_get(client: EngineClient, engine_id: str) -> InstanceInfo:
     asked_at = datetime.now(timezone.utc)
     doc = client.call(lambda api: api.inspect_container(engine_id))

@@ -97,7 +97,7 @@ PARTS: dict[str, str] = {
     "S67": "names, logs and the audit; not each label, command and lease on each page",
     "S69": "the log in a browser; the terminal's clipboard and answerback are not tried",
     "S70": "control characters; not an agent that answers 50 MB, nor a VNC server",
-    "S75": "frames, broken streams, other servers; not lists of millions or wrong types in each field",
+    "S75": "frames, broken streams, other servers, wrong types; not lists of millions",
     "S76": "each kind of secret at its place; no search for planted words through a whole dump and all logs",
     "S81": "tails and intervals; not 500 waits of a minute",
     "S82": "views and patterns; not 100,000 rows of each kind",

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +257,79 @@ async def test_a_log_stream_that_breaks_off_is_unavailable(ill: ScriptedEngine) 
     with pytest.raises(BackendUnavailable):
         async for _ in DockerBackend(_node(ill.url)).logs_follow("c", LogQuery()):
             pass
+
+
+_CONTAINER = {
+    "Id": "c" * 64,
+    "Names": ["/web"],
+    "Name": "/web",
+    "Image": "demo",
+    "ImageID": "sha256:1",
+    "Created": 1_700_000_000,
+    "Status": "Up 2 minutes (healthy)",
+    "Labels": {"a": "b"},
+    "Ports": [{"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 8080, "Type": "tcp"}],
+    "Mounts": [{"Name": "v", "Source": "/v", "Destination": "/v", "Type": "volume"}],
+    "State": {"Status": "running", "ExitCode": 0, "Health": {"Status": "healthy"}},
+    "Config": {"Image": "demo", "Labels": {"a": "b"}, "Env": ["A=b"], "Cmd": ["x"]},
+    "HostConfig": {
+        "Memory": 1,
+        "NanoCpus": 1,
+        "CpuQuota": 1,
+        "PortBindings": {"80/tcp": [{"HostPort": "8080"}]},
+        "RestartPolicy": {"Name": "always", "MaximumRetryCount": 1},
+    },
+    "NetworkSettings": {
+        "Networks": {"bridge": {"MacAddress": "x", "IPAddress": "1.2.3.4"}},
+        "Ports": {"80/tcp": [{"HostIp": "", "HostPort": "8080"}]},
+    },
+    "RepoTags": ["demo:1"],
+    "Size": 1,
+    "Driver": "bridge",
+    "IPAM": {"Config": [{"Subnet": "10.0.0.0/8"}]},
+    "Containers": {"c": {"IPv4Address": "1.2.3.4/8"}},
+    "Options": {"a": "b"},
+}
+_WRONG: list[Any] = [None, 10**30, "x", [[]], {"x": {"x": []}}]
+
+
+def _wrongly(document: Any) -> Iterator[Any]:
+    """The document with each of its values in turn as each of what it cannot be."""
+    pairs = document.items() if isinstance(document, dict) else enumerate(document)
+    for key, value in list(pairs):
+        inner = _wrongly(value) if isinstance(value, (dict, list)) else iter(())
+        for other in (*_WRONG, *inner):
+            copy = document.copy()
+            copy[key] = other
+            yield copy
+
+
+@attack(
+    "S75",
+    "each value of what an engine says of containers, images, networks and volumes with each wrong type",
+    refused="understood, or refused as a whole: nothing of it is taken and nothing crashes",
+)
+def test_wrong_types_are_refused_and_crash_nothing(ill: ScriptedEngine) -> None:
+    backend, said = DockerBackend(_node(ill.url)), {"row": _CONTAINER}
+    listed = ("/containers/json", "/images/json", "/networks")
+    ill.script = {f"GET {path}": lambda request: request.answer(200, [said["row"]]) for path in listed}
+    ill.script["GET /volumes"] = lambda request: request.answer(200, {"Volumes": [said["row"]]})
+    ill.script["GET /containers/c/json"] = lambda request: request.answer(200, said["row"])
+    asked: list[Callable[[], object]] = [
+        backend.instance_list,
+        lambda: backend.instance_get("c"),
+        backend.image_list,
+        backend.network_list,
+        *(partial(backend.resource_list, kind) for kind in ("image", "network", "volume")),
+    ]
+    refused: set[int] = set()
+    for row in (*_wrongly(_CONTAINER), *_WRONG):
+        said["row"] = row
+        for number, ask in enumerate(asked):
+            try:
+                ask()
+            except ComputeError as error:
+                assert isinstance(error, BackendError), error
+                refused.add(number)
+    assert refused == set(range(len(asked)))
+    backend.close()
