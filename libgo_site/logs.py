@@ -17,12 +17,19 @@ _SHARED: list[Any] = [
 
 
 def _one_line(logger: Any, name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What others wrote cannot begin a line of its own or steer a terminal; JSON encodes it anyway."""
-    text = str(event.get("event", ""))
-    event["event"] = "".join(
+    """What others wrote cannot begin a record of its own or steer a terminal; JSON encodes it anyway. Each
+    further line of a traceback, which may hold such words, begins with a bar as no record does."""
+    event["event"] = _escaped(str(event.get("event", "")))
+    if event.get("exception"):
+        lines = str(event["exception"]).splitlines()
+        event["exception"] = "\n".join(f"  | {_escaped(line)}" for line in lines)
+    return event
+
+
+def _escaped(text: str) -> str:
+    return "".join(
         letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
     )
-    return event
 
 
 def logging_config(level: str, form: str) -> dict[str, Any]:

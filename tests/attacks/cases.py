@@ -93,7 +93,6 @@ PARTS: dict[str, str] = {
     "S52": "headers and ratios; no archive of a million files, no memory measured",
     "S53": "by the transfer layer; not 100 uploads at one byte a second over the network",
     "S60": "labels of machines and names of networks; not each field of a machine",
-    "S65": "one line for each event; a traceback in the text format still has several",
     "S67": "names, logs and the audit; not each label, command and lease on each page",
     "S69": "the log in a browser; the terminal's clipboard and answerback are not tried",
     "S70": "control characters; not an agent that answers 50 MB, nor a VNC server",
@@ -102,7 +101,6 @@ PARTS: dict[str, str] = {
     "S81": "tails and intervals; not 500 waits of a minute",
     "S82": "views and patterns; not 100,000 rows of each kind",
     "S86": "rights and the door; not each list filter",
-    "S88": "a task delivered twice; not a pickled message and not a foreign task by the broker",
     "S89": "health and metrics; the API's documentation asks for a login by the sweep of pages",
     "S90": "no page asks another host; the lists of known faults need the internet (see SECURITY.md)",
 }

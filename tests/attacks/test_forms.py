@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +49,11 @@ def test_no_range_is_larger_than_the_thing(wish: str) -> None:
     assert told.length == count and told.status in (200, 206)
 
 
-@attack("S65", "newlines and escapes in what is logged", refused="one event is one line, escapes are encoded")
+@attack(
+    "S65",
+    "newlines and escapes in what is logged: in the words, in what stands beside them, in a traceback",
+    refused="one event is one line, the lines of a traceback begin with a bar; escapes are encoded",
+)
 @pytest.mark.parametrize("form", ["json", "text"])
 def test_nobody_writes_lines_of_a_log(form: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logging.config, "dictConfig", lambda _: None)
@@ -56,10 +61,21 @@ def test_nobody_writes_lines_of_a_log(form: str, monkeypatch: pytest.MonkeyPatch
     line = logging_config("INFO", form)["formatters"]["line"]
     formatter = line.pop("()")(**line)
     hostile = "mallory\n2026-01-01 [info] ada logged in\r\x1b[2J\u2028\x9b"
-    record = logging.LogRecord("libgo", logging.INFO, "x", 1, "refused %s", (hostile,), None)
-    text = formatter.format(record)
-    assert len(text.splitlines()) == 1 and "mallory" in text
-    assert not [letter for letter in text if not letter.isprintable()]
+    foreign = logging.LogRecord("libgo", logging.INFO, "x", 1, "refused %s", (hostile,), None)
+    told = {"event": hostile, "reason": hostile, "names": [hostile]}
+    own = logging.LogRecord("libgo", logging.INFO, "x", 1, told, (), None)
+    own._logger, own._name = None, "info"  # type: ignore[attr-defined]
+    for record in (foreign, own):
+        text = formatter.format(record)
+        assert len(text.splitlines()) == 1 and "mallory" in text
+        assert not [letter for letter in text if not letter.isprintable()]
+    try:
+        raise ValueError(hostile)
+    except ValueError:
+        crash = logging.LogRecord("libgo", logging.ERROR, "x", 1, "crashed", (), sys.exc_info())
+    first, *rest = formatter.format(crash).splitlines()
+    assert "crashed" in first and all(line.startswith("  | ") for line in rest)
+    assert not [letter for letter in first + "".join(rest) if not letter.isprintable()]
 
 
 @attack("S35", "id, owner, state, engine id and role in what one sends", refused="400 naming the field")
