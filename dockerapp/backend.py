@@ -53,6 +53,7 @@ from dockerapp.engine import (
     lifecycle,
     logs,
     replace,
+    session_marks,
     snapshots,
     spec,
     stats,
@@ -264,6 +265,10 @@ class DockerBackend(Backend):
 
     async def exec_open(self, engine_id: str, wanted: SessionSpec) -> ByteStream:
         return await terminal.exec_open(self._client, engine_id, wanted)
+
+    def sessions_end(self) -> int:
+        """End the sessions whose process was killed; how many."""
+        return session_marks.sessions_end(self._client)
 
     async def attach_open(self, engine_id: str) -> ByteStream:
         return await terminal.attach_open(self._client, engine_id)

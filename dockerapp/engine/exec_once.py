@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import time
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from compute.errors import BackendUnavailable
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import reason
 from dockerapp.engine.logs import stream_error
-from dockerapp.engine.terminal import END_ALL, MARK
+from dockerapp.engine.session_marks import SessionMark
 
 _STDERR = 2
 # How long ending what was started may take.
@@ -50,27 +49,28 @@ class _Output:
 async def exec_run(client: EngineClient, engine_id: str, wanted: ExecSpec) -> ExecResult:
     """Raises ``ComputeError`` when the container does not run or the engine does not answer."""
     await asyncio.to_thread(client.negotiated)
-    docker = client.stream_client()
+    docker, mark = client.stream_client(), SessionMark(client.node, engine_id)
     try:
-        return await _run(docker, client.is_local, engine_id, wanted)
+        return await _run(docker, client.is_local, engine_id, wanted, mark)
     except aiodocker.DockerError as error:
         raise stream_error(client.node.name, error) from error
     except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as error:
         raise BackendUnavailable(f"Docker on {client.node.name} ended the session.") from error
     finally:
+        mark.forget()
         await docker.close()
 
 
-async def _run(docker: aiodocker.Docker, is_local: bool, engine_id: str, wanted: ExecSpec) -> ExecResult:
-    word = f"{MARK}={uuid.uuid4().hex}"
-    name, _, value = word.partition("=")
+async def _run(
+    docker: aiodocker.Docker, is_local: bool, engine_id: str, wanted: ExecSpec, mark: SessionMark
+) -> ExecResult:
     container = docker.containers.container(engine_id)
     began = time.monotonic()
     process = await container.exec(
         list(wanted.command),
         stdout=True,
         stderr=True,
-        environment={**wanted.env, name: value},
+        environment={**wanted.env, **mark.environment},
         user=wanted.user,
         workdir=wanted.work_dir or None,
     )
@@ -84,7 +84,7 @@ async def _run(docker: aiodocker.Docker, is_local: bool, engine_id: str, wanted:
     finally:
         # The engine lets a command run on when nobody listens any more: also of a caller who left.
         if timed_out or not await _ended(process):
-            await asyncio.shield(_end(docker, engine_id, word, is_local))
+            await asyncio.shield(_end(docker, engine_id, mark, is_local))
         with contextlib.suppress(aiohttp.ClientError, OSError):
             await stream.close()
     seen = await process.inspect()
@@ -117,16 +117,14 @@ def _result(code: int | None, outputs: dict[int, _Output], timed_out: bool, bega
     )
 
 
-async def _end(docker: aiodocker.Docker, engine_id: str, word: str, is_local: bool) -> None:
+async def _end(docker: aiodocker.Docker, engine_id: str, mark: SessionMark, is_local: bool) -> None:
     """End all that carries our word: from inside, and on our own host also where there is no shell."""
     container = docker.containers.container(engine_id)
     with contextlib.suppress(aiodocker.DockerError, aiohttp.ClientError, OSError, asyncio.TimeoutError):
-        killer = await container.exec(
-            ["/bin/sh", "-c", END_ALL, "sh", word], stdout=True, stderr=True, user="0"
-        )
+        killer = await container.exec(mark.ending, stdout=True, stderr=True, user="0")
         await asyncio.wait_for(_drain(killer.start(detach=False)), _ENDING_S)
     if is_local:
-        await asyncio.to_thread(_end_here, word.encode())
+        await asyncio.to_thread(_end_here, mark.word.encode())
 
 
 async def _drain(stream: Any) -> None:

@@ -23,6 +23,7 @@ from typing import Any
 
 from docker import APIClient
 
+from compute.backends.runtime import process_started
 from compute.backends.types import LABEL_PROJECT
 from compute.errors import ComputeError, InstanceNotFound
 from dockerapp.engine.client import EngineClient
@@ -187,24 +188,16 @@ def _body(image: str, volume: str, *, writable: bool) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def _owner_of(pid: int) -> str:
-    return f"{socket.gethostname()}/{pid}/{_born(pid)}"
+    return f"{socket.gethostname()}/{pid}/{process_started(pid)}"
 
 
 def _owner() -> str:
     return _owner_of(os.getpid())
 
 
-def _born(pid: int) -> str:
-    """When a process began, so that another with its number is told from it; empty when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
-
-
 def _is_orphan(owner: str, created: Any) -> bool:
     host, _, rest = owner.rpartition("/")[0].partition("/")
     born = owner.rpartition("/")[2]
     if host == socket.gethostname() and rest.isdigit():
-        return _born(int(rest)) != born
+        return process_started(int(rest)) != born
     return isinstance(created, (int, float)) and time.time() - created > _FOREIGN_MAX_S

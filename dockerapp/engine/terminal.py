@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import uuid
 from collections.abc import Awaitable
 
 import aiodocker
@@ -12,18 +11,12 @@ import aiohttp
 from aiodocker.stream import Stream
 from yarl import URL
 
-from compute.backends.types import ByteStream, SessionSpec
-from compute.errors import BackendTimeout, BackendUnavailable
+from compute.backends.types import ByteStream, NodeConfig, SessionSpec
+from compute.errors import BackendTimeout, BackendUnavailable, ComputeError
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.logs import stream_error
+from dockerapp.engine.session_marks import SessionMark
 
-# Whatever the session started carries this word in its environment, so it can be found and ended:
-# the engine leaves processes running when the client of an exec goes away.
-MARK = "LIBGO_EXEC"
-END_ALL = (
-    'for p in /proc/[0-9]*; do if grep -q "$1" "$p/environ" 2>/dev/null; then '
-    'kill -HUP "${p#/proc/}" 2>/dev/null; kill -KILL "${p#/proc/}" 2>/dev/null; fi; done'
-)
 # Keys that nobody types by chance: the engine's own (ctrl-p ctrl-q) swallow a ctrl-p.
 _DETACH_KEYS = "ctrl-^,ctrl-_,ctrl-^,ctrl-_"
 _CLOSE_WITHIN_S = 5.0
@@ -88,9 +81,13 @@ class _EngineStream(ByteStream):
 class ExecStream(_EngineStream):
     """The two-way stream of one ``exec``."""
 
+    def __init__(self, docker: aiodocker.Docker, engine_id: str, node: NodeConfig) -> None:
+        super().__init__(docker, engine_id)
+        self.mark = SessionMark(node, engine_id)
+
     async def start(self, wanted: SessionSpec) -> None:
-        self.tty, self._mark = wanted.tty, uuid.uuid4().hex
-        environment = {MARK: self._mark, **({"TERM": "xterm-256color"} if wanted.tty else {})}
+        self.tty = wanted.tty
+        environment = {**self.mark.environment, **({"TERM": "xterm-256color"} if wanted.tty else {})}
         self._exec = await self._container.exec(
             list(wanted.command),
             stdin=True,
@@ -122,11 +119,9 @@ class ExecStream(_EngineStream):
 
     async def _end(self) -> None:
         await self._stream.close()
-        word = f"{MARK}={self._mark}"
-        killer = await self._container.exec(
-            ["/bin/sh", "-c", END_ALL, "sh", word], stdout=True, stderr=True, user="0"
-        )
+        killer = await self._container.exec(self.mark.ending, stdout=True, stderr=True, user="0")
         await killer.start(detach=True)
+        self.mark.forget()
 
 
 class AttachStream(_EngineStream):
@@ -150,8 +145,12 @@ class AttachStream(_EngineStream):
 
 async def exec_open(client: EngineClient, engine_id: str, wanted: SessionSpec) -> ExecStream:
     """Start the command. Raises ``ComputeError`` when the container does not run."""
-    stream = ExecStream(await _docker(client), engine_id)
-    await _begun(client, stream, stream.start(wanted))
+    stream = ExecStream(await _docker(client), engine_id, client.node)
+    try:
+        await _begun(client, stream, stream.start(wanted))
+    except ComputeError:
+        stream.mark.forget()
+        raise
     return stream
 
 

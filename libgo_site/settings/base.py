@@ -153,6 +153,11 @@ CELERY_BEAT_SCHEDULE = {
     "schedules": {"task": "compute.work_tasks.schedules_tick", "schedule": 10.0, "options": {"expires": 10}},
     "audit": {"task": "compute.tasks.audit_chain", "schedule": 5.0, "options": {"expires": 5}},
     "docker-helpers": {"task": "dockerapp.tasks.helpers_sweep", "schedule": 60.0, "options": {"expires": 60}},
+    "docker-sessions": {
+        "task": "dockerapp.tasks.sessions_sweep",
+        "schedule": 10.0,
+        "options": {"expires": 10},
+    },
     "kvm-exports": {"task": "kvm.tasks.exports_sweep", "schedule": 600.0, "options": {"expires": 300}},
     "usage": {"task": "compute.tasks.usage_keep", "schedule": 60.0, "options": {"expires": 60}},
     "directory": {

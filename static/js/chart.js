@@ -36,7 +36,7 @@
     function connect() {
       const socket = window.libgo.socket(place.dataset.path);
       socket.onmessage = (message) => { const fact = JSON.parse(message.data); if (fact.type === "stats") add(fact.data); if (fact.type === "mark") gap(fact.data.text); };
-      socket.onclose = (event) => { if (event.code < 4400) setTimeout(connect, 3000); };
+      socket.onclose = (event) => { if (event.code < 4400) setTimeout(connect, window.libgo.around(3000)); };
     }
     connect();
   });

@@ -20,6 +20,8 @@
       const scheme = location.protocol === "https:" ? "wss" : "ws";
       return new WebSocket(`${scheme}://${location.host}${path}`, ["libgo.v1"]);
     },
+    // Around so long, so that not all who lost their line together come back together.
+    around: (ms) => ms * (0.5 + Math.random()),
   });
 
   function refresh(element) {
@@ -108,7 +110,7 @@
       if (event.code === 4401) { setTimeout(signIn, departing ? DEPART_MS : 0); return; }
       link("orange", gettext("reconnecting"));
       lost();
-      retryTimer = setTimeout(again, retryMs);
+      retryTimer = setTimeout(again, window.libgo.around(retryMs));
       retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
     };
   }

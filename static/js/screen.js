@@ -49,7 +49,7 @@ function start(place) {
     const off = event.code === 1000 || event.code === 4409;
     say(waiting && off ? gettext("The VM is off. The screen comes back when it runs.") : told || event.reason || gettext("The connection was lost."));
     again.hidden = false;
-    if (waiting && !off) setTimeout(() => { if (waiting) connect(); }, RETRY_MS);
+    if (waiting && !off) setTimeout(() => { if (waiting) connect(); }, window.libgo.around(RETRY_MS));
   }
 
   function connect() {

@@ -160,7 +160,7 @@
       this.socket = window.libgo.socket("/ws/v1/usage");
       this.socket.onopen = () => this.watch();
       this.socket.onmessage = (message) => this.show(JSON.parse(message.data));
-      this.socket.onclose = () => setTimeout(() => { this.socket = null; this.watch(); }, RETRY_MS);
+      this.socket.onclose = () => setTimeout(() => { this.socket = null; this.watch(); }, window.libgo.around(RETRY_MS));
     },
 
     show({ type, data }) {

@@ -61,7 +61,8 @@
 
     // Of a VM: it is off, or its host away, and the line comes back by itself; or another program has it.
     function over(event, told, reason) {
-      say(told || event.reason || gettext("The connection was lost."));
+      const lost = kind === "exec" ? gettext("The connection was lost, and this session with it.") : gettext("The connection was lost.");
+      say(told || event.reason || lost);
       if (by("paste")) by("paste").disabled = true;
       const taken = reason === "console_taken" || reason === "console_busy";
       again.textContent = taken ? gettext("Take it over") : gettext("Connect again");
@@ -71,7 +72,7 @@
       if (waiting && (event.code === 4409 || event.code === 1000)) {
         say(gettext("The VM is off. The console comes back when it runs."));
       } else if (waiting) {
-        setTimeout(() => { if (waiting) connect(); }, RETRY_MS);
+        setTimeout(() => { if (waiting) connect(); }, window.libgo.around(RETRY_MS));
       }
     }
 
