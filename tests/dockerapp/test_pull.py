@@ -12,6 +12,7 @@ from compute.errors import ImageNotFound, OperationCancelled
 from compute.states import InstanceType
 from dockerapp.backend import DockerBackend
 from dockerapp.engine.pull import LayerProgress, image_present, reference_split
+from tests.faults.catalogue import fault
 from tests.reporter import MemoryReporter
 
 DEMO = "libgo/demo:latest"
@@ -61,6 +62,7 @@ def test_a_missing_image_is_pulled_on_the_way_with_rising_progress(
             backend.undo(step)
 
 
+@fault("F45 (part)", "a pull is cancelled while layers come", sees="it is cancelled", keeps="nothing is left")
 def test_a_cancelled_pull_leaves_nothing(backend: DockerBackend, pushed: str, run_id: str) -> None:
     report = MemoryReporter()
     report.cancel_at = 5

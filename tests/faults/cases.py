@@ -24,6 +24,14 @@ _STACK = """services:
     volumes: ["data:/data"]
 volumes: {data: {labels: {libgo.test: live}}}
 """
+
+
+def quiet_body(name: str, node: str = "", **more: Any) -> dict[str, Any]:
+    """For ``POST /compute/instances``: a container without a network; on the node of this name, if any."""
+    body = {"name": name, "backend": "docker", "config": QUIET, "labels": {"libgo.test": "live"}, **more}
+    return {**body, "node": node} if node else body
+
+
 Ask = Callable[[LiveConsole, str], requests.Response]
 
 
@@ -53,6 +61,10 @@ class Case:
     @property
     def backend(self) -> str:
         return "kvm" if self.name.endswith(" VM") else "docker"
+
+    @property
+    def makes(self) -> bool:
+        return self.action in ("instance.create", "image.pull", "image.upload", "stack.deploy")
 
     @property
     def may_cancel(self) -> bool:

@@ -13,7 +13,7 @@ from celery import Celery
 
 from libgo_site.launch.broker import broker_command, broker_wait
 from tests.failpoints import Failpoints
-from tests.faults.cases import QUIET, things_of
+from tests.faults.cases import quiet_body, things_of
 from tests.live import ENDED, LiveConsole, until
 
 TASK = "compute.tasks.operation_run"
@@ -71,9 +71,7 @@ class Shaky:
         return str(answer.json()["operation"]["id"])
 
     def create(self, name: str) -> requests.Response:
-        labels = {"libgo.test": "live"}
-        body = {"name": name, "backend": "docker", "config": QUIET, "labels": labels, "auto_start": False}
-        return self.live.api("POST", "/compute/instances", body)
+        return self.live.api("POST", "/compute/instances", quiet_body(name, auto_start=False))
 
     def outcome(self, operation: str) -> dict[str, Any]:
         return dict(self.live.get(f"/operations/{operation}"))

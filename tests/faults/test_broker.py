@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.faults.cases import quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
 from tests.live import LiveConsole, until
@@ -19,9 +20,8 @@ _HANGS_S = 6.0
 
 
 def _body(live: LiveConsole, node: str, number: int) -> dict[str, Any]:
-    config = {"image": "libgo/demo:latest", "network_mode": "none"}
     name = f"libgo-t-b{os.getpid()}-{number}-{os.urandom(2).hex()}"
-    return {"name": name, "backend": "docker", "node": live.get(node)["name"], "config": config}
+    return quiet_body(name, live.get(node)["name"])
 
 
 def _all_run(live: LiveConsole, names: list[str]) -> bool:

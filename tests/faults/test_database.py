@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 import requests
 
+from tests.faults.cases import quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
 from tests.live import ENDED, LiveConsole, until
@@ -25,7 +26,6 @@ from tests.postgres_server import PostgresServer
 _LOCKED_S, _AWAY_S = 10.0, 18.0
 # It does not start with less than 300 free.
 _SMALL_MIB = 330
-_DEMO = {"image": "libgo/demo:latest", "network_mode": "none"}
 
 
 def _name(word: str) -> str:
@@ -33,7 +33,7 @@ def _name(word: str) -> str:
 
 
 def _body(name: str) -> dict[str, Any]:
-    return {"name": name, "backend": "docker", "node": "local-docker", "config": _DEMO}
+    return quiet_body(name, "local-docker")
 
 
 def _ask(console: LiveConsole, name: str) -> str:

@@ -18,6 +18,7 @@ from compute.errors import ImageNotFound
 from tests.dockerapp.conftest import registry_serve
 from tests.dockerapp.images.conftest import context, ended, lines_of
 from tests.engines import PrivateEngine
+from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, asked, engine_list, lists_timed, mirror, node_added
 from tests.faulty import FaultyProxy, Rule, faulty_port, listener_inside
@@ -30,7 +31,6 @@ _REGISTRY_PORT = 5000
 _IMAGE = f"127.0.0.1:{_REGISTRY_PORT}/libgo-t-layers:1"
 _BLOBS = "GET .*/blobs/"
 _CREATE = "POST .*/containers/create"
-_CONFIG = {"image": "libgo/demo:latest", "network_mode": "none"}
 Converged = Callable[[], None]
 
 
@@ -198,7 +198,7 @@ def test_a_create_that_succeeds_after_it_was_given_up_is_taken_back(
     since = int(time.time())
     with _far(live, way) as far:
         way.rules = [Rule(_CREATE, delay_s=_DEADLINE_S + 2, times=1)]
-        asked_for = live.api("POST", "/compute/instances", _body(name, far))
+        asked_for = live.api("POST", "/compute/instances", quiet_body(name, far))
         took, error = _failed(live, asked_for.json()["operation"], 20)
         assert error["code"] == "BACKEND_TIMEOUT", error
         measured("failed after", took)
@@ -213,10 +213,6 @@ def test_a_create_that_succeeds_after_it_was_given_up_is_taken_back(
         until(removed, "what came too late is removed", 20)
         client.close()
     assert told == ["create", "destroy"], told
-
-
-def _body(name: str, node: str, **more: Any) -> dict[str, Any]:
-    return {"name": name, "backend": "docker", "node": node, "config": _CONFIG, **more}
 
 
 def _told(client: docker.APIClient, name: str, since: int) -> list[str]:
@@ -246,10 +242,10 @@ def test_calls_that_are_frozen_in_the_middle_end_and_what_came_of_them_is_looked
 ) -> None:
     first, second = (f"libgo-t-ice{os.getpid()}-{number}" for number in range(2))
     with _far(live, way) as far:
-        made = live.create(first, "docker", node=far, config=_CONFIG, auto_start=False)
+        made = live.create(first, "docker", node=far, config=QUIET, auto_start=False)
         way.rules = [Rule(f"{_CREATE}|POST .*/start", delay_s=1.0, times=2)]
         start = live.api("PUT", f"/compute/instances/{made['id']}/start").json()["operation"]
-        create = live.api("POST", "/compute/instances", _body(second, far)).json()["operation"]
+        create = live.api("POST", "/compute/instances", quiet_body(second, far)).json()["operation"]
         until(lambda: way.rules[0].times == 0, "both are on their way", 10)
         os.kill(engine.pid, signal.SIGSTOP)
         try:
@@ -278,7 +274,7 @@ def test_a_slow_engine_makes_only_its_own_work_slow(
     live: LiveConsole, way: FaultyProxy, node: str, measured: Measured, converged: Converged
 ) -> None:
     with _far(live, way) as far, _other(live, node) as other:
-        made = live.create(f"libgo-t-slow{os.getpid()}", "docker", node=far, config=_CONFIG, auto_start=False)
+        made = live.create(f"libgo-t-slow{os.getpid()}", "docker", node=far, config=QUIET, auto_start=False)
         usual = max(_restarted(live, other) for _ in range(2))
         way.rules = [Rule(delay_s=2.0)]
         with lists_timed(live) as lists, ThreadPoolExecutor(1) as pool:
@@ -300,7 +296,7 @@ def test_a_slow_engine_makes_only_its_own_work_slow(
 @contextlib.contextmanager
 def _other(live: LiveConsole, node: str) -> Iterator[str]:
     """A container on a node that is well; its path."""
-    made = live.create(f"libgo-t-o{os.getpid()}", "docker", node=live.get(node)["name"], config=_CONFIG)
+    made = live.create(f"libgo-t-o{os.getpid()}", "docker", node=live.get(node)["name"], config=QUIET)
     path = f"/compute/instances/{made['id']}"
     yield path
     assert live.api("DELETE", f"{path}?force=true&wait=30").status_code == 200
@@ -333,7 +329,7 @@ def test_nodes_that_fall_silent_are_noticed_and_delay_nobody(
     try:
         with _far(live, way) as silent, _far(live, lost) as dropped, _other(live, node) as other:
             name = f"libgo-t-far{os.getpid()}"
-            live.create(name, "docker", node=silent, config=_CONFIG)
+            live.create(name, "docker", node=silent, config=QUIET)
             until(lambda: name in _shown_on(live, dropped), "both show it", 5)
             usual = max(_restarted(live, other) for _ in range(2))
             way.be_silent()

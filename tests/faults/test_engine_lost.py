@@ -13,11 +13,10 @@ from collections.abc import Callable
 import docker
 
 from tests.engines import PrivateEngine
+from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, engine_list
 from tests.live import LiveConsole, until
-
-_CONFIG = {"image": "libgo/demo:latest", "network_mode": "none"}
 
 
 @fault(
@@ -31,7 +30,7 @@ def test_a_killed_engine_marks_its_instances_refuses_quickly_and_all_is_true_aga
 ) -> None:
     names = [f"libgo-t-l{os.getpid()}-{number}" for number in range(3)]
     for name in names:
-        live.create(name, "docker", node=live.get(node)["name"], config=_CONFIG)
+        live.create(name, "docker", node=live.get(node)["name"], config=QUIET)
     by_hand, by_start, again = names
     client = docker.APIClient(base_url=engine.url, version="1.41")
     client.update_container(again, restart_policy={"Name": "always"})
@@ -101,7 +100,7 @@ def test_a_killed_engine_in_the_middle_of_a_create_leaves_one_or_none(
     live: LiveConsole, engine: PrivateEngine, node: str, measured: Measured, converged: Callable[[], None]
 ) -> None:
     name = f"libgo-t-k{os.getpid()}"
-    body = {"name": name, "backend": "docker", "node": live.get(node)["name"], "config": _CONFIG}
+    body = quiet_body(name, live.get(node)["name"])
     asked = live.api("POST", "/compute/instances", body)
     assert asked.status_code == 202, asked.text
     engine.kill()

@@ -18,6 +18,7 @@ from tests.failpoints import Failpoints, Rule
 from tests.faults.cases import CASES, Case, leftovers_of, pull_of, things_of
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
+from tests.faults.shaky import Shaky
 from tests.live import ENDED, LiveConsole, until
 
 # A process runs six operations of one node at once; those that are held keep their places.
@@ -153,19 +154,11 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    folder = tmp_path_factory.mktemp("failpoints")
-    points = Failpoints(folder / "points")
-    live = LiveConsole(folder / "var", **points.environ)
-    (folder / "registry").mkdir()
-    with registry_serve(folder / "registry") as registry, ThreadPoolExecutor(3 * _AT_ONCE) as hands:
-        try:
-            live.start()
-            live.token()
-            yield Bench(live, points, hands, (*CASES, pull_of(registry)))
-        finally:
-            points.set()
-            live.stop()
+def bench(shaky_console: Shaky, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    folder = tmp_path_factory.mktemp("registry")
+    with registry_serve(folder) as registry, ThreadPoolExecutor(3 * _AT_ONCE) as hands:
+        yield Bench(shaky_console.live, shaky_console.points, hands, (*CASES, pull_of(registry)))
+        shaky_console.points.set()
 
 
 def _boundaries(bench: Bench) -> dict[str, list[str]]:
@@ -247,6 +240,7 @@ pytestmark = pytest.mark.timeout(900)
 )
 def test_a_lost_process_leaves_no_half_at_any_boundary(bench: Bench, measured: Measured) -> None:
     times: list[float] = []
+    again: dict[str, Cell] = {}
     for batch in bench.strike(_cells(bench), "hold"):
         for name in {cell.case.runs_in for cell in batch}:
             bench.live.kill(name)
@@ -259,6 +253,78 @@ def test_a_lost_process_leaves_no_half_at_any_boundary(bench: Bench, measured: M
             assert outcome["state"] in ("failed", "interrupted"), f"{cell}: {outcome}"
             assert outcome["error"]["message"] and not outcome["cleanup_needed"], f"{cell}: {outcome}"
         bench.each(lambda cell: _as_before(bench, cell), batch)
-        # One of each action: that the others left nothing is known.
-        bench.each(lambda cell: _again(bench, cell), list({cell.case.name: cell for cell in batch}.values()))
+        # One of each action is enough: that the others left nothing is known.
+        new = [cell for cell in batch if cell.case.name not in again]
+        again.update({cell.case.name: cell for cell in new})
+        bench.each(lambda cell: _again(bench, cell), list({cell.case.name: cell for cell in new}.values()))
     measured("the reaper ended them after", times[0])
+
+
+@fault(
+    "F44",
+    "a create, clone, import, upload, pull or first deployment fails at each of its steps",
+    sees="the operation is failed and names the step",
+    keeps="nothing half-made on the engines; mirror and engine agree",
+)
+def test_a_failing_step_leaves_no_half(bench: Bench, measured: Measured) -> None:
+    slowest = 0.0
+    cells = [cell for cell in _cells(bench) if cell.case.makes]
+    for batch in bench.strike(cells, "fail"):
+        slowest = max(slowest, bench.ended(batch, _OVER_S))
+        for cell, outcome in zip(batch, bench.each(bench.outcome, batch), strict=True):
+            error = outcome["error"]
+            assert outcome["state"] == "failed" and f"before: {cell.at}." in error["message"], outcome
+            assert error["details"].get("step", "") == outcome["step"], f"{cell}: {outcome}"
+        bench.each(lambda cell: _as_before(bench, cell), batch)
+    measured("the slowest ended after", slowest)
+
+
+@fault(
+    "F45",
+    "what may be cancelled is cancelled at every boundary between two steps",
+    sees="cancelled within 5 seconds; what is over cannot be cancelled any more",
+    keeps="nothing half-made on the engines; mirror and engine agree",
+)
+def test_cancelling_at_any_boundary_leaves_no_half(bench: Bench, measured: Measured) -> None:
+    slowest = 0.0
+    # At the last boundary all is made: what is cancelled there has succeeded.
+    cells = [cell for cell in _cells(bench) if cell.case.may_cancel and cell.at != "close"]
+    for batch in bench.strike(cells, "hold"):
+        for cell in batch:
+            answer = bench.live.api("DELETE", f"/operations/{cell.operation}")
+            assert answer.status_code in (200, 202), f"{cell}: {answer.text}"
+        bench.points.set()
+        slowest = max(slowest, bench.ended(batch, _OVER_S))
+        for cell, outcome in zip(batch, bench.each(bench.outcome, batch), strict=True):
+            assert outcome["state"] == "cancelled", f"{cell}: {outcome}"
+            late = bench.live.api("DELETE", f"/operations/{cell.operation}")
+            assert late.status_code == 409, late.text
+        bench.each(lambda cell: _as_before(bench, cell), batch)
+    measured("the slowest was cancelled after", slowest)
+    assert slowest <= 5
+
+
+@fault(
+    "F44",
+    "a create fails at its end, and taking back what it made fails too",
+    sees="failed, “cleanup needed” with what is left; seconds later it is cleaned up",
+    keeps="nothing half-made on the engines",
+)
+def test_what_cannot_be_taken_back_is_told_and_tried_again(bench: Bench, measured: Measured) -> None:
+    case = next(case for case in bench.cases if case.name == "create a VM")
+    cell = Cell(case, "close")
+    cell.before = things_of(bench.live, cell.word)
+    stuck = Cell(case, "take back volume", cell.word)
+    bench.points.set(cell.rule("fail"), stuck.rule("fail"))
+    bench.ask([cell])
+    (cell,) = bench.struck([cell])
+    bench.ended([cell], 30)
+    told = bench.outcome(cell)
+    assert told["state"] == "failed" and told["cleanup_needed"], told
+    lines = [item["line"] for item in bench.live.get(f"/operations/{cell.operation}/log")["items"]]
+    assert any(line.startswith("Cleanup needed: the volume") for line in lines), lines
+    assert things_of(bench.live, cell.word) or leftovers_of(str(told["instance"])), "something is left"
+    bench.points.set()
+    cleaned = until(lambda: not bench.outcome(cell)["cleanup_needed"], "it is tried again", 40)
+    measured("cleaned up after", cleaned)
+    _as_before(bench, cell)

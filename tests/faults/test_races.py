@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import docker
 import pytest
 import requests
 
+from tests.crowd import crowd
 from tests.engines import PrivateEngine
+from tests.faults.cases import quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, engine_list
 from tests.live import LiveConsole, until
@@ -24,21 +23,14 @@ Converged = Callable[[], None]
 
 
 def _body(live: LiveConsole, node: str, name: str) -> dict[str, Any]:
-    config = {"image": "libgo/demo:latest", "network_mode": "none"}
-    return {"name": name, "backend": "docker", "node": live.get(node)["name"], "config": config}
+    return quiet_body(name, live.get(node)["name"])
 
 
-def _at_once(live: LiveConsole, ask: Callable[[int, dict[str, str]], requests.Response]) -> list[Any]:
-    """All of them begin at one moment, each on a connection of its own."""
-    headers = {"Authorization": f"Bearer {live.token()}"}
-    barrier = threading.Barrier(_AT_ONCE)
-
-    def one(number: int) -> requests.Response:
-        barrier.wait(20)
-        return ask(number, headers)
-
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(one, range(_AT_ONCE)))
+def _asking(live: LiveConsole, method: str, path: str, body: Any, **headers: str) -> Callable[[int], Any]:
+    """For ``crowd``: each on a connection of its own."""
+    sent = {"Authorization": f"Bearer {live.token()}", **headers}
+    url = f"{live.url}/api/v1{path}"
+    return lambda number: requests.request(method, url, json=body, headers=sent, timeout=60)
 
 
 @pytest.fixture
@@ -65,12 +57,10 @@ def test_of_many_creates_of_one_name_one_wins(
     live: LiveConsole, engine: PrivateEngine, node: str, named: Any, measured: Measured, converged: Converged
 ) -> None:
     body = _body(live, node, named())
-    url, began = f"{live.url}/api/v1/compute/instances", time.monotonic()
-    answers = _at_once(live, lambda n, h: requests.post(url, json=body, headers=h, timeout=60))
+    began = time.monotonic()
+    found = crowd(_AT_ONCE, _asking(live, "POST", "/compute/instances", body))
     measured("answered within", time.monotonic() - began)
-    assert Counter(answer.status_code for answer in answers) == {202: 1, 409: _AT_ONCE - 1}
-    codes = {answer.json()["error"]["code"] for answer in answers if answer.status_code == 409}
-    assert codes == {"NAME_CONFLICT"}
+    assert found.counts == {(202, ""): 1, (409, "NAME_CONFLICT"): _AT_ONCE - 1}
     converged()
     assert list(engine_list(engine)).count(body["name"]) == 1
 
@@ -85,12 +75,9 @@ def test_one_key_makes_one_operation(
     live: LiveConsole, node: str, named: Any, measured: Measured, converged: Converged
 ) -> None:
     body, key = _body(live, node, named()), os.urandom(8).hex()
-    url, began = f"{live.url}/api/v1/compute/instances", time.monotonic()
-
-    def ask(number: int, headers: dict[str, str]) -> requests.Response:
-        return requests.post(url, json=body, headers={**headers, "Idempotency-Key": key}, timeout=60)
-
-    answers = _at_once(live, ask)
+    began = time.monotonic()
+    ask = _asking(live, "POST", "/compute/instances", body, **{"Idempotency-Key": key})
+    answers = crowd(_AT_ONCE, ask).answers
     measured("answered within", time.monotonic() - began)
     assert all(answer.status_code < 300 for answer in answers), [answer.text for answer in answers]
     assert len({answer.json()["operation"]["id"] for answer in answers}) == 1
@@ -110,8 +97,9 @@ def test_of_many_stops_one_is_at_work(
 ) -> None:
     body = _body(live, node, named())
     assert live.api("POST", "/compute/instances?wait=60", body).status_code == 201
-    url, began = f"{live.url}/api/v1/compute/instances/{body['name']}/stop", time.monotonic()
-    answers = _at_once(live, lambda n, h: requests.put(url, json={"timeout": 1}, headers=h, timeout=60))
+    began = time.monotonic()
+    ask = _asking(live, "PUT", f"/compute/instances/{body['name']}/stop", {"timeout": 1})
+    answers = crowd(_AT_ONCE, ask).answers
     measured("answered within", time.monotonic() - began)
     for answer in answers:
         if answer.status_code == 409:

@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.faults.cases import MACHINE, QUIET
 from tests.live import ENDED, LiveConsole, until
 
 BULK = "/compute/instances/bulk"
-NO_NETWORK = {"image": "libgo/demo:latest", "network_mode": "none"}
-MACHINE = {"image": "libgo-demo", "network": "none"}
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def made(live: LiveConsole) -> Iterator[list[dict[str, Any]]]:
 
 def _containers(live: LiveConsole, count: int) -> list[dict[str, Any]]:
     word = uuid.uuid4().hex[:6]
-    return [live.create(f"libgo-t-{word}-{n}", "docker", config=NO_NETWORK) for n in range(count)]
+    return [live.create(f"libgo-t-{word}-{n}", "docker", config=QUIET) for n in range(count)]
 
 
 def _bulk(live: LiveConsole, rows: list[dict[str, Any]], action: str, **options: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from compute.backends.types import ExportSpec, NodeConfig
 from compute.errors import InvalidInput, OperationCancelled
 from kvm.backend import KvmBackend
 from kvm.engine.ovf import OvfDisk, ovf_read
+from tests.faults.catalogue import fault
 from tests.kvm.conftest import OPTIONS
 from tests.kvm.guest import Guest, spec_of, volumes_of
 from tests.reporter import MemoryReporter
@@ -78,6 +79,12 @@ def test_an_ova_has_its_descriptor_first_and_a_manifest_that_holds(machine: Gues
     assert (told.bus, told.firmware) == ("virtio", "bios")
 
 
+@fault(
+    "F45 (part)",
+    "an export is cancelled while the disk is fetched and while qemu-img converts it",
+    sees="it is cancelled",
+    keeps="no file, volume, folder or child",
+)
 def test_a_cancel_leaves_no_file_no_volume_and_no_folder(machine: Guest, tmp_path: Path) -> None:
     for percent in (10, 45, 62):
         report = MemoryReporter()
@@ -86,6 +93,7 @@ def test_a_cancel_leaves_no_file_no_volume_and_no_folder(machine: Guest, tmp_pat
             machine.backend.instance_export(machine.engine_id, _wanted(tmp_path, "vmdk"), report)
         _undone(machine, report)
         assert not (tmp_path / "out").exists()
+        assert subprocess.run(["pgrep", "-f", str(tmp_path / "out")], check=False).returncode == 1, "a child"
         assert not [
             name for name in volumes_of(machine.backend, machine.spec.instance_id) if "export" in name
         ]

@@ -19,6 +19,7 @@ from compute.errors import ComputeError, OperationCancelled
 from compute.states import InstanceState, InstanceType
 from kvm.backend import KvmBackend
 from kvm.engine.domains import lookup
+from tests.faults.catalogue import fault
 from tests.hosts import LibvirtHost
 from tests.live import until
 from tests.reporter import MemoryReporter
@@ -163,6 +164,12 @@ class CancelHalfway(MemoryReporter):
             raise OperationCancelled("The operation was cancelled.")
 
 
+@fault(
+    "F45 (part)",
+    "a migration is cancelled while memory flows",
+    sees="it is cancelled",
+    keeps="the guest, in one place, which runs on",
+)
 def test_cancelled_halfway_it_stays(counting: Machine) -> None:
     before = _count(counting.here, counting.id)
     with pytest.raises(OperationCancelled):
