@@ -8,8 +8,9 @@ import pytest
 
 from tests.attacks.catalogue import ATTACKS
 from tests.faults.catalogue import FAULTS
+from tests.load.catalogue import STORM
 
-_REGISTERS = (FAULTS, ATTACKS)
+_REGISTERS = (FAULTS, ATTACKS, STORM)
 
 
 def pytest_configure(config: pytest.Config) -> None:

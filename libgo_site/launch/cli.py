@@ -1,4 +1,4 @@
-"""``./libgo``: up, down, status, logs, doctor, test, bench, manage."""
+"""``./libgo``: up, down, status, logs, doctor, test, bench, storm, manage."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def main(arguments: list[str]) -> int:
         "doctor": _doctor,
         "test": _test,
         "bench": _bench,
+        "storm": _storm,
         "manage": _manage,
         "supervise": _supervise,
     }
@@ -267,6 +268,19 @@ def _bench(arguments: list[str]) -> int:
     return subprocess.run(
         [state.python(), "-m", "tests.bench", *arguments], cwd=ROOT, env=state.environment()
     ).returncode
+
+
+def _storm(arguments: list[str]) -> int:
+    """The long storm of ``tests/load``, and its table in the documents."""
+    parser = argparse.ArgumentParser(prog="libgo storm", description="Everybody at once, while things break.")
+    parser.add_argument("--seconds", type=float, default=300, help="how long it lasts (300)")
+    parser.add_argument("--seed", type=int, help="of a storm that was, to choose the same again")
+    asked = parser.parse_args(arguments)
+    os.environ["LIBGO_STORM_SECONDS"] = str(asked.seconds)
+    os.environ.setdefault("LIBGO_STORM_TABLE", str(ROOT / "docs" / "load.md"))
+    if asked.seed is not None:
+        os.environ["LIBGO_STORM_SEED"] = str(asked.seed)
+    return _test(["tests/load"])
 
 
 def _test(arguments: list[str]) -> int:

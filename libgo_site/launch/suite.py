@@ -13,6 +13,8 @@ from libgo_site.launch.state import ROOT
 # Tests that kill processes and measure how soon a page shows it: two of them wait beside each other, but
 # nothing computes meanwhile.
 _LAST = "faults"
+# The storm takes the whole machine.
+_ALONE = "load"
 _FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 # Most tests wait for engines and browsers much of their time.
 _BESIDE, _BESIDE_LAST = ("-n", "3", *_FILES), ("-n", "2", *_FILES)
@@ -70,10 +72,12 @@ def _pytest(words: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _all_tests() -> list[list[str]]:
-    """A file at a time, side by side: first what computes, then what watches the clock of a whole console."""
+    """A file at a time, side by side: first what computes, then what watches the clock of a whole console;
+    at last the storm."""
     found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
-    last = f"tests/{_LAST}"
-    return [[*_BESIDE, *(name for name in found if name != last)], [*_BESIDE_LAST, last]]
+    last, alone = f"tests/{_LAST}", f"tests/{_ALONE}"
+    beside = [name for name in found if name not in (last, alone)]
+    return [[*_BESIDE, *beside], [*_BESIDE_LAST, last], [alone]]
 
 
 def _has_tests(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -51,7 +52,7 @@ def row(what: str, values: Sequence[float], unit: str = "ms") -> Row:
     """Of repeats of one thing."""
     assert values, f"{what}: nothing was measured"
     ordered = sorted(values)
-    p95 = ordered[max(0, int(len(ordered) * 0.95) - 1)] if len(ordered) > 1 else None
+    p95 = ordered[math.ceil(len(ordered) * 0.95) - 1] if len(ordered) > 1 else None
     return Row(what, statistics.median(ordered), p95, len(ordered), unit)
 
 
@@ -70,11 +71,16 @@ def interleaved(cases: Mapping[str, Case], rounds: int) -> dict[str, Row]:
     times: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, case in cases.items():
-            began = time.perf_counter()
-            case()
+            took_ms = timed_ms(case)
             if number:
-                times[name].append((time.perf_counter() - began) * 1000)
+                times[name].append(took_ms)
     return {name: row(name, found) for name, found in times.items()}
+
+
+def timed_ms(case: Case) -> float:
+    began = time.perf_counter()
+    case()
+    return (time.perf_counter() - began) * 1000
 
 
 def spin_ms() -> float:

@@ -6,7 +6,8 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from lxml import etree
 from kvm.engine.names import serial_log_path
 from tests.bench.figures import interleaved, row
 from tests.bench.run import Found, Site
-from tests.live import PASSWORD, LiveConsole, until
+from tests.bench.wire import logged_in
+from tests.live import LiveConsole, until
 
 _POOL, _IMAGE = "default", "libgo-demo"
 _IMAGES = Path("/var/lib/libvirt/images")
@@ -53,14 +55,14 @@ def guests(site: Site) -> Found:
 def _by_libgo(console: LiveConsole) -> Times:
     name = f"libgo-t-{uuid.uuid4().hex[:8]}"
     began = time.perf_counter()
-    row = _asked(console, name)
+    row = asked(console, name)
     try:
-        return _prompt_wait(serial_log_path(row["id"]), began)
+        return prompt_wait(serial_log_path(row["id"]), began)
     finally:
         console.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
-def _asked(console: LiveConsole, name: str, **more: Any) -> dict[str, Any]:
+def asked(console: LiveConsole, name: str, **more: Any) -> dict[str, Any]:
     body = {
         "name": name,
         "backend": "kvm",
@@ -76,7 +78,7 @@ def _asked(console: LiveConsole, name: str, **more: Any) -> dict[str, Any]:
 def _by_virsh(console: LiveConsole) -> Times:
     """What LibGo makes is made once to be copied; then virsh makes the same, step by step."""
     model = f"libgo-t-{uuid.uuid4().hex[:8]}"
-    row = _asked(console, model, auto_start=False)
+    row = asked(console, model, auto_start=False)
     until(lambda: console.get(f"/compute/instances/{row['id']}")["active_operation"] is None, "made", 60)
     name, own = f"libgo-t-{uuid.uuid4().hex[:8]}", str(uuid.uuid4())
     log = serial_log_path(own)
@@ -95,7 +97,7 @@ def _by_virsh(console: LiveConsole) -> Times:
             _virsh("vol-upload", "--pool", _POOL, f"{name}.iso", str(seed))
             _virsh("define", str(definition))
             _virsh("start", name)
-            return _prompt_wait(log, began)
+            return prompt_wait(log, began)
     finally:
         for verb in ("destroy", "undefine"):
             subprocess.run(("virsh", "-q", verb, name), check=False, capture_output=True)
@@ -132,7 +134,7 @@ def _virsh(*words: str) -> bytes:
     return subprocess.run(["virsh", "-q", *words], check=True, capture_output=True, timeout=120).stdout
 
 
-def _prompt_wait(log: Path, began: float) -> Times:
+def prompt_wait(log: Path, began: float) -> Times:
     """The log begins with the emulator."""
     started, said = 0.0, b""
     while _UP not in said or _PROMPT not in said[said.index(_UP) :]:
@@ -154,7 +156,7 @@ def machine_lists(site: Site) -> Found:
     cases: dict[str, Callable[[], Any]] = {}
     try:
         for word, count in marks.items():
-            made += [conn.defineXML(_small(f"libgo-t-{word}-{number}")) for number in range(count)]
+            made += [conn.defineXML(small(f"libgo-t-{word}-{number}")) for number in range(count)]
             found = partial(_total, console, word)
             until(lambda found=found, count=count: found() == count, "the mirror has them", 60)  # type: ignore[misc]
             page, api = (
@@ -178,7 +180,7 @@ def _api(http: requests.Session, url: str, token: dict[str, str]) -> bytes:
     return http.get(url, headers=token, timeout=20).content
 
 
-def _small(name: str) -> str:
+def small(name: str) -> str:
     root = etree.Element("domain", type="qemu")
     etree.SubElement(root, "name").text = name
     etree.SubElement(root, "memory", unit="MiB").text = "32"
@@ -186,14 +188,18 @@ def _small(name: str) -> str:
     return str(etree.tostring(root, encoding="unicode"))
 
 
-def logged_in(console: LiveConsole) -> requests.Session:
-    http = requests.Session()
-    http.trust_env = False
-    http.get(f"{console.url}/login", timeout=20)
-    given = {"username": "admin", "password": PASSWORD, "csrfmiddlewaretoken": http.cookies["csrftoken"]}
-    answer = http.post(f"{console.url}/login", given, headers={"Referer": console.url}, timeout=20)
-    assert answer.ok and "sessionid" in http.cookies, answer.text[:300]
-    return http
+@contextmanager
+def defined() -> Iterator[libvirt.virDomain]:
+    """One without a disk, that nobody else knows; gone afterwards."""
+    conn = libvirt.open("qemu:///system")
+    domain = conn.defineXML(small(f"libgo-t-{uuid.uuid4().hex[:8]}"))
+    try:
+        yield domain
+    finally:
+        if domain.isActive():
+            domain.destroy()
+        domain.undefine()
+        conn.close()
 
 
 def page_read(http: requests.Session, url: str, holds: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import socket
 import time
 import uuid
@@ -17,6 +16,7 @@ import requests
 from tests.bench.figures import Row, difference, value
 from tests.bench.figures import row as figure
 from tests.bench.run import Found, Site
+from tests.bench.wire import EngineLine
 from tests.live import LiveConsole, until
 from tests.sockets import Followed, engine_streams, memory_mib, socket_open, until_true
 
@@ -156,15 +156,9 @@ def throughput(cases: dict[str, Callable[[], int]], at_least: int, size: int, ro
     return [figure(name, values, "MB/s") for name, values in speeds.items()]
 
 
-class _Engine(http.client.HTTPConnection):
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect("/var/run/docker.sock")
-
-
 def raw_read(path: str) -> int:
     """How many bytes the engine itself answers with."""
-    connection, size = _Engine("localhost"), 0
+    connection, size = EngineLine(), 0
     connection.request("GET", f"/v1.41{path}")
     response = connection.getresponse()
     while chunk := response.read(65536):

@@ -56,7 +56,8 @@ def registry_serve(folder: Path, *, guarded: bool = False) -> Iterator[str]:
         f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {folder}/data}}, "
         f"delete: {{enabled: true}}}}\nhttp: {{addr: '{address}'}}\n{users}"
     )
-    process = subprocess.Popen(["docker-registry", "serve", str(config)], stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    process = subprocess.Popen(["docker-registry", "serve", str(config)], stdout=quiet, stderr=quiet)
     ready = 401 if guarded else 200
     try:
         until(
