@@ -78,10 +78,10 @@ async def _changes(
 
 
 async def _heard(socket: Any, pk: str, state: str) -> float:
-    words = {"paused": "instance.paused", "running": "instance.unpaused"}
+    words = {"paused": "instance.paused", "running": "instance.started"}
     while True:
         fact = orjson.loads(await socket.recv())
-        if fact["data"].get("instance") == pk and fact["type"].startswith(words[state][:14]):
+        if fact["data"].get("instance") == pk and fact["type"] == words[state]:
             return time.perf_counter()
 
 

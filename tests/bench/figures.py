@@ -49,9 +49,9 @@ class Row:
 
 
 def row(what: str, values: Sequence[float], unit: str = "ms") -> Row:
-    """Of repeats of one thing."""
+    """Of repeats of one thing; of speeds (``…/s``) the slow end is the 95th percentile."""
     assert values, f"{what}: nothing was measured"
-    ordered = sorted(values)
+    ordered = sorted(values, reverse=unit.endswith("/s"))
     p95 = ordered[math.ceil(len(ordered) * 0.95) - 1] if len(ordered) > 1 else None
     return Row(what, statistics.median(ordered), p95, len(ordered), unit)
 
