@@ -49,7 +49,7 @@ def violations(page: Page, only: dict[str, Any] = _ONLY) -> list[str]:
     ]
 
 
-def _menu(page: Page) -> list[str]:
+def menu_paths(page: Page) -> list[str]:
     links = page.locator("#menu a[href^='/']")
     paths = links.evaluate_all("found => found.map(link => link.getAttribute('href'))")
     return [path for path in dict.fromkeys(paths) if not path.startswith("/admin")]
@@ -58,7 +58,7 @@ def _menu(page: Page) -> list[str]:
 @pytest.mark.timeout(300)
 def test_every_page_of_the_menus(reader: Page, live: LiveConsole) -> None:
     found = []
-    for path in ["/login", "/profile", "/instances/new", "/instances/new?backend=kvm", *_menu(reader)]:
+    for path in ["/login", "/profile", "/instances/new", "/instances/new?backend=kvm", *menu_paths(reader)]:
         reader.goto(f"{live.url}{path}")
         found += [f"{path} {line}" for line in violations(reader)]
     assert found == [], "\n".join(found)

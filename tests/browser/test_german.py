@@ -1,0 +1,105 @@
+"""The console in German: no English is left on the pages of the menus and of an instance, and they fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from babel.messages.pofile import read_po
+from playwright.sync_api import Browser, Page, expect
+
+from compute.translations.build import catalogue_paths
+from tests.browser.conftest import context_close, log_in
+from tests.browser.test_accessibility import menu_paths, violations
+from tests.live import LiveConsole
+
+_TEXTS = """() => {
+  const said = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const at = walk.currentNode.parentElement;
+    if (!at.closest("script, style, code, pre, kbd, textarea, svg title, [data-name] .name-text"))
+      said.push(walk.currentNode.textContent);
+  }
+  for (const name of ["title", "aria-label", "placeholder", "alt"])
+    document.querySelectorAll(`[${name}]`).forEach((each) => said.push(each.getAttribute(name)));
+  return [document.title.split(" · ")[0], ...said].map((text) => text.trim().replace(/\\s+/g, " "));
+}"""
+# Messages that are names here, too: of libvirt's first network and pool, of Docker's networks.
+_NAMES = frozenset({"default", "none", "host", "bridge"})
+
+
+def english() -> set[str]:
+    """Every message that German says otherwise and that stands alone in a text."""
+    found = set()
+    for path in catalogue_paths():
+        with path.open("rb") as file:
+            for message in read_po(file, locale="de"):
+                texts = message.id if isinstance(message.id, (tuple, list)) else (message.id,)
+                said = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
+                found |= {
+                    text for text in texts if text and text not in said and not re.search(r"%\(|<", text)
+                }
+    return found - _NAMES
+
+
+@pytest.fixture(params=[(1440, 900), (390, 844)], ids=lambda size: str(size[0]))
+def reader(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -> Iterator[Page]:
+    width, height = request.param
+    context = chromium.new_context(viewport={"width": width, "height": height}, locale="de-DE")
+    page = context.new_page()
+    log_in(page, live)
+    yield page
+    context_close(context)
+
+
+def _look(page: Page, live: LiveConsole, paths: list[str]) -> list[str]:
+    """What is wrong on these pages, a line each."""
+    wrong, known = [], english()
+    for path in paths:
+        page.goto(f"{live.url}{path}")
+        page.wait_for_load_state("networkidle")
+        said: list[str] = page.evaluate(_TEXTS)
+        wrong += [f"{path}: {text!r} is English" for text in sorted(set(said) & known)]
+        wrong += [f"{path}: {line}" for line in violations(page)]
+        if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
+            wrong.append(f"{path}: is wider than the window")
+    return wrong
+
+
+@pytest.mark.timeout(400)
+def test_the_pages_of_the_menus_are_german_and_fit(reader: Page, live: LiveConsole) -> None:
+    expect(reader.locator("html")).to_have_attribute("lang", "de")
+    paths = ["/", "/profile", "/instances/new", "/instances/new?backend=kvm", *menu_paths(reader)]
+    assert len(paths) > 20
+    found = _look(reader, live, paths)
+    assert found == [], "\n".join(found)
+
+
+@pytest.mark.timeout(400)
+def test_the_tabs_of_an_instance_are_german_and_fit(reader: Page, live: LiveConsole, name: str) -> None:
+    made = live.create(name, "docker")
+    reader.goto(f"{live.url}/instances/{made['id']}")
+    tabs = reader.locator(".nav-tabs a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
+    assert len(tabs) > 5
+    found = _look(reader, live, [f"/instances/{made['id']}", *tabs])
+    assert found == [], "\n".join(found)
+
+
+def test_the_choice_of_the_sign_in_page_and_of_the_profile(chromium: Browser, live: LiveConsole) -> None:
+    context = chromium.new_context(locale="en-GB")
+    page = context.new_page()
+    page.goto(f"{live.url}/login")
+    page.get_by_role("button", name="Deutsch").click()
+    expect(page.get_by_role("heading", name="Anmelden")).to_be_visible()
+    log_in(page, live)
+    expect(page.get_by_role("heading", name="Übersicht", exact=True)).to_be_visible()
+    page.goto(f"{live.url}/profile")
+    page.get_by_label("Sprache", exact=True).select_option("en")
+    page.locator("#account button[type=submit]").click()
+    expect(page.get_by_role("heading", name="Personal tokens")).to_be_visible()
+    page.get_by_label("Language", exact=True).select_option("")
+    page.locator("#account button[type=submit]").click()
+    expect(page.get_by_role("heading", name="Persönliche Tokens")).to_be_visible()
+    context_close(context)
