@@ -18,6 +18,8 @@ from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Wo
 
 # Tells a word of a table from the same word in a sentence.
 CONTEXT = "word"
+# Tells a step of an operation, as the worker wrote it down.
+STEP = "step"
 
 
 def later(text: str) -> str:
@@ -79,6 +81,11 @@ _NOUNS = {
 def counted_noun(noun: str, count: int) -> str:
     """“volume” for 1 of them, “volumes” for more; a noun that is not known here as it stands."""
     return str(_NOUNS[noun] % {"n": count}) if noun in _NOUNS else noun
+
+
+def step_text(step: str) -> str:
+    """“Starting the VM” in the reader's language; a step that names something stays as it was told."""
+    return pgettext(STEP, step) if step else ""
 
 
 def words_known() -> set[str]:

@@ -19,7 +19,7 @@ from compute.selectors.access import projects_matter as _projects_matter
 from compute.states import colour_of
 from compute.views.common import actor_of
 from compute.views.language import words_url as _words_url
-from compute.wording import ago_text, counted_noun, lasting_text, word_text
+from compute.wording import ago_text, counted_noun, lasting_text, step_text, word_text
 
 register = template.Library()
 
@@ -129,6 +129,12 @@ def pretty(value: Any) -> str:
 def words(value: Any) -> str:
     """See :func:`compute.wording.word_text`."""
     return word_text(value)
+
+
+@register.filter
+def step(value: Any) -> str:
+    """See :func:`compute.wording.step_text`."""
+    return step_text(str(value or ""))
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,11 +21,12 @@ from compute.menu import CONTEXT as MENU
 from compute.menu import menu_labels
 from compute.services.actions import actions_known, node_actions_known
 from compute.states import Action, OperationState, action_words
-from compute.wording import CONTEXT, words_known
+from compute.wording import CONTEXT, STEP, words_known
 
 Message = str | tuple[str, ...]
 Found = tuple[str, Message, str | None]
 
+_CODE = ("compute", "dockerapp", "kvm")
 _PYTHON_KEYWORDS = {
     "_": None,
     "gettext": None,
@@ -56,11 +58,13 @@ def _pages(root: Path) -> Iterator[Found]:
     for path in sorted((root / "templates").rglob("*.html")):
         for message, context in template_messages(path.read_text()):
             yield str(path.relative_to(root)), message, context
-    for folder in ("compute", "dockerapp", "kvm"):
+    for folder in _CODE:
         yield from _marked(root, folder, "*.py", "python")
     titles = {each.title for each in actions_known()} | {each.title for each in node_actions_known()}
     for word in sorted(words_known() | titles):
         yield "compute/wording.py", word, CONTEXT
+    for step in sorted(_steps(root)):
+        yield "compute/execution/report.py", step, STEP
     for label in sorted(menu_labels()):
         yield "compute/menu.py", label, MENU
     for label in sorted(_form_labels()):
@@ -71,6 +75,14 @@ def _scripts(root: Path) -> Iterator[Found]:
     yield from _marked(root, "static/js", "*.js", "javascript")
     for word in sorted({*Action, *OperationState}):
         yield "static/js/notify.js", action_words(word), CONTEXT
+
+
+def _steps(root: Path) -> set[str]:
+    """What workers say of their progress, where it names nothing."""
+    trees = [ast.parse(path.read_text()) for folder in _CODE for path in (root / folder).rglob("*.py")]
+    calls = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call))
+    told = [call.args[1] for call in calls if getattr(call.func, "attr", "") == "progress" and call.args[1:]]
+    return {each.value for each in told if isinstance(each, ast.Constant) and isinstance(each.value, str)}
 
 
 def _form_labels() -> set[str]:
