@@ -98,6 +98,22 @@ def words_known() -> set[str]:
     return {action_words(word) for word in words} - {""}
 
 
+# What libvirt's driver says of a machine's state; Docker's texts hold times and stay its own.
+_STATUSES = frozenset(
+    (
+        "Created",
+        "Running",
+        "Running, waiting for a resource",
+        "Paused",
+        "Shutting down",
+        "Shut off",
+        "Crashed",
+        "Suspended by the guest",
+        "Shut off by the guest",
+        "Forced off",
+        "Failed to start",
+    )
+)
 # Of parts that keep no table of their own: what a check, a login or an engine tells, and nouns.
 _BESIDE = frozenset(
     "absent partial degraded inactive active building degrading exited dead removing restarting "

@@ -81,6 +81,7 @@ def test_the_pages_of_the_menus_are_german_and_fit(reader: Page, live: LiveConso
 def test_the_tabs_of_an_instance_are_german_and_fit(reader: Page, live: LiveConsole, name: str) -> None:
     made = live.create(name, "docker")
     reader.goto(f"{live.url}/instances/{made['id']}")
+    expect(reader.locator(".nav-tabs a").first).to_be_visible()
     tabs = reader.locator(".nav-tabs a").evaluate_all("links => links.map(link => link.getAttribute('href'))")
     assert len(tabs) > 5
     found = _look(reader, live, [f"/instances/{made['id']}", *tabs])
