@@ -28,6 +28,8 @@ class PrivateEngine:
         self.live_restore = True
         # With another one it has forgotten everything.
         self.data_root = folder / "root"
+        # Empty: as this machine is called.
+        self.hostname = ""
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -54,7 +56,16 @@ class PrivateEngine:
             raise AssertionError(f"{error}: {(self.folder / 'log').read_text()[-1500:]}") from error
 
     def command(self) -> list[str]:
-        words = ["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$0" "$@"', "dockerd"]
+        named = f"hostname {self.hostname}; " if self.hostname else ""
+        words = [
+            "unshare",
+            "--net",
+            "--uts",
+            "sh",
+            "-c",
+            f'{named}ip link set lo up; exec "$0" "$@"',
+            "dockerd",
+        ]
         words += ["--host", self.url, "--data-root", str(self.data_root)]
         words += ["--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid")]
         words += ["--bridge", "none", "--iptables=false"]

@@ -54,9 +54,10 @@ def refusal(status: int, message: str) -> bytes:
     return answer_of(status, json.dumps({"message": message}).encode())
 
 
-def answer_of(status: int, body: bytes, *, length: int | None = None) -> bytes:
+def answer_of(status: int, body: bytes, *, length: int | None = None, api_version: str = "1.41") -> bytes:
     """An engine's answer, and the end of the connection; ``length``: so long the body claims to be."""
     head = f"HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head += f"Api-Version: {api_version}\r\n"
     return f"{head}Content-Length: {len(body) if length is None else length}\r\n\r\n".encode() + body
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from compute.errors import BackendError
+from compute.errors import BackendError, InvalidState
 
 _FULL = ("no space left", "disk quota exceeded", "not enough space", "disk is full")
 _READ_ONLY = ("read-only file system",)
@@ -30,6 +30,16 @@ def room_error_of(error: OSError, place: str) -> BackendError | None:
     """The same for what the kernel said to us."""
     word = _ERRNOS.get(error.errno or 0)
     return _error(word, place) if word else None
+
+
+def room_check(place: str, free_bytes: int | None, needed_bytes: int) -> None:
+    """Raises ``InvalidState`` when what is to be made does not fit; None: nobody knows what is free."""
+    if free_bytes is not None and free_bytes < needed_bytes:
+        raise InvalidState(
+            f"{place} has {free_bytes // 1024**2} MiB free, and up to {-(-needed_bytes // 1024**2)} MiB are "
+            "needed. Nothing was made; make room there first.",
+            state="no_space",
+        )
 
 
 def _error(word: str, place: str) -> BackendError:

@@ -17,6 +17,7 @@ from docker import APIClient
 from docker.errors import APIError
 
 from compute.backends.backup import BackupSink, BackupSource, BackupSpec, RestoreNames
+from compute.backends.room import room_check
 from compute.backends.types import (
     LABEL_INSTANCE,
     LABEL_OPERATION,
@@ -32,6 +33,7 @@ from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.containers import Commit, Containers
 from dockerapp.engine.errors import engine_errors, reason
 from dockerapp.engine.helpers import HELPER_ROOT, MARKS, Helpers
+from dockerapp.engine.host import disk_free
 from dockerapp.engine.inspect import inspect_info
 from dockerapp.engine.lifecycle import container_create, is_anonymous
 from dockerapp.engine.snapshots import LABEL_SNAPSHOT, UNDO_SNAPSHOT, snapshot_undo
@@ -104,6 +106,7 @@ def container_restore(
 ) -> InstanceInfo:
     """The image, the volumes with what was in them, and then the container around them."""
     definition = source.definition
+    room_check(f"The disk of {client.node.name}", disk_free(client), _needed_bytes(client, source))
     reference = _image_bring(client, containers, spec, source, report)
     claims_make(client, spec, report)
     report.undo(UndoStep(UNDO_HELPERS, {}))
@@ -128,6 +131,15 @@ def restore_undo(client: EngineClient, step: UndoStep) -> None:
         return
     if not step.ref["had"]:
         _image_drop(client, str(step.ref["image_id"]))
+
+
+def _needed_bytes(client: EngineClient, source: BackupSource) -> int:
+    """What the engine takes in at most at one time: it unpacks a whole image before it looks which layers it
+    has already, and then the volumes come."""
+    image = source.size_bytes(IMAGE_PART)
+    parts = {volume["part"] for volume in source.definition["volumes"]}
+    volumes = sum(source.size_bytes(part) for part in parts)
+    return max(image, volumes) if _has_image(client, str(source.definition["image_id"])) else image + volumes
 
 
 # -- the image ----------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from docker import APIClient
 from requests.adapters import HTTPAdapter
 
 from compute.backends.types import NodeConfig
-from compute.errors import BackendUnavailable
+from compute.errors import BackendError, BackendUnavailable
 from dockerapp.engine.answers import ANSWER_MAX, BoundedClient, never_sent, too_long
 from dockerapp.engine.errors import engine_errors, not_an_engine, unreachable
 from dockerapp.engine.ssh import Tunnel
@@ -317,6 +317,15 @@ def _asked(client: APIClient, path: str) -> tuple[requests.Response, bytes]:
     """The answer and the beginning of its body, whoever it comes from."""
     answer = client.get(f"{client.base_url}/{path}", timeout=client.timeout, stream=True)
     return answer, answer.raw.read(_GREETING_MAX, decode_content=True)
+
+
+def rows_of(value: Any) -> list[Mapping[str, Any]]:
+    """A list of objects, as an engine answers that is asked for one. Raises ``BackendError`` for anything
+    else: what is no list must not be taken for an empty one."""
+    rows: list[Any] = as_list(value) if value is None or isinstance(value, list) else [None]
+    if not all(isinstance(row, Mapping) for row in rows):
+        raise BackendError("The engine did not answer with a list.", state="wrong_answer")
+    return rows
 
 
 def as_list(value: Any) -> list[Any]:

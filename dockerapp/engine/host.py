@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
@@ -59,6 +60,17 @@ def engine_asked(client: EngineClient, path: str) -> Mapping[str, Any]:
         return answer
 
     return client.call(ask, quick=True)
+
+
+def disk_free(client: EngineClient) -> int | None:
+    """The bytes that are free where the engine keeps everything; None for an engine elsewhere: it does not
+    tell."""
+    if not client.is_local:
+        return None
+    try:
+        return shutil.disk_usage(str(engine_info(client).get("DockerRootDir") or "")).free
+    except OSError:
+        return None
 
 
 def warnings_of(info: Mapping[str, Any]) -> list[str]:

@@ -12,7 +12,7 @@ from compute.backends.types import LABEL_PROJECT, Reporter, ResourceInfo
 from compute.errors import BackendError, ImageInUse, InvalidState
 from dockerapp.credentials import Credentials
 from dockerapp.engine import build, bundles, prune
-from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.client import EngineClient, as_list, rows_of
 from dockerapp.engine.errors import reason
 from dockerapp.engine.inspect import time_parse, unix_time
 from dockerapp.engine.pull import image_pull, image_push, image_refused, reference_split
@@ -36,7 +36,7 @@ class Images:
 
     def list(self) -> list[ResourceInfo]:
         """One entry an image, whatever its tags; intermediate layers are left out."""
-        return [_info(row) for row in self._client.call(lambda api: api.images())]
+        return [_info(row) for row in rows_of(self._client.call(lambda api: api.images()))]
 
     def inspect(self, image: str) -> dict[str, Any]:
         """What only the engine tells of one image; a quick question. Raises ``ImageNotFound``."""

@@ -21,7 +21,7 @@ from compute.backends.types import (
 )
 from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput, NameConflict
 from dockerapp.engine.claims import claims_check, claims_make
-from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.client import EngineClient, as_list, rows_of
 from dockerapp.engine.errors import answer_errors
 from dockerapp.engine.helpers import HELPER_NAME, is_helper
 from dockerapp.engine.inspect import inspect_info, summary_info
@@ -47,7 +47,7 @@ def _listed(api: APIClient) -> list[Mapping[str, Any]]:
     # The engine answers from its memory, so it is slow only when it is lost.
     deadline_s = min(float(api.timeout), _LIST_WITHIN_S)
     answer = api._get(api._url("/containers/json"), params={"all": 1}, timeout=deadline_s)
-    return as_list(api._result(answer, True))
+    return rows_of(api._result(answer, True))
 
 
 def _is_ours(row: Mapping[str, Any]) -> bool:

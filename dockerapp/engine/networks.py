@@ -29,7 +29,7 @@ from compute.errors import (
     NetworkInUse,
     NetworkNotFound,
 )
-from dockerapp.engine.client import EngineClient, as_list
+from dockerapp.engine.client import EngineClient, as_list, rows_of
 from dockerapp.engine.errors import reason
 from dockerapp.engine.inspect import networks_of, time_parse
 from dockerapp.engine.secrets import secrets_masked
@@ -64,7 +64,7 @@ class Networks:
         self._client = client
 
     def list(self) -> list[ResourceInfo]:
-        return [network_info(row) for row in self._client.call(lambda api: api.networks())]
+        return [network_info(row) for row in rows_of(self._client.call(lambda api: api.networks()))]
 
     def get(self, engine_id: str, *, quick: bool = False) -> ResourceInfo:
         """As the engine shows it now. Raises ``NetworkNotFound``."""

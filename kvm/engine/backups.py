@@ -23,7 +23,7 @@ from kvm.engine.copies import Copy, copies_make, copies_plan
 from kvm.engine.create import UNDO_VOLUME, domain_create
 from kvm.engine.domains import domain_get, lookup
 from kvm.engine.host import pool_name_of
-from kvm.engine.imports import around, volume_send
+from kvm.engine.imports import around, pool_room_check, volume_send
 from kvm.engine.lifecycle import domain_start
 from kvm.engine.names import backup_stem, disk_name, names_of
 from kvm.engine.qemu_img import Span
@@ -93,6 +93,8 @@ def domain_restore(
 ) -> InstanceInfo:
     """Its disks into the pool, the machine around them, its old seed, and only then the start."""
     disks, pool_name, made = source.definition["disks"], pool_name_of(connection), []
+    needed = sum(source.size_bytes(disk["part"]) for disk in disks)
+    connection.call(lambda conn: pool_room_check(conn, pool_name, needed))
     for number, disk in enumerate(disks):
         name = names_of(spec.instance_id)["disk"] if number == 0 else disk_name(spec.instance_id, number)
         span = Span(_SENDING.at(number / len(disks)), _SENDING.at((number + 1) / len(disks)))

@@ -18,6 +18,7 @@ import libvirt
 from lxml import etree
 from lxml.builder import E
 
+from compute.backends.room import room_check
 from compute.backends.types import Reporter, UndoStep
 from compute.errors import BackendError, InvalidState, OperationNotSupported
 from kvm.engine import storage
@@ -218,10 +219,4 @@ def _allocated(conn: libvirt.virConnect, path: str) -> int:
 def _room_check(conn: libvirt.virConnect, planned: Sequence[Copy]) -> None:
     for name in {copy.pool for copy in planned}:
         needed = sum(copy.allocated_bytes for copy in planned if copy.pool == name)
-        free = int(conn.storagePoolLookupByName(name).info()[3])
-        if free < needed:
-            raise InvalidState(
-                f"The pool {name} has {free // 1024**2} MiB free, and the copy may need "
-                f"{needed // 1024**2} MiB. Make room there first.",
-                state="no_space",
-            )
+        room_check(f"The pool {name}", int(conn.storagePoolLookupByName(name).info()[3]), needed)

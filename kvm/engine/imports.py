@@ -9,8 +9,9 @@ from pathlib import Path
 
 import libvirt
 
+from compute.backends.room import room_check
 from compute.backends.types import ImportFile, InstanceInfo, InstanceSpec, Reporter, UndoStep
-from compute.errors import BackendError, InvalidInput, InvalidState
+from compute.errors import BackendError, InvalidInput
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.create import UNDO_VOLUME, domain_create
@@ -138,6 +139,14 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield piece
 
 
+def pool_room_check(conn: libvirt.virConnect, pool_name: str, needed_bytes: int) -> None:
+    """Raises ``InvalidState`` when the pool, as it is now, has not so much free."""
+    pool = storage.pool_ensure(conn, pool_name)
+    # Others may have written there; libvirt counts only what it did itself.
+    pool.refresh(0)
+    room_check(f"The pool {pool_name}", int(pool.info()[3]), needed_bytes)
+
+
 def volume_send(
     connection: Connection,
     pieces: Iterable[bytes],
@@ -153,12 +162,7 @@ def volume_send(
 
     def begin(conn: libvirt.virConnect) -> libvirt.virStream:
         pool = storage.pool_ensure(conn, pool_name)
-        free = int(pool.info()[3])
-        if free < size:
-            raise InvalidState(
-                f"The pool {pool_name} has {free // 1024**2} MiB free, and {size // 1024**2} MiB are needed.",
-                state="no_space",
-            )
+        room_check(f"The pool {pool_name}", int(pool.info()[3]), size)
         made = pool.createXML(volume_xml(name, capacity, "qcow2"), 0)
         stream = conn.newStream(0)
         made.upload(stream, 0, size, 0)

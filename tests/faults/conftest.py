@@ -19,12 +19,16 @@ from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from tests.engines import PrivateEngine
 from tests.faults.shaky import Shaky
+from tests.faulty import FaultyProxy
 from tests.live import ENDED, LiveConsole, until
 from tests.reporter import MemoryReporter
 
 Measured = Callable[[str, float], None]
 # What a process may hold more of than before, and how many threads its pool has.
 _MORE, _POOL = 10, 16
+
+# Of the hasty console: how long it waits for an engine, and for a pull that stands still.
+DEADLINE_S, STALL_S = 4, 6
 
 
 @pytest.fixture(scope="package")
@@ -38,6 +42,21 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
         backend.instance_delete(info.engine_id, keep_storage=False, report=MemoryReporter())
     backend.close()
     private.close()
+
+
+@pytest.fixture(scope="package")
+def hasty(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveConsole]:
+    """A console that waits for its engines no longer than tests want to."""
+    waits = {
+        "LIBGO_DOCKER_REQUEST_TIMEOUT": f"{DEADLINE_S}s",
+        "LIBGO_DOCKER_CONNECTION_TIMEOUT": "3s",
+        "LIBGO_DOCKER_STALL_TIMEOUT": f"{STALL_S}s",
+    }
+    console = LiveConsole(tmp_path_factory.mktemp("hasty"), **waits)
+    try:
+        yield console.start()
+    finally:
+        console.stop()
 
 
 @pytest.fixture(scope="package")
@@ -80,6 +99,13 @@ def shaky(shaky_console: Shaky) -> Iterator[Shaky]:
     yield shaky_console
     shaky_console.points.set()
     shaky_console.gone()
+
+
+@contextlib.contextmanager
+def far_node(live: LiveConsole, way: FaultyProxy) -> Iterator[str]:
+    """A node at the other end of a way; the name it has."""
+    with node_added(live, f"tcp://127.0.0.1:{way.port}", insecure=True) as path:
+        yield str(live.get(path)["name"])
 
 
 @pytest.fixture

@@ -20,13 +20,22 @@ from tests.dockerapp.images.conftest import context, ended, lines_of
 from tests.engines import PrivateEngine
 from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
-from tests.faults.conftest import Measured, asked, engine_list, lists_timed, mirror, node_added
+from tests.faults.conftest import (
+    DEADLINE_S,
+    STALL_S,
+    Measured,
+    asked,
+    engine_list,
+    far_node,
+    lists_timed,
+    mirror,
+    node_added,
+)
 from tests.faulty import FaultyProxy, Rule, faulty_port, listener_inside
 from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
 
 _MIB = 1024**2
-_DEADLINE_S = 4
 _REGISTRY_PORT = 5000
 _IMAGE = f"127.0.0.1:{_REGISTRY_PORT}/libgo-t-layers:1"
 _BLOBS = "GET .*/blobs/"
@@ -35,27 +44,14 @@ Converged = Callable[[], None]
 
 
 @pytest.fixture(scope="module")
-def live(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveConsole]:
-    """A console that waits for its engines no longer than these tests want to."""
-    waits = {"LIBGO_DOCKER_REQUEST_TIMEOUT": f"{_DEADLINE_S}s", "LIBGO_DOCKER_CONNECTION_TIMEOUT": "3s"}
-    console = LiveConsole(tmp_path_factory.mktemp("hasty"), **waits)
-    try:
-        yield console.start()
-    finally:
-        console.stop()
+def live(hasty: LiveConsole) -> LiveConsole:
+    return hasty
 
 
 @pytest.fixture(scope="module")
 def node(live: LiveConsole, engine: PrivateEngine) -> Iterator[str]:
     with node_added(live, engine.url) as path:
         yield path
-
-
-@contextlib.contextmanager
-def _far(live: LiveConsole, way: FaultyProxy) -> Iterator[str]:
-    """A node at the other end of a way; the name it has."""
-    with node_added(live, f"tcp://127.0.0.1:{way.port}", insecure=True) as path:
-        yield str(live.get(path)["name"])
 
 
 class Gate:
@@ -166,7 +162,7 @@ def test_a_pull_that_dies_with_its_engine_fails_and_goes_on_when_it_is_asked_for
 def test_a_pull_whose_way_is_cut_or_goes_dead_fails_by_itself(
     live: LiveConsole, way: FaultyProxy, slow: Gate, node: str, measured: Measured, converged: Converged
 ) -> None:
-    with _far(live, way) as name:
+    with far_node(live, way) as name:
         for word, happens, within_s in (("cut", way.cut, 5), ("dead", way.be_silent, 30)):
             operation = _pull(live, name)
             until(lambda operation=operation: _says(live, operation, "Downloading"), "it is under way", 20)
@@ -181,8 +177,35 @@ def test_a_pull_whose_way_is_cut_or_goes_dead_fails_by_itself(
 
 
 @fault(
+    "F35",
+    "a registry gives 20 KiB a second of an image, and then nothing any more",
+    sees="the pull can be cancelled; of one that stands still it is said why it was given up, and what to do",
+    keeps="the node stays in use; the same again succeeds",
+)
+def test_a_slow_pull_can_be_cancelled_and_one_that_stands_still_is_given_up(
+    live: LiveConsole, slow: Gate, node: str, measured: Measured, converged: Converged
+) -> None:
+    name = live.get(node)["name"]
+    slow.way.rules = [Rule(_BLOBS, bytes_per_s=20 * 1024)]
+    operation = _pull(live, name)
+    until(lambda: _says(live, operation, "Downloading"), "it is under way", 20)
+    began = time.monotonic()
+    assert live.api("DELETE", f"/operations/{operation['id']}").status_code == 200
+    assert ended(live, operation, 5)["state"] == "cancelled"
+    measured("cancelled after", time.monotonic() - began)
+    slow.way.rules = [Rule(_BLOBS, holds=True)]
+    took, error = _failed(live, _pull(live, name), STALL_S + 6)
+    measured("given up after", took)
+    assert took > STALL_S and error["code"] == "BACKEND_TIMEOUT", error
+    assert "docker.stallTimeout" in error["message"] and live.get(node)["status"] == "online"
+    slow.way.rules = []
+    slow.way.cut()
+    assert _pull(live, name, 60)["state"] == "succeeded"
+
+
+@fault(
     "F04",
-    f"the engine carries out a create after its deadline ({_DEADLINE_S} s here) only",
+    f"the engine carries out a create after its deadline ({DEADLINE_S} s here) only",
     sees="the create has failed: not known how it ended",
     keeps="what came too late is removed, and never shown",
 )
@@ -196,8 +219,8 @@ def test_a_create_that_succeeds_after_it_was_given_up_is_taken_back(
 ) -> None:
     name = f"libgo-t-late{os.getpid()}"
     since = int(time.time())
-    with _far(live, way) as far:
-        way.rules = [Rule(_CREATE, delay_s=_DEADLINE_S + 2, times=1)]
+    with far_node(live, way) as far:
+        way.rules = [Rule(_CREATE, delay_s=DEADLINE_S + 2, times=1)]
         asked_for = live.api("POST", "/compute/instances", quiet_body(name, far))
         took, error = _failed(live, asked_for.json()["operation"], 20)
         assert error["code"] == "BACKEND_TIMEOUT", error
@@ -241,7 +264,7 @@ def test_calls_that_are_frozen_in_the_middle_end_and_what_came_of_them_is_looked
     converged: Converged,
 ) -> None:
     first, second = (f"libgo-t-ice{os.getpid()}-{number}" for number in range(2))
-    with _far(live, way) as far:
+    with far_node(live, way) as far:
         made = live.create(first, "docker", node=far, config=QUIET, auto_start=False)
         way.rules = [Rule(f"{_CREATE}|POST .*/start", delay_s=1.0, times=2)]
         start = live.api("PUT", f"/compute/instances/{made['id']}/start").json()["operation"]
@@ -250,7 +273,7 @@ def test_calls_that_are_frozen_in_the_middle_end_and_what_came_of_them_is_looked
         os.kill(engine.pid, signal.SIGSTOP)
         try:
             began = time.monotonic()
-            time.sleep(_DEADLINE_S + 3)
+            time.sleep(DEADLINE_S + 3)
         finally:
             os.kill(engine.pid, signal.SIGCONT)
         outcomes = [ended(live, operation, 20)["state"] for operation in (start, create)]
@@ -273,7 +296,7 @@ def test_calls_that_are_frozen_in_the_middle_end_and_what_came_of_them_is_looked
 def test_a_slow_engine_makes_only_its_own_work_slow(
     live: LiveConsole, way: FaultyProxy, node: str, measured: Measured, converged: Converged
 ) -> None:
-    with _far(live, way) as far, _other(live, node) as other:
+    with far_node(live, way) as far, _other(live, node) as other:
         made = live.create(f"libgo-t-slow{os.getpid()}", "docker", node=far, config=QUIET, auto_start=False)
         usual = max(_restarted(live, other) for _ in range(2))
         way.rules = [Rule(delay_s=2.0)]
@@ -327,7 +350,7 @@ def test_nodes_that_fall_silent_are_noticed_and_delay_nobody(
 ) -> None:
     lost = faulty_port(engine.socket)
     try:
-        with _far(live, way) as silent, _far(live, lost) as dropped, _other(live, node) as other:
+        with far_node(live, way) as silent, far_node(live, lost) as dropped, _other(live, node) as other:
             name = f"libgo-t-far{os.getpid()}"
             live.create(name, "docker", node=silent, config=QUIET)
             until(lambda: name in _shown_on(live, dropped), "both show it", 5)
