@@ -235,8 +235,8 @@ class NodeWatcher(threading.Thread):
     def _probe(self, backend: Backend, ended: threading.Event, inbox: _Inbox) -> None:
         """Ask again and again whether the engine answers, beside the work: a list that hangs does so for
         its whole deadline, and nobody should have to wait so long to hear of it."""
-        node = Node.objects.get(pk=self.node_id)
-        while not ended.wait(_PROBE_EVERY_S):
+        node = Node.objects.filter(pk=self.node_id).first()
+        while node is not None and not ended.wait(_PROBE_EVERY_S):
             try:
                 close_old_connections()
                 info = backend.probe()

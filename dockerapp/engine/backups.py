@@ -17,7 +17,7 @@ from docker import APIClient
 from docker.errors import APIError
 
 from compute.backends.backup import BackupSink, BackupSource, BackupSpec, RestoreNames
-from compute.backends.room import room_check
+from compute.backends.room import room_check, room_error
 from compute.backends.types import (
     LABEL_INSTANCE,
     LABEL_OPERATION,
@@ -211,7 +211,9 @@ def _load(client: EngineClient, chunks: Iterable[bytes]) -> str:
     text = client.call(post)
     found, failed = _LOADED.search(text), _FAILED.search(text)
     if failed or not found:
-        raise BackendError(f"Docker did not take the image: {reason(failed[1] if failed else text[:200])}")
+        said = failed[1] if failed else text[:200]
+        full = room_error(said, f"The disk of {client.node.name}")
+        raise full or BackendError(f"Docker did not take the image: {reason(said)}")
     return found[1]
 
 

@@ -24,6 +24,7 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
+from compute.backends.room import room_error
 from compute.backends.runtime import RuntimeFolder
 from compute.errors import BackendError, BackendTimeout, OperationNotSupported
 from dockerapp.engine.client import EngineClient
@@ -178,7 +179,8 @@ def compose_run(
         command += ["--project-directory", NOWHERE, "--env-file", str(folder / "env"), *words]
         said = _follow(command, folder, environ, on_step, checkpoint, timeout_s)
     if said.code != 0:
-        raise BackendError(f"Compose failed: {_why(said)}", step=words[0])
+        full = room_error(_why(said), f"The disk of {client.node.name}")
+        raise full or BackendError(f"Compose failed: {_why(said)}", step=words[0])
 
 
 def _follow(

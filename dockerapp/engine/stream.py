@@ -18,6 +18,7 @@ from docker import APIClient
 from docker.errors import APIError
 from docker.types import CancellableStream
 
+from compute.backends.room import room_error
 from compute.errors import BackendTimeout, ComputeError, OperationCancelled
 from dockerapp.engine.answers import json_lines
 from dockerapp.engine.client import EngineClient
@@ -75,7 +76,7 @@ class EventStream:
             except queue.Empty:
                 item, silent_s = {}, time.monotonic() - heard
                 if self._stall is not None and silent_s > self._stall.after_s:
-                    raise BackendTimeout(self._stall.sentence, node=self._client.node.name) from None
+                    raise self._stalled(self._stall) from None
                 if silent_s > _ASK_AFTER_S and not self._asking:
                     self._asking = True
                     threading.Thread(target=self._ask, daemon=True).start()
@@ -94,6 +95,14 @@ class EventStream:
             # The other side may have closed it first.
             with contextlib.suppress(OSError, AttributeError):
                 stream.close()
+
+    def _stalled(self, stall: Stall) -> ComputeError:
+        """The engine itself may be what is gone."""
+        try:
+            self._client.call(lambda api: api.ping(), quick=True)
+        except ComputeError as error:
+            return error
+        return BackendTimeout(stall.sentence, node=self._client.node.name)
 
     def _ask(self) -> None:
         """Whether the engine is still there; if it is not, that is how the stream ends."""
@@ -116,7 +125,7 @@ class EventStream:
                     if not isinstance(event, Mapping):
                         continue
                     if event.get("error"):
-                        raise self._explain(0, str(event["error"]))
+                        raise self._explained(0, str(event["error"]))
                     if not self._put(event):
                         return
         except ComputeError as error:
@@ -142,9 +151,13 @@ class EventStream:
         try:
             api._raise_for_status(response)
         except APIError as error:
-            raise self._explain(error.status_code or 500, str(error.explanation or error)) from error
+            raise self._explained(error.status_code or 500, str(error.explanation or error)) from error
         # Not the cancellable stream: that one takes a lost engine for the end.
         return events
+
+    def _explained(self, status: int, text: str) -> ComputeError:
+        """A full disk is one whatever was done."""
+        return room_error(text, f"The disk of {self._client.node.name}") or self._explain(status, text)
 
     def _feed(self) -> Iterator[bytes]:
         """The body, which ends in an error when nobody wants it any more: a whole one would be worked

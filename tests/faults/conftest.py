@@ -26,7 +26,6 @@ from tests.reporter import MemoryReporter
 Measured = Callable[[str, float], None]
 # What a process may hold more of than before, and how many threads its pool has.
 _MORE, _POOL = 10, 16
-
 # Of the hasty console: how long it waits for an engine, and for a pull that stands still.
 DEADLINE_S, STALL_S = 4, 6
 
@@ -165,11 +164,11 @@ def held(live: LiveConsole) -> dict[str, tuple[int, int]]:
         place, pid = Path(f"/proc/{live.pid(name)}"), live.pid(name)
         files = [target for link in (place / "fd").iterdir() if (target := _target(link))]
         files = [target for target in files if "libgo.sqlite3" not in target]
-        found[name] = (len(files) - _to_engines(pid), len(list((place / "task").iterdir())))
+        found[name] = (len(files) - engine_connections(pid), len(list((place / "task").iterdir())))
     return found
 
 
-def _to_engines(pid: int) -> int:
+def engine_connections(pid: int) -> int:
     """How many of its connections lead to a Docker engine's socket, or led to one that is gone: a pool drops
     these when it comes upon them."""
     told = subprocess.run(["ss", "-xpaH"], capture_output=True, text=True, check=True).stdout
@@ -206,7 +205,7 @@ def _crashes(live: LiveConsole, before: dict[Path, int]) -> str:
             log.seek(before.get(file, 0))
             text = log.read().decode(errors="replace")
         if "Traceback" in text:
-            return f"{file.name}: {text[text.index('Traceback') - 300 :][:3000]}"
+            return f"{file.name}: {text[max(0, text.index('Traceback') - 300) :][:3000]}"
     return ""
 
 
@@ -247,6 +246,18 @@ def mirror(live: LiveConsole, node: str) -> dict[str, str]:
     rows = live.get(f"/compute/instances?node={node}&page_size=500")["instances"]
     assert not any(row["active_operation"] for row in rows)
     return {row["name"]: row["state"] for row in rows}
+
+
+def ended_of(live: LiveConsole, answer: requests.Response, within_s: float = 60) -> dict[str, Any]:
+    """The operation of this answer, once it is over; its ``state`` and ``error`` of what was refused."""
+    if answer.status_code >= 400:
+        return {"state": "failed", "error": answer.json()["error"]}
+    is_file = "json" not in answer.headers["Content-Type"]
+    if is_file or "operation" not in answer.json():
+        return {"state": "succeeded", "error": None}
+    path = f"/operations/{answer.json()['operation']['id']}"
+    until(lambda: live.get(path)["state"] in ENDED, "the operation ends", within_s)
+    return dict(live.get(path))
 
 
 def _open_operations(live: LiveConsole) -> list[Any]:

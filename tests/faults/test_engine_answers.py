@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from tests.engines import PrivateEngine
+from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, engine_list, far_node, mirror, node_added
 from tests.faulty import FaultyProxy, Rule, answer_of, faulty_port, refusal
 from tests.live import LiveConsole, until
 
 _MIB = 1024**2
-_CONFIG = {"image": "libgo/demo:latest", "network_mode": "none"}
 _CREATE = "POST .*/containers/create"
 _INSPECT = "GET .*/containers/[^/?]+/json"
 _LIST = r"GET .*/containers/json"
@@ -78,7 +78,7 @@ _WRONG: dict[str, tuple[Rule, str]] = {
 
 @fault(
     "F08",
-    "a create is answered with 500, 409, 429, half a body, no JSON, or carried out and cut; what only asks, too",
+    "a create is answered with 500, 409, 429, half a body, no JSON, or cut; what only asks, too",
     sees="the create fails, and why; nothing else does: what only asks is asked again",
     keeps="each create was sent once, and nothing of it is left",
 )
@@ -95,14 +95,13 @@ def test_answers_that_go_wrong_are_told_and_nothing_is_done_twice(
     for word, (rule, code) in _WRONG.items():
         sent, name, began = _asked(way, _CREATE), _name("wrong"), time.monotonic()
         way.rules = [rule]
-        body = {"name": name, "backend": "docker", "node": far, "config": _CONFIG}
-        answer = live.api("POST", "/compute/instances?wait=30", body)
+        answer = live.api("POST", "/compute/instances?wait=30", quiet_body(name, far))
         assert answer.json()["error"]["code"] == code, (word, answer.text)
         assert _asked(way, _CREATE) == sent + 1 and rule.times == 0, word
         assert name not in engine_list(engine), word
         longest = max(longest, time.monotonic() - began)
     measured("told after", longest)
-    made = live.create(_name("asks"), "docker", node=far, config=_CONFIG)
+    made = live.create(_name("asks"), "docker", node=far, config=QUIET)
     whole = {"500": refusal(500, "busy"), "429": refusal(429, "slow down")}
     rules = [Rule(_INSPECT, answer=answer, times=2) for answer in whole.values()]
     for rule in (*rules, Rule(_INSPECT, cut_after=300, times=2)):
@@ -128,7 +127,7 @@ def test_lists_that_are_none_delete_nothing_and_an_older_engine_is_spoken_to_in_
     measured: Measured,
     converged: Converged,
 ) -> None:
-    made = live.create(_name("kept"), "docker", node=far, config=_CONFIG)
+    made = live.create(_name("kept"), "docker", node=far, config=QUIET)
     row = f"/compute/instances/{made['id']}"
     for answer in (
         answer_of(200, b'[{"Id":"ab', length=900),
@@ -169,7 +168,7 @@ def test_an_answer_without_end_ends_the_operation_and_nothing_else(
 ) -> None:
     names = [_name("endless"), _name("well")]
     ill, well = (
-        live.create(name, "docker", node=at, config=_CONFIG)
+        live.create(name, "docker", node=at, config=QUIET)
         for name, at in zip(names, (far, live.get(node)["name"]), strict=True)
     )
     before = _memory(live)
@@ -208,7 +207,7 @@ def _memory(live: LiveConsole) -> dict[str, float]:
 def test_a_host_of_another_name_is_the_same_node(
     live: LiveConsole, engine: PrivateEngine, node: str, measured: Measured, converged: Converged
 ) -> None:
-    made = live.create(_name("renamed"), "docker", node=live.get(node)["name"], config=_CONFIG)
+    made = live.create(_name("renamed"), "docker", node=live.get(node)["name"], config=QUIET)
     before: dict[str, Any] = live.get(node)
     engine.stop()
     engine.hostname = f"other-{os.urandom(2).hex()}"

@@ -22,9 +22,9 @@ from websockets.exceptions import ConnectionClosed
 
 from tests.faults.cases import QUIET
 from tests.faults.catalogue import fault
-from tests.faults.conftest import Measured
+from tests.faults.conftest import Measured, ended_of
 from tests.hosts import LibvirtHost
-from tests.live import ENDED, LiveConsole, until
+from tests.live import LiveConsole, until
 from tests.sockets import socket_open
 
 _MIB = 1024**2
@@ -101,17 +101,6 @@ def _emulator(host: LibvirtHost, name: str) -> int:
     return int((host.folder / "run" / "qemu" / f"{name}.pid").read_text())
 
 
-def _ended(live: LiveConsole, answer: requests.Response, within_s: float = 60) -> dict[str, Any]:
-    """The operation of this answer, once it is over; its ``state`` and ``error`` of what was refused."""
-    if answer.status_code >= 400:
-        return {"state": "failed", "error": answer.json()["error"]}
-    if "operation" not in answer.json():
-        return {"state": "succeeded", "error": None}
-    path = f"/operations/{answer.json()['operation']['id']}"
-    until(lambda: live.get(path)["state"] in ENDED, "the operation ends", within_s)
-    return dict(live.get(path))
-
-
 def _files(host: LibvirtHost) -> set[str]:
     return set(os.listdir(host.folder / "lib" / "images"))
 
@@ -157,12 +146,12 @@ def test_a_daemon_that_dies_in_the_middle(
         host.start()
         answer = begun.result(90)
     measured("online after", _online(live, host))
-    first = _ended(live, answer)
+    first = ended_of(live, answer)
     assert first["state"] == "succeeded" or first["error"], first
     assert _emulator(host, guest) == emulator and Path(f"/proc/{emulator}").exists()
     _converged(live, host)
     if first["state"] != "succeeded":
-        again = _ended(live, asked[work](live, host, guest, name))
+        again = ended_of(live, asked[work](live, host, guest, name))
         assert again["state"] == "succeeded", again
         _converged(live, host)
     _clean(live, guest, name)
@@ -284,7 +273,7 @@ async def test_a_daemon_that_hangs_holds_nobody(
     measured("back after", await asyncio.to_thread(_online, live, host))
     for answer in answers:
         if answer.status_code == 202:
-            ended = await asyncio.to_thread(_ended, live, answer)
+            ended = await asyncio.to_thread(ended_of, live, answer)
             assert ended["state"] == "succeeded" or ended["error"], ended
     await asyncio.to_thread(_converged, live, host)
 
@@ -304,7 +293,7 @@ def _threads(live: LiveConsole) -> dict[str, int]:
 @fault(
     "F32 F33",
     "the disk of a libvirt host's pool",
-    sees="creates and uploads fail with no_space or read_only and say what to do; then they work",
+    sees="creates, uploads and restores fail with no_space or read_only and say what to do; then they work",
     keeps="what was there; nothing half-made is left",
 )
 @pytest.mark.parametrize("harm", ["full", "read-only"])
@@ -315,6 +304,7 @@ def test_a_pool_that_takes_nothing(
     # A read-only disk cannot be had while a guest writes to it.
     off = live.api("PUT", f"/compute/instances/{guest}/stop?wait=30", {"force": True})
     assert off.status_code == 200, off.text
+    backup = _backed_up(live, guest)
     before, filler, name = _files(host), images / "filler", _name("f")
     if harm == "full":
         filler.write_bytes(b"\1" * max(0, shutil.disk_usage(images).free - 64 * 1024))
@@ -326,6 +316,10 @@ def test_a_pool_that_takes_nothing(
             error = _error_of(live, answer)
             assert error["details"].get("state") == word, error
             assert str(host.folder) not in error["message"], error
+        if harm == "full":
+            error = _error_of(live, live.api("POST", f"/backups/{backup}/restore", {"name": f"{name}-again"}))
+            assert error["details"].get("state") == "no_space", error
+            assert "Nothing was made" in error["message"] and not _files(host) - before - {"filler"}
         assert _rows(live, host) and live.get("/nodes") is not None
     finally:
         if harm == "full":
@@ -334,16 +328,28 @@ def test_a_pool_that_takes_nothing(
             _inside(host, "mount", "-o", "remount,rw", "/var/lib/libvirt/images")
     until(lambda: _files(host) == before, f"nothing is left of it: {_files(host) - before}", 30)
     began = time.monotonic()
-    assert _ended(live, _ask_create(live, host, guest, name))["state"] == "succeeded"
+    assert ended_of(live, _ask_create(live, host, guest, name))["state"] == "succeeded"
     measured("works after", time.monotonic() - began)
     _clean(live, guest, name)
     live.api("PUT", f"/compute/instances/{guest}/start?wait=30", {})
     _converged(live, host)
 
 
+def _backed_up(live: LiveConsole, guest: str) -> str:
+    """The id of a backup of it."""
+    folder = str(live.var / "backups" / _name("b"))
+    target = {"name": _name("t"), "kind": "local", "options": {"folder": folder}}
+    place = live.api("POST", "/backups/targets", target)
+    assert place.status_code == 201, place.text
+    path = f"/compute/instances/{guest}/backups"
+    answer = live.api("POST", f"{path}?wait=60", {"target": place.json()["id"]})
+    assert answer.status_code in (200, 201), answer.text
+    return str(live.get(path)["items"][0]["id"])
+
+
 def _error_of(live: LiveConsole, answer: requests.Response) -> dict[str, Any]:
     """Of a refusal, or of the operation that was begun."""
-    ended = _ended(live, answer)
+    ended = ended_of(live, answer)
     assert ended["state"] == "failed", ended
     return dict(ended["error"])
 
