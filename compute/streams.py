@@ -121,6 +121,10 @@ async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> Async
         ended: ExecResult | ComputeError = await backend.exec_run(instance.engine_id, wanted)
     except ComputeError as error:
         ended = error
+    except asyncio.CancelledError:
+        # Whoever asked went away, or may not any more; the engine ends the command.
+        await asyncio.shield(sync_to_async(exec_ended, thread_sensitive=False)(actor, instance, wanted, None))
+        raise
     finally:
         _running.discard(word)
     await sync_to_async(exec_ended, thread_sensitive=False)(actor, instance, wanted, ended)

@@ -206,6 +206,8 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("allowAll", "allow_all", _boolean, True),
         _Key("groups", "groups", _groups, []),
         _Key("caPath", "ca_path", _path, ""),
+        _Key("sessionMax", "session_max_s", _lifetime, 8 * 3600.0),
+        _Key("tokensRestAfter", "tokens_rest_after_s", _lifetime, 30 * 86400.0),
     ],
     "ldap": [
         _Key("uri", "uri", _text, ""),

@@ -17,7 +17,7 @@ from compute.services import accounts, projects, sign_in
 from compute.services.sign_ins import Visitor
 
 
-def _listing(view: ApiView, rows: list[dict[str, Any]]) -> HttpResponseBase:
+def listing_answer(view: ApiView, rows: list[dict[str, Any]]) -> HttpResponseBase:
     """A short list as one page."""
     asked = view.query({key: PAGING[key] for key in ("page", "page_size")})
     page, size = asked.get("page", 1), asked.get("page_size", 50)
@@ -103,7 +103,7 @@ class ProfilePassword(ApiView):
 class Users(ApiView):
     @api("users", "All accounts", response=s.UserPage, query=("page", "page_size"))
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, accounts.users_list(self.actor))
+        return listing_answer(self, accounts.users_list(self.actor))
 
     @api("users", "Add one", request=s.UserCreateRequest, response=s.UserShape, status=201, errors=(409,))
     def post(self, request: Request) -> HttpResponseBase:
@@ -131,7 +131,7 @@ class UserDetail(ApiView):
 class Projects(ApiView):
     @api("projects", "One's projects", response=s.ProjectPage, query=("page", "page_size"))
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, projects.projects_list(self.actor))
+        return listing_answer(self, projects.projects_list(self.actor))
 
     @api("projects", "Add one", request=s.ProjectRequest, response=s.ProjectShape, status=201, errors=(409,))
     def post(self, request: Request) -> HttpResponseBase:
@@ -159,7 +159,7 @@ class ProjectDetail(ApiView):
 class Members(ApiView):
     @api("projects", "Its members", response=s.MemberPage, query=("page", "page_size"))
     def get(self, request: Request, project_id: str) -> HttpResponseBase:
-        return _listing(self, projects.members_list(self.actor, project_id))
+        return listing_answer(self, projects.members_list(self.actor, project_id))
 
     @api(
         "projects",

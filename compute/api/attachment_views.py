@@ -6,7 +6,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from compute.api import serializers as s
-from compute.api.account_views import _listing
+from compute.api.account_views import listing_answer
 from compute.api.base import ApiView, boolean
 from compute.api.schema import api
 from compute.services import attachments
@@ -18,7 +18,7 @@ _PAGING = ("page", "page_size")
 class InstanceNetworks(ApiView):
     @api("instances", "The networks it is on", response=s.AttachedNetworkPage, query=_PAGING)
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        return _listing(self, attachments.networks_of(self.actor, instance_id))
+        return listing_answer(self, attachments.networks_of(self.actor, instance_id))
 
     @api(
         "instances",
@@ -54,7 +54,7 @@ class InstanceNetwork(ApiView):
 class InstanceStorage(ApiView):
     @api("instances", "Its disks and mounts", response=s.AttachedStoragePage, query=_PAGING)
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        return _listing(self, attachments.storage_of(self.actor, instance_id))
+        return listing_answer(self, attachments.storage_of(self.actor, instance_id))
 
     @api(
         "instances",

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from compute.api import backup_shapes as b
 from compute.api import serializers as s
-from compute.api.account_views import _listing
+from compute.api.account_views import listing_answer
 from compute.api.base import PAGING, ApiView, Parse, boolean, text
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
@@ -105,7 +105,7 @@ class BackupTargets(ApiView):
         query=("page", "page_size"), operation_id="backups_targets_list_all",
     )  # fmt: skip
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, targets_list(self.actor))
+        return listing_answer(self, targets_list(self.actor))
 
     @api(
         _TAG, "Add one (administrators)", request=b.BackupTargetRequest, response=b.BackupTargetShape,

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import uuid
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -22,9 +25,11 @@ from compute.audit_net import Asked, request_audit
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
 from compute.jsontext import dumps
 from compute.models import Operation, User
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
 from compute.selectors.page import Page, RenderedPage
+from compute.services.sign_ins import actor_again
 
 WAIT_MAX_S = 60
 # How long an answer to short work is held when the client does not say.
@@ -33,6 +38,8 @@ _SHAPED_WAIT_S = 300
 _INT_MAX = 2**62
 
 Parse = Callable[[str, str], Any]
+Allowed = Callable[[Actor], object]
+T = TypeVar("T", Download, Upload)
 
 
 def text(name: str, value: str) -> str:
@@ -187,15 +194,20 @@ class ApiView(APIView):
         response[WAIT_HEADER] = f"{operation.pk} {_SHAPED_WAIT_S} {ends_as}+{shape}"
         return response
 
-    def answer_download(self, download: Download, headers: Mapping[str, str]) -> HttpResponse:
-        """An answer whose body streams from where ``download`` opens it."""
+    def answer_download(
+        self, download: Download, headers: Mapping[str, str], allowed: Allowed | None = None
+    ) -> HttpResponse:
+        """An answer whose body streams from where ``download`` opens it. While it does, account and
+        credential are looked at again, and ``allowed`` is called with the actor of now, in a thread; what
+        either raises breaks the transfer off."""
         private = {"Cache-Control": "private, no-store", "X-Content-Type-Options": "nosniff"}
-        return HttpResponse(headers={**private, **headers, **transfer_leave(download)})
+        left = transfer_leave(_asked_again(self.actor, download, allowed))
+        return HttpResponse(headers={**private, **headers, **left})
 
-    def answer_upload(self, upload: Upload) -> HttpResponse:
-        """Let the body of the request stream into ``upload``, which makes the answer. The route must
-        be announced with ``upload_route``."""
-        return HttpResponse(headers=transfer_leave(upload))
+    def answer_upload(self, upload: Upload, allowed: Allowed | None = None) -> HttpResponse:
+        """Let the body of the request stream into ``upload``, which makes the answer; ``allowed`` as for
+        downloads. The route must be announced with ``upload_route``."""
+        return HttpResponse(headers=transfer_leave(_asked_again(self.actor, upload, allowed)))
 
     @property
     def body_length(self) -> int | None:
@@ -257,3 +269,17 @@ def etag_of(data: Mapping[str, Any]) -> str:
 
 def _tag(raw: bytes) -> str:
     return f'W/"{hashlib.sha1(raw, usedforsecurity=False).hexdigest()[:20]}"'
+
+
+def may(action: str, project_id: uuid.UUID | None) -> Allowed:
+    """Whether somebody may still do this: to a transfer that is under way."""
+    return lambda now: action_require(now, action, project_id)
+
+
+def _asked_again(actor: Actor, transfer: T, allowed: Allowed | None) -> T:
+    def look() -> None:
+        now = actor_again(actor)
+        if allowed is not None:
+            allowed(now)
+
+    return replace(transfer, still_allowed=sync_to_async(look, thread_sensitive=False))

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
-from compute.api.account_views import _listing
+from compute.api.account_views import listing_answer
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
 from compute.api.transfers import Download
@@ -217,7 +217,9 @@ def exec_answer(view: ApiView, row: Instance) -> HttpResponse:
     execs.exec_permission(actor, row)
     wanted = execs.exec_prepare(actor, row, view.body(s.ExecRequest))
     return view.answer_download(
-        Download(lambda: exec_once(actor, row, wanted)), {"Content-Type": "application/json"}
+        Download(lambda: exec_once(actor, row, wanted)),
+        {"Content-Type": "application/json"},
+        lambda now: execs.exec_permission(now, instance_get(now, row.pk)),
     )
 
 
@@ -253,7 +255,7 @@ class ClusterStatus(ApiView):
 class Backends(ApiView):
     @api("cluster", "All backends", response=s.BackendPage, query=("page", "page_size"))
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, cluster.backends_list())
+        return listing_answer(self, cluster.backends_list())
 
 
 class BackendInfo(ApiView):

@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute import streams
+from compute.actor import Actor
 from compute.api import serializers as s
 from compute.api.base import ApiView
 from compute.api.log_query import LOG_QUERY, follows
@@ -22,6 +23,7 @@ from compute.backends.types import LogQuery
 from compute.loghub import Shown, Wanted
 from compute.loghub.pieces import line_dict
 from compute.models import Instance
+from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.services.logs import logs_check, logs_piece
 
@@ -57,19 +59,16 @@ class LogView(ApiView):
         logs_check(self.actor, instance)
         actor, identifier = self.actor, str(instance.pk)
 
-        async def still_allowed() -> None:
-            await streams.content_allowed(actor, identifier, "instance.logs")
-
         as_text = wanted != "json"
         if follow:
             look = Wanted(**asked, goes_on=False)
-            download = Download(
-                lambda: streams.logs_text(actor, identifier, look, shown, as_text=as_text), still_allowed
-            )
+            download = Download(lambda: streams.logs_text(actor, identifier, look, shown, as_text=as_text))
         else:
             query = LogQuery(**asked)
-            download = Download(lambda: streams.logs_whole(actor, identifier, query, shown), still_allowed)
-        return self.answer_download(download, _headers(instance, as_text))
+            download = Download(lambda: streams.logs_whole(actor, identifier, query, shown))
+        return self.answer_download(
+            download, _headers(instance, as_text), lambda now: _logs_again(now, identifier)
+        )
 
     def _piece(self, instance: Instance, query: LogQuery, shown: Shown) -> Response:
         lines = [line for line in logs_piece(self.actor, instance, query) if shown.has(line)]
@@ -92,6 +91,10 @@ class InstanceLogs(LogView):
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         asked = self.query(LOG_QUERY)
         return self.log_answer(instance_get(self.actor, instance_id), asked)
+
+
+def _logs_again(actor: Actor, instance_id: str) -> None:
+    action_require(actor, "instance.logs", instance_get(actor, instance_id).project_id)
 
 
 def _headers(instance: Instance, as_text: bool) -> Mapping[str, str]:

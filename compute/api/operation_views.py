@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
-from compute.api.account_views import _listing
+from compute.api.account_views import listing_answer
 from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
 from compute.api.waiting import WAIT_HEADER
@@ -80,7 +80,7 @@ class Events(ApiView):
 class Nodes(ApiView):
     @api("nodes", "All nodes", response=s.NodePage, query=("page", "page_size"))
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, nodes_read.nodes_list(self.actor))
+        return listing_answer(self, nodes_read.nodes_list(self.actor))
 
     @api(
         "nodes",

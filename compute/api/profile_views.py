@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from compute.api import profile_shapes as p
 from compute.api import serializers as s
-from compute.api.account_views import _listing, pair_answer, visitor_of
+from compute.api.account_views import listing_answer, pair_answer, visitor_of
 from compute.api.base import ApiView
 from compute.api.schema import api
 from compute.errors import NotFound
@@ -23,7 +23,7 @@ _SECRET = {"Cache-Control": "no-store"}
 class Tokens(ApiView):
     @api("profile", "One's personal tokens", response=p.ApiTokenPage, query=("page", "page_size"))
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, tokens.tokens_list(self.actor))
+        return listing_answer(self, tokens.tokens_list(self.actor))
 
     @api(
         "profile",
@@ -48,7 +48,7 @@ class TokenDetail(ApiView):
 class Sessions(ApiView):
     @api("profile", "One's sessions", response=p.SignInPage, query=("page", "page_size"))
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, sign_ins.sign_ins_list(self.actor))
+        return listing_answer(self, sign_ins.sign_ins_list(self.actor))
 
 
 class SessionDetail(ApiView):
@@ -66,7 +66,7 @@ class SignInTries(ApiView):
         query=("page", "page_size"),
     )
     def get(self, request: Request) -> HttpResponseBase:
-        return _listing(self, sign_ins.sign_ins_recent(self.actor))
+        return listing_answer(self, sign_ins.sign_ins_recent(self.actor))
 
 
 class LoginFinish(ApiView):

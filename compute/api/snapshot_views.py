@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from compute.api import serializers as s
-from compute.api.account_views import _listing
+from compute.api.account_views import listing_answer
 from compute.api.base import ApiView
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
@@ -74,7 +74,7 @@ class Snapshots(ApiView):
         errors=(409, 422, 503),
     )
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        return _listing(self, snapshots.snapshots_list(self.actor, instance_id))
+        return listing_answer(self, snapshots.snapshots_list(self.actor, instance_id))
 
     @api(
         "instances",

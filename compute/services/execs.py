@@ -43,9 +43,14 @@ def exec_prepare(actor: Actor, instance: Instance, body: Mapping[str, Any]) -> E
     return wanted
 
 
-def exec_ended(actor: Actor, instance: Instance, wanted: ExecSpec, ended: ExecResult | ComputeError) -> None:
-    """The record of it: which program, not its arguments, because those may hold secrets."""
-    if isinstance(ended, ComputeError):
+def exec_ended(
+    actor: Actor, instance: Instance, wanted: ExecSpec, ended: ExecResult | ComputeError | None
+) -> None:
+    """The record of it: which program, not its arguments, because those may hold secrets. ``ended`` is None
+    when it was cut off."""
+    if ended is None:
+        result = "cancelled"
+    elif isinstance(ended, ComputeError):
         result = ended.code
     else:
         result = "timed_out" if ended.timed_out else f"exit {ended.exit_code}"

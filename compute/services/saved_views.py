@@ -4,19 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from django.core.exceptions import TooManyFieldsSent
 from django.db import IntegrityError, transaction
+from django.http import QueryDict
 
 from compute.actor import Actor
 from compute.audit import audit
-from compute.errors import InvalidInput, NameConflict, NotFound
+from compute.errors import InvalidInput, NameConflict
 from compute.models import ListColumns, SavedView
+from compute.selectors.saved_views import view_of
 
 PER_PAGE_MAX = 30
 _QUERY_MAX = 1000
+INSTANCES = "instances"
+INSTANCE_FILTERS = ("q", "state", "type", "backend", "node", "project", "image", "attention", "mine", "label")
+# What of the address of a list a view keeps, in this order.
+WORDS = {INSTANCES: (*INSTANCE_FILTERS, "sort", "group", "size")}
 
 
-def view_save(actor: Actor, page: str, name: str, query: str) -> SavedView:
-    """Keep a query under a name; one of the same name gets the new query. Raises ``InvalidInput``."""
+def query_kept(page: str, given: QueryDict) -> str:
+    """What of an address a view keeps, in one order."""
+    kept = QueryDict(mutable=True)
+    for name in WORDS[page]:
+        values = [value.replace("\x00", "") for value in given.getlist(name) if value]
+        if values:
+            kept.setlist(name, values)
+    return kept.urlencode()
+
+
+def query_check(page: str, text: str) -> str:
+    """The query of an address, in the order in which it is kept. Raises ``InvalidInput`` for a word that
+    the list does not know."""
+    try:
+        given = QueryDict(text.lstrip("?"))
+    except TooManyFieldsSent as error:
+        raise InvalidInput.field("query", "has too many words.") from error
+    unknown = [name for name in given if name not in WORDS[page]]
+    if unknown:
+        raise InvalidInput.field("query", f"“{unknown[0][:40]}” is not one of {', '.join(WORDS[page])}.")
+    return query_kept(page, given)
+
+
+def view_save(actor: Actor, page: str, name: str, query: str, *, is_new: bool = False) -> SavedView:
+    """Keep a query under a name; one of the same name gets the new query, unless it must be ``is_new``.
+    Raises ``InvalidInput``, ``NameConflict``."""
     name = " ".join(name.split())
     if not 1 <= len(name) <= 40 or not name.isprintable():
         raise InvalidInput.field("name", "must be 1 to 40 characters.")
@@ -25,7 +56,10 @@ def view_save(actor: Actor, page: str, name: str, query: str) -> SavedView:
     try:
         with transaction.atomic():
             mine = SavedView.objects.filter(user_id=actor.user_id, page=page)
-            if not mine.filter(name=name).exists() and mine.count() >= PER_PAGE_MAX:
+            is_known = mine.filter(name=name).exists()
+            if is_known and is_new:
+                raise NameConflict(f"You have a view “{name}” already.", name=name)
+            if not is_known and mine.count() >= PER_PAGE_MAX:
                 raise InvalidInput.field("name", f"there can be {PER_PAGE_MAX}; remove one of them first.")
             row, _ = SavedView.objects.update_or_create(
                 user_id=actor.user_id, page=page, name=name, defaults={"query": query}
@@ -38,9 +72,7 @@ def view_save(actor: Actor, page: str, name: str, query: str) -> SavedView:
 
 def view_delete(actor: Actor, page: str, view_id: int) -> None:
     """Raises ``NotFound`` for one that is gone, or somebody else's."""
-    row = SavedView.objects.filter(user_id=actor.user_id, page=page, pk=view_id).first()
-    if row is None:
-        raise NotFound("There is no such view.")
+    row = view_of(actor, page, view_id)
     row.delete()
     audit(actor, "view.delete", row.name, details={"page": page})
 

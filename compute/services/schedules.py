@@ -111,7 +111,7 @@ def schedule_hindrance(row: Schedule) -> str:
         return f"Its owner's account is gone or was switched off. {_TAKE_OVER}"
     if row.scope is None or (row.token_uid and tokens_alive().filter(pk=row.token_uid).exists()):
         return ""
-    return f"The token it was made with was revoked or has expired. {_TAKE_OVER}"
+    return f"The token it was made with was revoked, has expired or rests. {_TAKE_OVER}"
 
 
 def _owned_by(actor: Actor, row: Schedule) -> None:

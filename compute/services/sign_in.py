@@ -27,6 +27,7 @@ from compute.services.second_factor import factor_check
 from compute.services.sign_ins import Began, Visitor, sign_in_begin
 
 CHALLENGE_S = 300
+OIDC = "oidc"
 OIDC_STARTS, OIDC_WINDOW_S = 60, 60
 _SALT = "libgo second factor"
 
@@ -74,9 +75,15 @@ def oidc_end(request: HttpRequest, back_to: str, visitor: Visitor) -> tuple[User
         found = oidc_finish(config, request, back_to)
     except Unauthenticated:
         refused = Actor(None, "", remote_address=visitor.remote_address)
-        audit(refused, "auth.login", result="refused", details={"method": "oidc"})
+        audit(refused, "auth.login", result="refused", details={"method": OIDC})
         raise
     return person_admit(found.person, config, visitor.remote_address), found.logout_url
+
+
+def oidc_session_end() -> datetime:
+    """When a session of a person of the provider that begins now is over: never later than any other."""
+    config, access = settings.LIBGO["oidc"], settings.LIBGO["access"]
+    return timezone.now() + timedelta(seconds=min(config["session_max_s"], access["session_lifetime_s"]))
 
 
 def _oidc() -> Mapping[str, Any]:

@@ -16,14 +16,15 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from compute.actor import Actor, Credential, Scope
 from compute.audit import audit
+from compute.directories.ldap import PROVIDER as LDAP
 from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
 from compute.events import rights_changed
-from compute.models import ApiToken, Project, User
+from compute.models import ApiToken, DirectoryIdentity, Project, User
 from compute.selectors.access import person_require, visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import time_text
@@ -121,7 +122,8 @@ def token_open(text: str, remote_address: str) -> tuple[User, Credential]:
     """Whose token this is and what it may. Raises ``Unauthenticated``."""
     word, _, rest = text.partition("_")
     prefix, _, secret = rest.partition("_")
-    rows = ApiToken.objects.filter(prefix=prefix[:16], user__is_active=True).select_related("user")
+    rows = ApiToken.objects.filter(prefix=prefix[:16], user__is_active=True)
+    rows = rows.select_related("user", "user__directory")
     row = rows.first() if word == _WORD and prefix else None
     # Compared also when there is none, so that the time tells nothing about prefixes.
     fits = hmac.compare_digest(row.digest if row else _digest(""), _digest(secret))
@@ -129,6 +131,12 @@ def token_open(text: str, remote_address: str) -> tuple[User, Credential]:
         raise Unauthenticated("The token is unknown or was revoked.")
     if row.expires_at and row.expires_at <= timezone.now():
         raise Unauthenticated("The token has expired. Make a new one in your profile.")
+    identity = getattr(row.user, "directory", None)
+    if identity is not None and identity.provider != LDAP and identity.seen_at <= _seen_since():
+        raise Unauthenticated(
+            "Its owner did not sign in to the pages for long, so this token rests. Sign in once and it "
+            "works again."
+        )
     _used(row, remote_address)
     return row.user, _credential(row)
 
@@ -154,8 +162,15 @@ def token_within(token_id: uuid.UUID | None, scope: Scope) -> Credential:
 
 
 def tokens_alive() -> QuerySet[ApiToken]:
-    """Those that work now, whoever's."""
-    return ApiToken.objects.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+    """Those that work now, whoever's: not expired, and not resting, because a provider's person who did not
+    sign in for long may have left there meanwhile. (The people of LDAP are looked up.)"""
+    unseen = DirectoryIdentity.objects.filter(user=OuterRef("user_id"), seen_at__lte=_seen_since())
+    rows = ApiToken.objects.filter(~Exists(unseen.exclude(provider=LDAP)))
+    return rows.filter(Q(expires_at=None) | Q(expires_at__gt=timezone.now()))
+
+
+def _seen_since() -> datetime:
+    return timezone.now() - timedelta(seconds=settings.LIBGO["oidc"]["tokens_rest_after_s"])
 
 
 def _credential(row: ApiToken) -> Credential:

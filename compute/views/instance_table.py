@@ -41,14 +41,12 @@ from compute.views.instances import rows_for_page
 from compute.views.things import projects_with
 from compute.wording import later
 
-PAGE = "instances"
+PAGE = saved_views.INSTANCES
 SIZES = (25, 50, 100, 200)
 _SIZE = 50
 _TERMINALS = {str(Capability.TERMINAL), str(Capability.CONSOLE)}
 _Q_MAX = 100
 _LABELS_SHOWN = 4
-_FILTERS = ("q", "state", "type", "backend", "node", "project", "image", "attention", "mine", "label")
-_KEPT = (*_FILTERS, "sort", "group", "size")
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ def instance_list(request: HttpRequest) -> HttpResponse:
 @require_POST
 @page
 def view_save(request: HttpRequest) -> HttpResponse:
-    query = _kept(QueryDict(request.POST.get("query", "").lstrip("?")))
+    query = saved_views.query_kept(PAGE, QueryDict(request.POST.get("query", "").lstrip("?")))
     row = saved_views.view_save(actor_of(request), PAGE, request.POST.get("name", ""), query)
     return redirect(_address(str(row.pk), query))
 
@@ -157,7 +155,7 @@ def _listing(actor: Actor, given: QueryDict) -> dict[str, Any]:
         "pages": _pages(given, found.page, found.pages),
         "chips": _chips(given),
         "bulk_filter": bulk_filter(wanted),
-        "filtered": any(given.get(name) for name in _FILTERS),
+        "filtered": any(given.get(name) for name in saved_views.INSTANCE_FILTERS),
     }
 
 
@@ -250,25 +248,16 @@ def _views(actor: Actor, given: QueryDict) -> list[dict[str, Any]]:
     """The tabs. The one that was chosen stays so while its list is narrowed further."""
     counts, chosen = view_counts(actor), given.get("view") or "all"
     found = [_view(chosen, name, title, query, count=counts[of]) for name, title, query, of in _BUILT_IN]
+    kept = saved_views.query_kept(PAGE, given)
     for row in views_of(actor, PAGE):
         view = _view(chosen, str(row.pk), row.name, row.query, is_own=True)
-        view["is_changed"] = view["is_chosen"] and _kept(given) != _kept(QueryDict(row.query))
+        view["is_changed"] = view["is_chosen"] and kept != saved_views.query_kept(PAGE, QueryDict(row.query))
         found.append(view)
     return found
 
 
 def _view(chosen: str, name: str, title: str, query: str, **more: Any) -> dict[str, Any]:
     return {"id": name, "title": title, "url": _address(name, query), "is_chosen": name == chosen, **more}
-
-
-def _kept(given: QueryDict) -> str:
-    """What of an address a view keeps, in one order."""
-    kept = QueryDict(mutable=True)
-    for name in _KEPT:
-        values = [value.replace("\x00", "") for value in given.getlist(name) if value]
-        if values:
-            kept.setlist(name, values)
-    return kept.urlencode()
 
 
 def _address(view: str, query: str) -> str:

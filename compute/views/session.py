@@ -15,9 +15,11 @@ from compute.api.exception_handler import HTTP_STATUS
 from compute.errors import ComputeError, RateLimited
 from compute.models import User
 from compute.services.sign_in import (
+    OIDC,
     challenge_make,
     challenge_pass,
     oidc_end,
+    oidc_session_end,
     oidc_start,
     page_begin,
     password_check,
@@ -75,7 +77,7 @@ def oidc_back(request: HttpRequest) -> HttpResponse:
         user, logout_url = oidc_end(request, back_to, visitor_of(request))
     except ComputeError as error:
         return _again(request, _context(request, target), error)
-    session_begin(request, user, "oidc")
+    session_begin(request, user, OIDC)
     request.session[_ELSEWHERE] = logout_url
     return redirect(target or "dashboard")
 
@@ -109,9 +111,12 @@ def _context(request: HttpRequest, target: str) -> dict[str, str]:
 
 
 def session_begin(request: HttpRequest, user: User, method: str) -> None:
-    """Let the account in, with a session of its own key, and record it."""
+    """Let the account in, with a session of its own key, and record it. One that a provider vouched for ends
+    at a fixed time, whatever is done in it: then the provider is asked again who this is."""
     login(request, user, backend=_MODEL_BACKEND)
     session = request.session
+    if method == OIDC:
+        session.set_expiry(oidc_session_end())
     session.save()
     page_begin(user, method, session.session_key or "", session.get_expiry_date(), visitor_of(request))
 

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
@@ -180,6 +179,7 @@ class Wait(_Verb):
         return self.answer_download(
             Download(lambda: _waited(self.actor, row, condition, timeout_s)),
             {"Content-Type": "application/json"},
+            lambda now: instance_get(now, row.pk),
         )
 
 
@@ -268,13 +268,10 @@ class Stats(PlacedView):
         return Response(reads.container_stats(self.actor, container_id, asked.get("node", "")))
 
     def _stream(self, row: Instance) -> HttpResponseBase:
-        actor, pk = self.actor, str(row.pk)
-
-        async def still_allowed() -> None:
-            await sync_to_async(instance_get, thread_sensitive=False)(actor, pk)
-
-        download = Download(lambda: statshub.sample_rows(pk), still_allowed)
-        return self.answer_download(download, {"Content-Type": "application/x-ndjson"})
+        pk = str(row.pk)
+        download = Download(lambda: statshub.sample_rows(pk))
+        lines = {"Content-Type": "application/x-ndjson"}
+        return self.answer_download(download, lines, lambda now: instance_get(now, pk))
 
 
 class Top(PlacedView):

@@ -70,17 +70,12 @@ class FilesView(PlacedView):
 
     def download(self, place: Place, open_: Callable[[Told], Chunks], **headers: str) -> HttpResponse:
         told = Told()
-
-        async def still_allowed() -> None:
-            await files.still_allowed(place)
-
-        return self.answer_download(Download(lambda: open_(told), still_allowed, told), headers)
+        download = Download(lambda: open_(told), told=told)
+        return self.answer_download(download, headers, lambda now: files.still_allowed(place, now))
 
     def upload(self, place: Place, run: Callable[[Chunks], Awaitable[tuple[int, Any]]]) -> HttpResponse:
-        async def still_allowed() -> None:
-            await files.still_allowed(place)
-
-        return self.answer_upload(Upload(run, files.UPLOAD_MAX_BYTES, still_allowed))
+        upload = Upload(run, files.UPLOAD_MAX_BYTES)
+        return self.answer_upload(upload, lambda now: files.still_allowed(place, now))
 
 
 class Archive(FilesView):

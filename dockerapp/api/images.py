@@ -6,13 +6,12 @@ import hashlib
 from typing import Any
 
 import orjson
-from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compute.api.base import PAGING, Parse, boolean, text, whole, words
+from compute.api.base import PAGING, Parse, boolean, may, text, whole, words
 from compute.api.instance_views import idempotency_of
 from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
@@ -208,7 +207,9 @@ class ImageBuild(ImageView):
                 "“dockerfile” as application/json."
             )
         operation = images.image_build(self.actor, place, wish, size=self.body_length)
-        return self.answer_upload(operation_upload(operation, wait_s))
+        return self.answer_upload(
+            operation_upload(operation, wait_s), may("image.build", operation.project_id)
+        )
 
     def _from_json(self, request: Request, wait_s: float) -> HttpResponseBase:
         place, _ = self.at()
@@ -242,7 +243,9 @@ class ImageLoad(ImageView):
         wait_s = self.wait_seconds()
         place, _ = self.at()
         operation = images.image_load(self.actor, place, size=self.body_length)
-        return self.answer_upload(operation_upload(operation, wait_s))
+        return self.answer_upload(
+            operation_upload(operation, wait_s), may("image.load", operation.project_id)
+        )
 
 
 class ImageImport(ImageView):
@@ -263,7 +266,9 @@ class ImageImport(ImageView):
         if "image" not in asked:
             raise InvalidInput.field("image", "is required: what the image will be called.")
         operation = images.image_import(self.actor, place, size=self.body_length, **asked)
-        return self.answer_upload(operation_upload(operation, wait_s))
+        return self.answer_upload(
+            operation_upload(operation, wait_s), may("image.import", operation.project_id)
+        )
 
 
 class ImageSave(ImageView):
@@ -277,13 +282,13 @@ class ImageSave(ImageView):
     def get(self, request: Request) -> HttpResponseBase:
         place, asked = self.at({"names": words})
         row, names = images.images_to_save(self.actor, place, asked.get("names", []))
-        facet, actor = docker_of(row.node).images, self.actor
-        check = sync_to_async(lambda: images.save_allowed(actor, place), thread_sensitive=False)
+        facet = docker_of(row.node).images
         headers = {
             "Content-Type": "application/x-tar",
             "Content-Disposition": f'attachment; filename="{_file_name(names)}.tar"',
         }
-        return self.answer_download(Download(lambda: facet.save(names), check), headers)
+        download = Download(lambda: facet.save(names))
+        return self.answer_download(download, headers, lambda now: images.save_allowed(now, place))
 
 
 class ImageSearch(ImageView):

@@ -36,7 +36,6 @@ from compute.errors import (
 from compute.models import Node, Resource
 from compute.selectors.access import action_require
 from compute.services.nodes import node_require
-from compute.services.sign_ins import actor_again
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.files import entry_dict, entry_tag
 from dockerapp.selectors.nodes import docker_of
@@ -132,9 +131,13 @@ def volume_place(actor: Actor, wanted: str, node: str = "") -> Place:
     return Place(actor, row.node, row.name, row.pk, row.project_id, "", "volume", row.name)
 
 
-async def still_allowed(place: Place) -> None:
-    """Raises ``ComputeError`` once the right is gone."""
-    await sync_to_async(_allowed_now, thread_sensitive=False)(place)
+def still_allowed(place: Place, actor: Actor) -> None:
+    """``actor`` is who asked, with the rights of now. Raises ``ComputeError`` once the right is gone."""
+    if place.volume:
+        _volume_permit(actor, volume_row(actor, str(place.uid)))
+        return
+    container_get(actor, str(place.uid))
+    action_require(actor, "instance.files", place.project_id)
 
 
 async def entry_get(place: Place, path: str, *, follow: bool = True) -> FileEntry:
@@ -360,12 +363,3 @@ def _storable(value: Any) -> Any:
 def _root_refuse(path: str, field: str) -> None:
     if path == "/":
         raise InvalidInput.field(field, "must not be the root folder.")
-
-
-def _allowed_now(place: Place) -> None:
-    actor = actor_again(place.actor)
-    if place.volume:
-        _volume_permit(actor, volume_row(actor, str(place.uid)))
-        return
-    container_get(actor, str(place.uid))
-    action_require(actor, "instance.files", place.project_id)

@@ -12,14 +12,13 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 
 from compute.actor import Actor
-from compute.api.base import PAGING, Parse, boolean, text, whole
+from compute.api.base import PAGING, Parse, boolean, may, text, whole
 from compute.api.instance_views import idempotency_of
 from compute.api.placed import NODE, PlacedView
 from compute.api.schema import api
@@ -89,7 +88,8 @@ class Images(PlacedView):
         if kind != _BYTES:
             raise InvalidInput(f"Send the image as {_BYTES}, or JSON that says where it comes from.")
         operation = images.image_upload(self.actor, place, asked, size=self.body_length)
-        return self.answer_upload(operation_upload(operation, wait_s, 201))
+        upload = operation_upload(operation, wait_s, 201)
+        return self.answer_upload(upload, may("disk_image.create", operation.project_id))
 
     def _from_json(self, request: Request, wait_s: float) -> HttpResponseBase:
         at, actor, key = self.place(), self.actor, request.headers.get("Idempotency-Key")
@@ -185,8 +185,8 @@ class ImageUploadDetail(PlacedView):
                 offset = await flush(1)
             return 200, await _threaded(_progress, actor, upload, row.size_bytes == offset)
 
-        check = sync_to_async(lambda: images.upload_get(actor, upload), thread_sensitive=False)
-        return self.answer_upload(Upload(run, row.size_bytes - asked["offset"], _quiet(check)))
+        body = Upload(run, row.size_bytes - asked["offset"])
+        return self.answer_upload(body, lambda now: images.upload_get(now, upload))
 
     @api(
         _TAG,
@@ -208,13 +208,6 @@ def _progress(actor: Actor, upload: str, is_complete: bool) -> dict[str, Any]:
     if is_complete:
         shown["operation"] = operation_dict(images.upload_finish(actor, row))
     return shown
-
-
-def _quiet(check: Any) -> Any:
-    async def still_allowed() -> None:
-        await check()
-
-    return still_allowed
 
 
 async def _threaded(work: Any, *arguments: Any) -> Any:

@@ -8,7 +8,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import close_old_connections
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
@@ -53,10 +52,11 @@ class InstanceImport(ApiView):
         wait_s = self.wait_seconds()
         wish = ImportWish(**self.query(_QUERY))
         imports.import_require(self.actor, wish, self.body_length)
-        return self.answer_upload(_upload(self.actor, wish, self.body_length, wait_s))
+        upload = _upload(self.actor, wish, wait_s)
+        return self.answer_upload(upload, lambda now: imports.import_require(now, wish, 0))
 
 
-def _upload(actor: Actor, wish: ImportWish, size: int | None, wait_s: float) -> Upload:
+def _upload(actor: Actor, wish: ImportWish, wait_s: float) -> Upload:
     headers: dict[str, str] = {}
 
     async def run(chunks: Chunks) -> tuple[int, dict[str, Any]]:
@@ -72,8 +72,7 @@ def _upload(actor: Actor, wish: ImportWish, size: int | None, wait_s: float) -> 
         headers.update(work.headers)
         return await work.run(_nothing())
 
-    check = sync_to_async(lambda: imports.import_require(actor, wish, 0), thread_sensitive=False)
-    return Upload(run, max_bytes=imports.MAX_BYTES, still_allowed=check, headers=headers)
+    return Upload(run, max_bytes=imports.MAX_BYTES, headers=headers)
 
 
 def _asked(actor: Actor, wish: ImportWish, folder: Path, digest: str) -> Operation:

@@ -109,7 +109,5 @@ class GuestFiles(ApiView):
             write = sync_to_async(guests.guest_file_write, thread_sensitive=False)
             return 200, await write(actor, row, path, data)
 
-        async def still_allowed() -> None:
-            await sync_to_async(guests.guest_file_target, thread_sensitive=False)(actor, row.pk, path)
-
-        return self.answer_upload(Upload(run, guests.FILE_MAX, still_allowed))
+        upload = Upload(run, guests.FILE_MAX)
+        return self.answer_upload(upload, lambda now: guests.guest_file_target(now, row.pk, path))

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 
-from asgiref.sync import sync_to_async
 from django.http.response import HttpResponseBase
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.request import Request
 
-from compute.api.base import PAGING, Parse, boolean, text
+from compute.api.base import PAGING, Parse, boolean, may, text
 from compute.api.instance_views import idempotency_of
 from compute.api.placed import NODE, PlacedView
 from compute.api.ranges import range_told
@@ -148,7 +147,8 @@ class VolumeUpload(PlacedView):
         wait_s = self.wait_seconds()
         asked = self.query({**NODE, "sha256": text})
         operation = volumes.volume_upload(self.actor, pool, volume, **asked, size=self.body_length)
-        return self.answer_upload(operation_upload(operation, wait_s))
+        upload = operation_upload(operation, wait_s)
+        return self.answer_upload(upload, may("volume.upload", operation.project_id))
 
 
 class VolumeDownload(PlacedView):
@@ -163,7 +163,7 @@ class VolumeDownload(PlacedView):
     )
     def get(self, request: Request, pool: str, volume: str) -> HttpResponseBase:
         row = volumes.volume_download(self.actor, pool, volume, **self.query(NODE))
-        actor, told, wish = self.actor, Told(), request.headers.get("Range", "")
+        told, wish = Told(), request.headers.get("Range", "")
 
         async def open_() -> AsyncIterator[bytes]:
             size = await asyncio.to_thread(volumes.volume_bytes, row)
@@ -175,7 +175,7 @@ class VolumeDownload(PlacedView):
                 yield piece
                 start, left = start + len(piece), left - len(piece)
 
-        check = sync_to_async(lambda: volumes.content_require(actor, row), thread_sensitive=False)
         name = content_disposition_header(True, row.name) or "attachment"
         headers = {"Content-Type": _BYTES, "Content-Disposition": name}
-        return self.answer_download(Download(open_, check, told), headers)
+        download = Download(open_, told=told)
+        return self.answer_download(download, headers, lambda now: volumes.content_require(now, row))

@@ -255,6 +255,8 @@ DELETE profile/tokens/<str:token_id> profile.tokens own
 GET profile/sessions profile.sessions own
 DELETE profile/sessions/<str:sign_in_id> profile.sessions own
 GET profile/sign-ins profile.sessions own
+GET,POST profile/views profile.update own
+GET,DELETE profile/views/<int:view_id> profile.update own
 GET,POST profile/second-factor profile.update own
 POST profile/second-factor/off profile.update own
 POST profile/second-factor/confirm profile.update own

@@ -4,16 +4,24 @@ checks more than it and lies on demand."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
 from django.test import Client
+from django.utils import timezone
 from oidc_provider_mock import run_server_in_thread
+from rest_framework.test import APIClient
 
+from compute.actor import Credential
 from compute.directories.oidc import oidc_forget, oidc_look
+from compute.errors import Unauthenticated
 from compute.models import AuditEvent, DirectoryIdentity, Project, SignIn, User
+from compute.selectors.access import actor_for
+from compute.services.sign_ins import actor_again
+from compute.services.tokens import token_create, tokens_alive
 from tests.attacks.catalogue import attack
 from tests.oidc_provider import CLIENT, SECRET, OidcProvider, secret_key
 
@@ -280,3 +288,69 @@ def test_a_password_is_no_way_around_the_providers_second_factor(provider: OidcP
     answer = client.post("/login", {"username": "alice", "password": "correct horse battery"})
     assert answer.status_code == 403 and b"single sign-on" in answer.content
     assert "_auth_user_id" not in client.session
+
+
+def _later(monkeypatch: pytest.MonkeyPatch, **time: int) -> None:
+    now = timezone.now
+    monkeypatch.setattr(timezone, "now", lambda: now() + timedelta(**time))
+
+
+@attack(
+    "S13",
+    "staying signed in after one has left the provider's groups",
+    refused="asked again; the role is gone",
+)
+def test_the_provider_is_asked_again_and_lost_groups_are_lost_roles(
+    provider: OidcProvider, project: Project, admin: Any, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.LIBGO["oidc"]["session_max_s"] = 3600.0
+    Project.objects.create(name="web")
+    provider.who["groups"] = ["admins", "web"]
+    client = Client()
+    assert _enter(client).status_code == 302
+    user = User.objects.get(username="alice")
+    row = SignIn.objects.get(user=user)
+    assert timedelta(minutes=59) < row.expires_at - row.created_at <= timedelta(minutes=61)
+    assert client.get("/users").status_code == 200
+    opened = actor_for(user, credential=Credential(session_key=client.session.session_key or ""))
+    assert actor_again(opened).is_admin
+    # Using it makes it no longer.
+    session = client.session
+    session["anything"] = 1
+    session.save()
+    _later(monkeypatch, minutes=61)
+    provider.who["groups"] = []
+    answer = client.get("/users")
+    assert answer.status_code == 302 and answer["Location"].startswith("/login")
+    with pytest.raises(Unauthenticated):
+        actor_again(opened)
+    assert _enter(client).status_code == 302
+    user.refresh_from_db()
+    assert not user.is_superuser and not user.memberships.filter(project__name="web").exists()
+    assert client.get("/users").status_code == 403
+
+
+def test_tokens_of_people_who_do_not_come_back_rest(
+    provider: OidcProvider, project: Project, operator: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Client()
+    _enter(client)
+    alice = actor_for(User.objects.get(username="alice"))
+    body = {"name": "ci", "scopes": ["read"]}
+    (_, token), (_, local) = token_create(alice, body), token_create(operator, body)
+    asked = {word: bearer_of(word) for word in (token, local)}
+    assert [each.get("/api/v1/profile").status_code for each in asked.values()] == [200, 200]
+    assert tokens_alive().count() == 2
+    _later(monkeypatch, days=31)
+    refused = asked[token].get("/api/v1/profile")
+    assert refused.status_code == 401 and "token rests" in refused.json()["error"]["message"]
+    assert asked[local].get("/api/v1/profile").status_code == 200
+    assert [row.user_id for row in tokens_alive()] == [operator.user_id]
+    _enter(Client())
+    assert asked[token].get("/api/v1/profile").status_code == 200
+
+
+def bearer_of(token: str) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    return client

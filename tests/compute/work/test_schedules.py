@@ -392,10 +392,10 @@ def test_with_its_token_a_schedule_ends_until_somebody_takes_it_over(
     assert refused.json()["run"]["state"] == "refused" and "token" in refused.json()["run"]["reason"]
     schedules_orphaned()
     shown = client_for(operator).get(f"{URL}/{row.pk}").json()
-    assert not shown["is_enabled"] and "revoked or has expired" in shown["paused_reason"]
+    assert not shown["is_enabled"] and "was revoked" in shown["paused_reason"]
     page = Client()
     page.force_login(User.objects.get(pk=operator.user_id))
-    assert b"revoked or has expired" in page.get(f"/schedules/{row.pk}").content
+    assert b"was revoked" in page.get(f"/schedules/{row.pk}").content
     assert AuditEvent.objects.filter(action="schedule.pause", username="system").exists()
     resumed = client_for(operator).put(f"{URL}/{row.pk}/resume").json()
     assert (resumed["is_enabled"], resumed["owner"]) == (True, operator.username)
