@@ -10,6 +10,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
 
 from compute.actor import Actor
 from compute.admin_site import MatrixAdmin, ReadOnly
@@ -45,6 +46,7 @@ from compute.services.projects import (
 from compute.services.second_factor import factor_reset
 from compute.services.sign_ins import account_lock_out
 from compute.views.common import actor_of
+from compute.wording import later
 
 
 class MembershipInline(admin.TabularInline):
@@ -67,7 +69,7 @@ def memberships_save(actor: Actor, formset: Any) -> None:
     formset.save(commit=False)
     for row in formset.deleted_objects:
         member_remove(actor, row.project_id, str(row.user_id))
-    for row in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
+    for row in [*formset.new_objects, *(row for row, _fields in formset.changed_objects)]:
         membership_save(actor, row)
 
 
@@ -90,8 +92,8 @@ class LibGoUserAdmin(MatrixAdmin, UserAdmin):
     # Groups and Django's own permissions decide nothing here: the matrix does.
     fieldsets = (
         (None, {"fields": ("username", "password")}),
-        ("Person", {"fields": ("first_name", "last_name", "email")}),
-        ("Rights", {"fields": ("is_active", "is_superuser")}),
+        (later("Person"), {"fields": ("first_name", "last_name", "email")}),
+        (later("Rights"), {"fields": ("is_active", "is_superuser")}),
     )
     filter_horizontal = ()
     actions = ("second_factor_reset",)
@@ -115,12 +117,12 @@ class LibGoUserAdmin(MatrixAdmin, UserAdmin):
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         memberships_save(actor_of(request), formset)
 
-    @admin.action(description="Take away the second factor that somebody lost")
+    @admin.action(description=later("Take away the second factor that somebody lost"))
     def second_factor_reset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
         for user in queryset:
             try:
                 factor_reset(actor_of(request), user.pk)
-                self.message_user(request, f"The second factor of {user} is off.")
+                self.message_user(request, _("The second factor of %(user)s is off.") % {"user": user})
             except ComputeError as error:
                 self.message_user(request, f"{error.message} ({user})", messages.ERROR)
 

@@ -9,16 +9,20 @@ from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
+from django.utils.translation import override
 
 from compute.api.exception_handler import DATABASE_RETRY_S, HTTP_STATUS, database_problem, error_body
+from compute.wording import later
 
 _FOR_PROGRAMS = ("/api/", "/health", "/metrics")
 _TEXTS = {
-    "INVALID_INPUT": "The request cannot be understood.",
-    "PERMISSION_DENIED": "You may not do this.",
-    "NOT_FOUND": "There is nothing here.",
-    "INTERNAL": "Something went wrong inside LibGo. The log has the details.",
+    "INVALID_INPUT": later("The request cannot be understood."),
+    "PERMISSION_DENIED": later("You may not do this."),
+    "NOT_FOUND": later("There is nothing here."),
+    "INTERNAL": later("Something went wrong inside LibGo. The log has the details."),
 }
+
+_STALE_FORM = later("The form was too old or came from elsewhere. Reload and try again.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -51,14 +55,13 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return _answer(
-        request, "PERMISSION_DENIED", "The form was too old or came from elsewhere. Reload and try again."
-    )
+    return _answer(request, "PERMISSION_DENIED", _STALE_FORM)
 
 
 def _answer(request: HttpRequest, code: str, message: str = "") -> HttpResponse:
     text, status = message or _TEXTS[code], HTTP_STATUS[code]
     if request.path.startswith(_FOR_PROGRAMS):
-        return JsonResponse(error_body(code, text), status=status)
+        with override("en"):
+            return JsonResponse(error_body(code, str(text)), status=status)
     context: dict[str, Any] = {"message": text, "status": status}
     return render(request, "error.html", context, status=status)

@@ -4,6 +4,7 @@
   "use strict";
   const EDIT_MAX = 256 * 1024;
   // Outlines on a grid of 20: what there is no drawing for is drawn as a file.
+  const KINDS = { file: gettext("file"), directory: gettext("folder"), symlink: gettext("link") };
   const SHAPES = {
     directory: "M2.5 5.5a1 1 0 0 1 1-1h4l2 2h7a1 1 0 0 1 1 1v7a1 1 0 0 1-1 1h-13a1 1 0 0 1-1-1z",
     file: "M5 2.5h6.5l4 4v11H5zM11.5 2.5v4h4",
@@ -132,7 +133,7 @@
       tr.dataset.name = entry.name;
       const name = document.createElement("div");
       name.className = "d-flex gap-2";
-      const mark = icon(entry.type === "symlink" ? "symlink" : isFolder ? "directory" : "file", entry.type);
+      const mark = icon(entry.type === "symlink" ? "symlink" : isFolder ? "directory" : "file", KINDS[entry.type] ?? entry.type);
       const path = join(entry.name);
       const readable = isFolder || entry.type === "file" || entry.type === "symlink";
       const label = readable ? link(entry.name, () => (isFolder ? go(path) : edit(path, entry))) : document.createTextNode(entry.name);
