@@ -17,6 +17,14 @@ from compute.wording import later as _
 from compute.wording import word_text
 
 _KEEPS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
+_KEEP_LABELS = {
+    "last": _("Keep last"),
+    "hourly": _("Keep hourly"),
+    "daily": _("Keep daily"),
+    "weekly": _("Keep weekly"),
+    "monthly": _("Keep monthly"),
+    "yearly": _("Keep yearly"),
+}
 # What can be forced, and what a person reads about it.
 _FORCED = ("stop", "delete")
 _PIECES = ("containers", "networks", "volumes", "images", "build_cache", "unused_images")
@@ -109,7 +117,7 @@ class ScheduleForm(ThingForm):
         initial: Mapping[str, Any] | None = None,
     ) -> None:
         for name in _KEEPS:
-            field = forms.IntegerField(label=f"Keep {name}", required=False, min_value=0, max_value=1000)
+            field = forms.IntegerField(label=_KEEP_LABELS[name], required=False, min_value=0, max_value=1000)
             self.base_fields.setdefault(f"keep_{name}", field)
         super().__init__(projects, ["", *nodes], data)
         self.initial = {**_FIRST, **(initial or {})}

@@ -94,7 +94,7 @@ def words_known() -> set[str]:
     words = {member.value for kind in kinds for member in kind}
     words |= {action.progressive for action in Action}
     words |= {metric for metrics in ALERT_METRICS.values() for metric in metrics}
-    words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE}
+    words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE, *_STATUSES}
     return {action_words(word) for word in words} - {""}
 
 

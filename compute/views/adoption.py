@@ -187,6 +187,7 @@ def _worded(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         said = [text.format(wanted[name]) for name, text in _CONDITIONS.items() if wanted[name]]
         if wanted["network"]:
             said.append(_("in the network %(network)s") % {"network": wanted["network"]})
-        said += [f"{key}={value}" if value else f"with {key}" for key, value in wanted["labels"].items()]
+        labels = wanted["labels"].items()
+        said += [f"{key}={value}" if value else _("with %(label)s") % {"label": key} for key, value in labels]
         row["words"] = ", ".join(said) or _("everything that appears")
     return rows

@@ -21,10 +21,17 @@ from compute.states import AlertState, DeliveryState, Severity
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, number, page_of, toast
 from compute.views.things import projects_with
+from compute.wording import later
 
 _page = page_of("alerts")
 _PAGE_SIZE = 25
-_SILENCES = {"600": "10 minutes", "3600": "1 hour", "28800": "8 hours", "86400": "1 day", "604800": "1 week"}
+_SILENCES = {
+    "600": later("10 minutes"),
+    "3600": later("1 hour"),
+    "28800": later("8 hours"),
+    "86400": later("1 day"),
+    "604800": later("1 week"),
+}
 
 
 @require_GET
