@@ -10,6 +10,7 @@ from django import forms
 from compute.backends.registry import backend_names
 from compute.errors import ComputeError
 from compute.services.actions import actions_known, any_action_get, node_actions_known
+from compute.services.backup_actions import BACKUP
 from compute.services.cron import zones_known
 from compute.states import InstanceState, MissedPolicy, OverlapPolicy
 from compute.thing_forms import ThingForm
@@ -47,13 +48,14 @@ class ScheduleForm(ThingForm):
         "target.node": "node",
         "target.filter.node": "node",
         "options": "pieces",
+        "options.target": "backup_target",
         "missed_within_s": "within_minutes",
         **{f"target.filter.{name}": name for name in ("q", "state", "backend")},
         **{f"keep.{name}": f"keep_{name}" for name in _KEEPS},
     }
     NARROW: ClassVar[set[str]] = {
-        *("project", "cron", "timezone", "action", "q", "state", "backend", "node", "missed"),
-        *("within_minutes", "overlap", *(f"keep_{name}" for name in _KEEPS)),
+        *("project", "cron", "timezone", "action", "backup_target", "q", "state", "backend", "node"),
+        *("missed", "within_minutes", "overlap", *(f"keep_{name}" for name in _KEEPS)),
     }
     FURTHER: ClassVar[tuple[str, ...]] = (
         *("force", "pieces", "missed", "within_minutes", "overlap"),
@@ -65,6 +67,7 @@ class ScheduleForm(ThingForm):
         "cron",
         "timezone",
         "action",
+        "backup_target",
         "instances",
         "q",
         "state",
@@ -83,6 +86,9 @@ class ScheduleForm(ThingForm):
         label=_("Time zone"), max_length=64, widget=forms.TextInput(attrs={"list": "zones"})
     )
     action = forms.ChoiceField(label=_("What"))
+    backup_target = forms.ChoiceField(
+        label=_("Where a backup goes"), required=False, help_text=_("Of a backup only.")
+    )
     instances = forms.MultipleChoiceField(
         required=False,
         help_text=_(
@@ -113,6 +119,7 @@ class ScheduleForm(ThingForm):
         projects: Iterable[str],
         nodes: Iterable[str],
         instances: Iterable[tuple[str, str]],
+        targets: Iterable[str],
         data: Any = None,
         initial: Mapping[str, Any] | None = None,
     ) -> None:
@@ -126,6 +133,7 @@ class ScheduleForm(ThingForm):
             ("node", [("", _("Any node")), *((word, word) for word in nodes)]),
             ("action", _action_choices()),
             ("instances", list(instances)),
+            ("backup_target", [("", _("No target")), *((word, word) for word in targets)]),
             ("state", [("", _("Any state")), *((word.value, word.value) for word in InstanceState)]),
             ("backend", [("", _("Any backend")), *((word, word) for word in backend_names())]),
         ):
@@ -156,6 +164,8 @@ class ScheduleForm(ThingForm):
         given = self.cleaned_data
         if given["action"] in {action.word for action in node_actions_known()}:
             return dict.fromkeys(given["pieces"], True)
+        if given["action"] == BACKUP:
+            return {"target": given["backup_target"]}
         return {"force": True} if given["force"] and given["action"] in _FORCED else {}
 
     def _target(self) -> dict[str, Any]:
@@ -168,7 +178,7 @@ class ScheduleForm(ThingForm):
 
     def complain(self, error: ComputeError) -> str:
         fields = error.details.get("fields", {})
-        for name in [name for name in fields if name.startswith("options.")]:
+        for name in [name for name in fields if name.startswith("options.") and name not in self.FIELD_OF]:
             fields["options"] = fields.pop(name)
         return super().complain(error)
 
@@ -192,6 +202,7 @@ def schedule_initial(row: Mapping[str, Any]) -> dict[str, Any]:
         "instances": target.get("ids", []),
         "within_minutes": max(1, row["missed_within_s"] // 60),
         "force": bool(options.get("force")),
+        "backup_target": options.get("target", ""),
         "pieces": [name for name in _PIECES if options.get(name)],
         **{f"keep_{name}": row["keep"].get(name) for name in _KEEPS},
     }

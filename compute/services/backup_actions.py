@@ -12,6 +12,7 @@ from compute.models import Instance, Operation
 from compute.services.actions import InstanceAction, Kept, action_register, options_of
 from compute.services.backups import backup_create, backup_delete
 
+BACKUP = "backup"
 _DESCRIPTION_MAX = 500
 
 
@@ -43,7 +44,7 @@ def _remove(actor: Actor, instance: Instance, backup_id: str) -> Operation:
 
 action_register(
     InstanceAction(
-        "backup",
+        BACKUP,
         "Back up",
         "instance.backup",
         _check,

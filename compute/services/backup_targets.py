@@ -16,6 +16,7 @@ from compute.actor import Actor
 from compute.audit import audit, changes_of, stored
 from compute.backupstore.local import folder_below
 from compute.errors import ComputeError, InvalidInput, InvalidState, NameConflict
+from compute.events import Fact, event_publish
 from compute.execution.backup_store import LOCAL, S3, local_roots, store_of
 from compute.execution.backups import unfinished
 from compute.models import BackupTarget
@@ -91,6 +92,7 @@ def target_delete(actor: Actor, id_or_name: str | uuid.UUID, *, force: bool = Fa
         audit(actor, "backup_target.delete", row.name, target_uid=row.pk, details=details if held else {})
         row.backups.all().delete()
         row.delete()
+        _publish(actor, row, "removed")
 
 
 def target_test(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
@@ -103,8 +105,16 @@ def target_test(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     except ComputeError as error:
         problem = error.message
     BackupTarget.objects.filter(pk=row.pk).update(error=problem[:1000], checked_at=timezone.now())
+    _publish(actor, row, "tried")
     audit(actor, "backup_target.test", row.name, target_uid=row.pk, result="failed" if problem else "ok")
     return {"ok": not problem, "message": problem or "It was written to, read, and tidied."}
+
+
+def _publish(actor: Actor, row: BackupTarget, what: str) -> None:
+    """To administrators: where backups lie is theirs to know."""
+    message = f"The backup target {row.name} was {what}."
+    details = {"target": str(row.pk), "name": row.name}
+    event_publish(Fact(f"backup_target.{what}", message, username=actor.username, details=details))
 
 
 def _tried(row: BackupTarget) -> None:
@@ -194,6 +204,7 @@ def _saved(actor: Actor, row: BackupTarget, given: Mapping[str, Any], action: st
                 row.projects.set(projects)
             details = {"fields": sorted(given), **changes_of(before, _told(row))}
             audit(actor, action, row.name, target_uid=row.pk, details=details)
+            _publish(actor, row, "saved")
     except IntegrityError as error:
         raise NameConflict(f"There is already a backup target “{row.name}”.", name=row.name) from error
     return row

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -72,10 +73,18 @@ def event_list(request: HttpRequest) -> HttpResponse:
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """With its colour, its changes field by field, and the rest of the details."""
     before, after = (row["details"].get(word) for word in _OWN)
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = sorted({*before, *after})
-        changes = [(name, before.get(name), after.get(name)) for name in names]
+    was, now = before or {}, after or {}
+    if isinstance(was, dict) and isinstance(now, dict):
+        changes = [(name, _text(was.get(name)), _text(now.get(name))) for name in sorted({*was, *now})]
+        changes = [change for change in changes if any(change[1:])]
     else:
-        changes = [("", before, after)] if before is not None or after is not None else []
-    more = {key: value for key, value in row["details"].items() if key not in _OWN}
+        changes = [("", _text(before), _text(after))]
+    more = {key: _text(value) for key, value in row["details"].items() if key not in _OWN}
     return {**row, "colour": colour_of("outcome", row["result"]), "changes": changes, "more": more}
+
+
+def _text(value: Any) -> str:
+    """As it stands in the export; what is not there, or empty, is an empty text."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None or value in ({}, []) else json.dumps(value, ensure_ascii=False)

@@ -17,6 +17,7 @@ from compute.models import Node, Schedule
 from compute.permissions import holds
 from compute.schedule_forms import ScheduleForm, action_title, schedule_initial
 from compute.selectors.access import permissions_by_project
+from compute.selectors.backups import targets_visible
 from compute.selectors.instances import InstanceFilter, instances_matching
 from compute.selectors.schedules import (
     ScheduleFilter,
@@ -165,7 +166,10 @@ def _form(actor: Actor, projects: list[str], data: Any, initial: dict[str, Any])
     known = {pk for pk, _label in choices}
     gone = [(pk, _("%(pk)s (gone)") % {"pk": pk}) for pk in initial.get("instances", []) if pk not in known]
     nodes = list(Node.objects.order_by("name").values_list("name", flat=True))
-    return ScheduleForm(projects, nodes, [*choices, *gone], data, initial)
+    targets = [row.name for row in targets_visible(actor).filter(is_enabled=True)]
+    # By the API also named by its id, or switched off since: it stays what was chosen.
+    targets += [word for word in [initial.get("backup_target", "")] if word and word not in targets]
+    return ScheduleForm(projects, nodes, [*choices, *gone], targets, data, initial)
 
 
 def _worded(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -34,6 +34,21 @@ def shot(page: Page, name: str, look: Look) -> Path:
     return path
 
 
+def pictured(page: Page, name: str) -> None:
+    """At a desk and on a phone, in both themes; nothing is wider than its window."""
+    before = page.viewport_size
+    for look in LOOKS:
+        page.set_viewport_size({"width": look.width, "height": look.height})
+        page.evaluate("theme => document.documentElement.setAttribute('data-bs-theme', theme)", look.theme)
+        page.wait_for_timeout(250)
+        shot(page, name, look)
+        by = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert by <= 0, f"{name} ({look}) is wider than its window by {by} px"
+    page.evaluate("document.documentElement.setAttribute('data-bs-theme', 'light')")
+    assert before is not None
+    page.set_viewport_size(before)
+
+
 def shot_name(path: str) -> str:
     """``/docker/images?q=x`` as “docker-images-q-x”, ``/`` as “dashboard”; ids are left out."""
     plain = re.sub(r"[0-9a-f]{8}-[0-9a-f-]{27}", "one", path)
