@@ -82,7 +82,6 @@ CASES = {
 }
 
 PARTS: dict[str, str] = {
-    "S04": "status and body are compared; the time that an answer takes is not measured",
     "S07": "as in-process requests, not through a proxy",
     "S15": "tokens in addresses are refused; access logs and Referer are not searched for tokens",
     "S21": "at the consumers, not by a browser on a second site",
@@ -93,7 +92,7 @@ PARTS: dict[str, str] = {
     "S52": "headers and ratios; no archive of a million files, no memory measured",
     "S53": "by the transfer layer; not 100 uploads at one byte a second over the network",
     "S60": "labels of machines and names of networks; not each field of a machine",
-    "S67": "names, logs and the audit; not each label, command and lease on each page",
+    "S67": "every row on every page; not what engines tell a page that asks (leases, processes, agents)",
     "S69": "the log in a browser; the terminal's clipboard and answerback are not tried",
     "S70": "control characters; not an agent that answers 50 MB, nor a VNC server",
     "S75": "frames, broken streams, other servers, wrong types; not lists of millions",

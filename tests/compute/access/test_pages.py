@@ -22,6 +22,7 @@ from compute.selectors.access import action_somewhere
 from compute.states import Outcome
 from tests.attacks.catalogue import attack
 from tests.compute.access.ground import Ground, Side
+from tests.compute.access.markup import markup_plant
 from tests.compute.access.page_forms import form_of
 from tests.compute.access.permission_pages import Page, pages
 from tests.compute.access.writes import writes_noted
@@ -64,6 +65,7 @@ _REFUSED = re.compile(r"does not have the permission|Only an administrator|not r
 _ABSENT = re.compile(r"There is no |is not there|not one of the available choices")
 
 
+_RUNS = re.compile(r"""(href|src|action)=["']?\s*javascript:""")
 _ANY = {"uuid": str(uuid.uuid4()), "str": "x", "int": "1"}
 
 
@@ -149,6 +151,39 @@ def test_a_page_is_open_to_whom_the_matrix_says(
             if not is_foreign or cell in (SITE_ADMIN, PROJECT_ADMIN, NOBODY):
                 ids = uids[side.project.name]
                 _ask(page, cell, side, ground, ids, clients[cell.name], is_foreign or cell is FOREIGNER)
+
+
+@attack(
+    "S67",
+    "markup in names, labels, commands, errors and whatever else others wrote, on every page and fragment",
+    refused="text, and no address that runs",
+)
+def test_no_page_takes_what_others_wrote_for_markup(
+    ground: Ground, uids: dict[str, dict[str, str]], clients: dict[str, Client]
+) -> None:
+    client, seen = clients[SITE_ADMIN.name], 0
+    with transaction.atomic():
+        markup_plant()
+        for page in pages():
+            if page.method != "GET":
+                continue
+            answer = client.get(_address(page, uids[ground.own.project.name]))
+            if not answer.get("Content-Type", "").startswith("text/html"):
+                continue
+            text = answer.content.decode()
+            assert answer.status_code != 500, f"{page}: {text[:500]}"
+            assert "<img src=x" not in text and "zq'\"" not in text, f"{page}: {_around(text)}"
+            assert not re.search(r"""(href|src|action)=["']?\s*javascript:""", text), (
+                f"{page}: a link that runs"
+            )
+            seen += "zq&#x27;&quot;&gt;" in text
+        transaction.set_rollback(True)
+    assert seen > 40, f"only {seen} pages show any of it"
+
+
+def _around(text: str) -> str:
+    place = max(text.find("<img src=x"), text.find("zq'\""))
+    return text[max(0, place - 300) : place + 200]
 
 
 def _ask(

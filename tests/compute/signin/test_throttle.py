@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import redis
 from compute import live
 from compute.actor import Actor
 from compute.models import AuditEvent, SignIn, User
+from libgo_site.settings.base import PASSWORD_HASHERS as PRODUCTION_HASHERS
 from tests.attacks.catalogue import attack
 from tests.compute.signin.conftest import PASSWORD, refused
 
@@ -81,6 +83,33 @@ def test_unknown_wrong_and_switched_off_look_the_same(
     answers = [log_in("nobody"), log_in("ada", "wrong"), log_in("vera")]
     assert len({answer.content for answer in answers}) == 1
     assert {answer.status_code for answer in answers} == {401}
+
+
+@attack(
+    "S04",
+    "the time of an unknown account, a wrong password, a switched-off account, one without a password",
+    refused="the same work: the least of three tries within 20 %",
+)
+def test_unknown_wrong_and_switched_off_cost_the_same(
+    admin: Actor, viewer: Actor, operator: Actor, log_in: Callable[..., Any], settings: Any
+) -> None:
+    settings.PASSWORD_HASHERS = PRODUCTION_HASHERS
+    for user in User.objects.all():
+        user.set_password(PASSWORD)
+        user.save()
+    User.objects.filter(username="vera").update(is_active=False)
+    bare = User.objects.create(username="bare")
+    bare.set_unusable_password()
+    bare.save()
+    # Work and not seconds: what else the machine does must not decide.
+    costs: dict[str, list[float]] = {"nobody": [], "ada": [], "vera": [], "bare": []}
+    for _ in range(3):
+        for name, taken in costs.items():
+            began = time.process_time()
+            refused(log_in(name, "wrong"), 401, "UNAUTHENTICATED")
+            taken.append(time.process_time() - began)
+    least = sorted(min(taken) for taken in costs.values())
+    assert least[-1] < 1.2 * least[0], costs
 
 
 @attack("S03", "another X-Forwarded-For with each wrong password", refused="not believed: 429 all the same")
