@@ -23,7 +23,14 @@ from compute.execution.alerts.guarded import url_check
 from compute.models import Alert, AlertChannel, AlertDelivery, AlertRule, AlertsSeen
 from compute.sealing import seal
 from compute.selectors.access import action_require
-from compute.selectors.alerts import alert_get, channel_get, channels_visible, rule_get
+from compute.selectors.alerts import (
+    alert_get,
+    channel_get,
+    channels_visible,
+    hook_url,
+    hook_url_shown,
+    rule_get,
+)
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_get
 from compute.services.instance_body import name_check
@@ -282,7 +289,7 @@ def _channel_told(row: AlertChannel) -> dict[str, Any]:
     """For the audit: what the database has of it; of a webhook only its host, the path may be a password."""
     found = stored(row, "name", "is_enabled", "project__name", "config")
     config = dict(found.pop("config") or {})
-    return {**found, **config, "url": urlsplit(config.get("url", "")).netloc.rpartition("@")[2]}
+    return {**found, **config, "url": urlsplit(hook_url_shown(row)).netloc.rpartition("@")[2]}
 
 
 def _config(row: AlertChannel, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -292,14 +299,17 @@ def _config(row: AlertChannel, given: Mapping[str, Any]) -> dict[str, Any]:
             raise InvalidInput.field(name, f"does not belong to a channel of the kind {row.kind}.")
     if row.kind == ChannelKind.EMAIL:
         return {"recipients": _recipients(given.get("recipients", row.config.get("recipients", [])))}
-    url = str(given.get("url", row.config.get("url", "")))
+    url = str(given["url"] if "url" in given else hook_url(row))
     try:
         url_check(url)
     except ValueError as error:
         raise InvalidInput.field("url", str(error)) from error
     if len(url) > _URL_MAX:
         raise InvalidInput.field("url", f"may have {_URL_MAX} characters at most.")
-    return {"url": url, "allow_internal": bool(given.get("allow_internal", row.config.get("allow_internal")))}
+    return {
+        "url": seal(url),
+        "allow_internal": bool(given.get("allow_internal", row.config.get("allow_internal"))),
+    }
 
 
 def _recipients(given: list[str]) -> list[str]:

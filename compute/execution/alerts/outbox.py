@@ -23,6 +23,7 @@ from compute.execution.alerts.guarded import DEADLINE_S, Post, Refused, post
 from compute.execution.lease import lease_end
 from compute.models import AlertChannel, AlertDelivery
 from compute.sealing import unseal
+from compute.selectors.alerts import hook_url
 from compute.states import ChannelKind, DeliveryState
 
 log = structlog.get_logger(__name__)
@@ -86,7 +87,7 @@ def _webhook(channel: AlertChannel, row: AlertDelivery) -> int:
     timestamp = str(int(now.timestamp()))
     body = orjson.dumps({"id": str(row.pk), "created_at": row.created_at, **row.payload})
     try:
-        secret = str(unseal(channel.secret) or "")
+        secret, url = str(unseal(channel.secret) or ""), hook_url(channel)
     except BackendUnavailable as error:
         raise Refused(error.message, is_final=True) from error
     headers = {
@@ -97,7 +98,7 @@ def _webhook(channel: AlertChannel, row: AlertDelivery) -> int:
         "LibGo-Timestamp": timestamp,
         "LibGo-Signature": signature(secret, timestamp, body),
     }
-    return post(Post(channel.config["url"], body, headers, bool(channel.config.get("allow_internal"))))
+    return post(Post(url, body, headers, bool(channel.config.get("allow_internal"))))
 
 
 def mail_send(recipients: list[str], subject: str, text: str) -> None:
