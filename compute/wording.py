@@ -6,6 +6,7 @@ besides what is marked in templates and code: a new state asks for its translati
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from enum import EnumMeta
 from typing import cast
@@ -88,6 +89,38 @@ def step_text(step: str) -> str:
     return pgettext(STEP, step) if step else ""
 
 
+# What events say, as they were written down: read again, so that it can be said in another language.
+_TOLD = (
+    (r"(?P<name>.+) is being made\.", later("%(name)s is being made.")),
+    (r"(?P<name>.+) was added\.", later("%(name)s was added.")),
+    (r"(?P<name>.+) was removed\.", later("%(name)s was removed.")),
+    (r"(?P<name>.+) was changed\.", later("%(name)s was changed.")),
+    (r"(?P<name>.+) changed\.", later("%(name)s changed.")),
+    (r"(?P<name>.+) answers\.", later("%(name)s answers.")),
+    (r"(?P<name>.+) is gone\.", later("%(name)s is gone.")),
+    (r"(?P<name>.+) belongs to (?P<place>.+) now\.", later("%(name)s belongs to %(place)s now.")),
+    (r"(?P<name>.+) appeared on (?P<place>.+)\.", later("%(name)s appeared on %(place)s.")),
+    (r"(?P<name>.+) is (?P<word>\w+)\.", later("%(name)s is %(word)s.")),
+    (r"(?P<action>[A-Z][^:]*?)(?P<name> \S+)?: (?P<word>[a-z]+)\.", later("%(action)s%(name)s: %(word)s.")),
+)
+_TOLD_PATTERNS = tuple((re.compile(pattern), text) for pattern, text in _TOLD)
+
+
+def event_text(message: str) -> str:
+    """What an event says in the reader's language; what is not known here stays as it was told."""
+    for pattern, text in _TOLD_PATTERNS:
+        match = pattern.fullmatch(message)
+        if match:
+            said = {key: value or "" for key, value in match.groupdict().items()}
+            if "word" in said:
+                said["word"] = word_text(said["word"])
+            if "action" in said:
+                action = word_text(said["action"][:1].lower() + said["action"][1:])
+                said["action"] = action[:1].upper() + action[1:]
+            return text % said
+    return message
+
+
 def words_known() -> set[str]:
     """Every word that ``word_text`` translates."""
     kinds = [kind for kind in vars(states).values() if isinstance(kind, EnumMeta) and issubclass(kind, Word)]
@@ -119,6 +152,6 @@ _BESIDE = frozenset(
     "absent partial degraded inactive active building degrading exited dead removing restarting "
     "password token page api session socket totp oidc ldap recovery_code beat schedule system public "
     "added changed deleted instance node operation alert backup volume network image stack template "
-    "pool rule machine container project user label "
+    "pool rule machine container project user label site "
     "last hourly daily weekly monthly yearly instances memory storage CPU".split()
 ) | {"CPU cores"}

@@ -250,7 +250,7 @@ def stores_of(actor: Actor, nodes: list[Node]) -> list[Store]:
     found = [
         Store(
             str(node.pk),
-            f"The disk of {node.name}",
+            _("The disk of %(name)s") % {"name": node.name},
             node.storage_used_bytes,
             node.storage_total_bytes,
             _full_in(node.storage_total_bytes - node.storage_used_bytes, paces.get(node.pk)),
@@ -261,7 +261,11 @@ def stores_of(actor: Actor, nodes: list[Node]) -> list[Store]:
     for pool in resources_visible(actor, "pool").order_by("name"):
         capacity, used = pool.data.get("capacity"), pool.data.get("allocation")
         if capacity and used is not None and _own_disk(pool, found):
-            found.append(Store(str(pool.node_id), f"The pool {pool.name}", int(used), int(capacity)))
+            found.append(
+                Store(
+                    str(pool.node_id), _("The pool %(name)s") % {"name": pool.name}, int(used), int(capacity)
+                )
+            )
     return sorted(found, key=lambda store: -store.share)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from django.utils.formats import get_format
 from django.utils.text import capfirst
 
 from compute.backends.types import Resources
@@ -200,13 +201,14 @@ def _check(scope: Scope, used: Mapping[str, float], wanted: Amounts) -> None:
 
 
 def amount_text(amount: str, value: float) -> str:
-    """``3``, ``0.5``, ``1.5 GiB``."""
+    """``3``, ``0.5``, ``1.5 GiB``, with the reader's sign for the point."""
+    point = get_format("DECIMAL_SEPARATOR")
     if not amount.endswith("_bytes"):
-        return f"{value:.6g}"
+        return f"{value:.6g}".replace(".", point)
     step = 0
     while value >= 1024 and step < len(_UNITS) - 1:
         value, step = value / 1024, step + 1
-    return f"{value:.4g} {_UNITS[step]}"
+    return f"{value:.4g} {_UNITS[step]}".replace(".", point)
 
 
 def claim_shown(claim: Claim) -> list[dict[str, Any]]:
@@ -215,7 +217,11 @@ def claim_shown(claim: Claim) -> list[dict[str, Any]]:
     rules = site_rules()
     scopes = claim_scopes(claim, rules)
     return [
-        {"title": scope.title, "kind": scope.kind, "bars": scope_bars(scope, used, claim.amounts)}
+        {
+            "title": f"{word_text(scope.kind)} {scope.name}".strip(),
+            "kind": scope.kind,
+            "bars": scope_bars(scope, used, claim.amounts),
+        }
         for scope, used in zip(scopes, usage_of(scopes, rules), strict=True)
     ]
 

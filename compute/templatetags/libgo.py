@@ -19,7 +19,7 @@ from compute.selectors.access import projects_matter as _projects_matter
 from compute.states import colour_of
 from compute.views.common import actor_of
 from compute.views.language import words_url as _words_url
-from compute.wording import ago_text, counted_noun, lasting_text, step_text, word_text
+from compute.wording import ago_text, counted_noun, event_text, lasting_text, step_text, word_text
 
 register = template.Library()
 
@@ -135,6 +135,12 @@ def words(value: Any) -> str:
 def step(value: Any) -> str:
     """See :func:`compute.wording.step_text`."""
     return step_text(str(value or ""))
+
+
+@register.filter
+def told(value: Any) -> str:
+    """See :func:`compute.wording.event_text`."""
+    return event_text(str(value or ""))
 
 
 @register.filter

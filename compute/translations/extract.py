@@ -63,7 +63,7 @@ def _pages(root: Path) -> Iterator[Found]:
     titles = {each.title for each in actions_known()} | {each.title for each in node_actions_known()}
     for word in sorted(words_known() | titles):
         yield "compute/wording.py", word, CONTEXT
-    for step in sorted(_steps(root)):
+    for step in sorted(_steps(root) | _ROWS_OWN_STEPS):
         yield "compute/execution/report.py", step, STEP
     for label in sorted(menu_labels()):
         yield "compute/menu.py", label, MENU
@@ -75,6 +75,10 @@ def _scripts(root: Path) -> Iterator[Found]:
     yield from _marked(root, "static/js", "*.js", "javascript")
     for word in sorted({*Action, *OperationState}):
         yield "static/js/notify.js", action_words(word), CONTEXT
+
+
+# What a row says before a worker has it, and when it is through.
+_ROWS_OWN_STEPS = {"Waiting for a worker", "Beginning", "Done"}
 
 
 def _steps(root: Path) -> set[str]:

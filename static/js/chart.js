@@ -25,7 +25,7 @@
       [times, cpu, memory].forEach((list) => { if (list.length > KEPT) list.shift(); });
       plot.setData([times, cpu, memory]);
       const share = sample.cpu_percent === null ? "–" : `${sample.cpu_percent.toLocaleString(document.documentElement.lang, { minimumFractionDigits: 1, maximumFractionDigits: 1 })} %`;
-      document.getElementById("now").textContent = `${share} · ${memory[memory.length - 1] ?? "–"} MiB`;
+      document.getElementById("now").textContent = `${share} · ${memory[memory.length - 1]?.toLocaleString(document.documentElement.lang) ?? "–"} MiB`;
     }
     // No line is drawn over what nobody measured.
     function gap(text) {

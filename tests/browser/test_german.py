@@ -28,8 +28,13 @@ _TEXTS = """() => {
 }"""
 # Messages that are names, too: of libvirt's first network and pool, Docker's networks, the account.
 _NAMES = frozenset({"default", "none", "host", "bridge", "no", "never", "admin"})
-# What the engine itself calls so there: a file of the demo image, a key of its configuration.
-_ENGINES = {"/files": {"start"}, "/configuration": {"image"}}
+# What the engine itself calls so there (a file of the demo image, a key of its configuration), and what
+# the audit wrote down of a change.
+_ENGINES = {
+    "/files": {"start"},
+    "/configuration": {"image"},
+    "/audit": {"api", "page", "password", "succeeded", "system"},
+}
 
 
 def english() -> set[str]:
