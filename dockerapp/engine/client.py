@@ -17,6 +17,7 @@ import aiodocker
 import aiohttp
 import requests
 from docker import APIClient
+from docker.transport import UnixHTTPAdapter
 from requests.adapters import HTTPAdapter
 
 from compute.backends.types import NodeConfig
@@ -75,6 +76,14 @@ class _Adapter(HTTPAdapter):
         """The library would add its own bundle of authorities here."""
         if self._tls is None:
             super().cert_verify(conn, url, verify, cert)
+
+
+class _SocketAdapter(UnixHTTPAdapter):
+    """One pool for all that is asked over a socket. The library has one for each address, so every
+    container would have connections of its own, which stay open."""
+
+    def get_connection(self, url: str, proxies: Any = None) -> Any:
+        return super().get_connection("http+docker://localhost", proxies)
 
 
 class StreamClient(aiodocker.Docker):
@@ -234,6 +243,8 @@ class EngineClient:
         client.trust_env = False
         # An engine never sends us elsewhere; what does is none.
         client.max_redirects = _NO_REDIRECTS
+        if address.startswith("unix://"):
+            client.mount("http+docker://", _SocketAdapter(f"http+{address}", timeout_s, 1, _POOL_SIZE))
         for scheme in ("http://", "https://"):
             connecting = min(timeout_s, self.node.connect_timeout_s)
             client.mount(scheme, _Adapter(connecting, self._context()))
