@@ -186,7 +186,7 @@ def test_a_pull_that_is_not_even_begun_can_be_cancelled(ill: ScriptedEngine) -> 
     [
         ({"error": "manifest unknown"}, ImageNotFound, "No registry has"),
         ({"error": "unauthorized: authentication required"}, BackendError, "does not let"),
-        ({"error": "write /var/lib/docker/tmp/x: no space left on device"}, BackendError, "no space left"),
+        ({"error": "write /var/lib/docker/tmp/x: no space left on device"}, BackendError, "ill is full"),
         ({"status": "Pulling from demo", "id": "latest"}, BackendError, "before the image was complete"),
     ],
 )
