@@ -64,10 +64,6 @@ class Case:
 
     @property
     def makes(self) -> bool:
-        return self.action in ("instance.create", "image.pull", "image.upload", "stack.deploy")
-
-    @property
-    def may_cancel(self) -> bool:
         return self.action not in ("instance.snapshot", "instance.delete")
 
 
