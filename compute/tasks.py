@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import queue
+import threading
+
 import structlog
 from celery import current_app, shared_task
 from kombu.exceptions import OperationalError as BrokerError
@@ -17,16 +20,50 @@ from compute.execution.usage import usage_prune, usage_roll
 log = structlog.get_logger(__name__)
 
 _RING_LATER_S = 1
+_BELLS_MAX = 2000
 # It lives above this module, because it asks services for the children.
 PARENT_ADVANCE = "compute.work_tasks.parent_advance"
 
 
+class _Ringer:
+    """Rings in a thread of its own, so that a broker that hangs holds nobody who asks for something. What
+    cannot be rung is dropped: the intent is safe in the database, and the sweeper rings again."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bells: queue.Queue[tuple[str, str]] = queue.Queue(_BELLS_MAX)
+        self._thread: threading.Thread | None = None
+
+    def ring(self, task: str, operation_id: str) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ringer", daemon=True)
+                self._thread.start()
+        try:
+            self._bells.put_nowait((task, operation_id))
+        except queue.Full:
+            log.warning("bell_not_rung", operation=operation_id, reason="The broker takes none.")
+
+    def _run(self) -> None:
+        while True:
+            task, operation_id = self._bells.get()
+            try:
+                current_app.send_task(task, (operation_id,), retry=False, ignore_result=True)
+            except (BrokerError, RedisError, OSError) as error:
+                log.warning("bell_not_rung", operation=operation_id, reason=str(error))
+
+
+_ringer = _Ringer()
+
+
+def operation_ring(operation_id: str) -> None:
+    """Let a worker carry it out, soon."""
+    _ringer.ring(operation_run.name, operation_id)
+
+
 def parent_ring(parent_id: str) -> None:
-    """Let a parent go on, or be closed; the sweeper rings again for what was not heard."""
-    try:
-        current_app.send_task(PARENT_ADVANCE, (parent_id,), retry=False, ignore_result=True)
-    except (BrokerError, RedisError, OSError) as error:
-        log.warning("bell_not_rung", operation=parent_id, reason=str(error))
+    """Let a parent go on, or be closed."""
+    _ringer.ring(PARENT_ADVANCE, parent_id)
 
 
 def _parent_told(operation_id: str) -> None:

@@ -7,12 +7,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import structlog
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 from django.db.models.functions import Now
-from kombu.exceptions import OperationalError as BrokerError
-from redis.exceptions import RedisError
 
 from compute.actor import Actor
 from compute.audit import audit, audit_told, origin_of
@@ -27,9 +24,7 @@ from compute.states import (
     ACTIVE_OPERATION_STATES,
     OperationState,
 )
-from compute.tasks import operation_run, parent_ring
-
-log = structlog.get_logger(__name__)
+from compute.tasks import operation_ring, parent_ring
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
     if intent.here:
         # Ours from birth: the lease runs from now on, so the sweeper finds it if this process is lost.
         return operation_claim(str(operation.pk)) or operation
-    transaction.on_commit(lambda: _ring(str(operation.pk)))
+    transaction.on_commit(lambda: operation_ring(str(operation.pk)))
     return operation
 
 
@@ -113,7 +108,7 @@ def operation_cancel(actor: Actor, operation_id: str) -> Operation:
             _children_cancel(operation)
             transaction.on_commit(lambda: parent_ring(str(operation.pk)))
         else:
-            transaction.on_commit(lambda: _ring(str(operation.pk)))
+            transaction.on_commit(lambda: operation_ring(str(operation.pk)))
     return operation
 
 
@@ -131,7 +126,7 @@ def _children_cancel(parent: Operation) -> None:
     ids = [str(pk) for pk in stopped.values_list("pk", flat=True)]
     Operation.objects.filter(pk__in=ids).update(cancel_requested=True, may_cancel=True)
     for operation_id in ids:
-        transaction.on_commit(partial(_ring, operation_id))
+        transaction.on_commit(partial(operation_ring, operation_id))
 
 
 def _busy(instance: Instance | None) -> InstanceBusy:
@@ -141,11 +136,3 @@ def _busy(instance: Instance | None) -> InstanceBusy:
     return InstanceBusy(
         f"{name}: {what}. Wait for it or cancel it.", operation=str(first.pk) if first else None
     )
-
-
-def _ring(operation_id: str) -> None:
-    try:
-        operation_run.apply_async((operation_id,), retry=False)
-    except (BrokerError, RedisError, OSError) as error:
-        # The intent is safe in the database; the sweeper rings again.
-        log.warning("bell_not_rung", operation=operation_id, reason=str(error))

@@ -90,7 +90,7 @@ def test_a_second_action_is_refused_and_names_the_first(
     admin: Actor, make: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = make("web")
-    monkeypatch.setattr("compute.services.operations._ring", lambda operation_id: None)
+    monkeypatch.setattr("compute.services.operations.operation_ring", lambda operation_id: None)
     first = instance_act(admin, row.pk, Action.RESTART, {})
     assert first is not None
     with pytest.raises(InstanceBusy) as refused:
@@ -160,7 +160,7 @@ def test_a_lost_stop_is_interrupted_never_run_again_and_the_engine_is_read(
     admin: Actor, make: Callable[..., Instance], engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = make("web")
-    monkeypatch.setattr("compute.services.operations._ring", lambda operation_id: None)
+    monkeypatch.setattr("compute.services.operations.operation_ring", lambda operation_id: None)
     operation = instance_act(admin, row.pk, Action.STOP, {})
     assert operation is not None and operation_claim(str(operation.pk)) is not None
     _lose_worker(operation)
