@@ -175,7 +175,7 @@ def _submit(actor: Actor, row: Backup, action: str, *, may_cancel: bool = False)
         node,
         params={"backup": str(row.pk)},
         may_cancel=may_cancel,
-        target=f"backup of {row.instance_name}",
+        target=row.instance_name,
         project=row.project,
     )
     return operation_submit(actor, intent)

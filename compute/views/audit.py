@@ -73,13 +73,16 @@ def event_list(request: HttpRequest) -> HttpResponse:
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """With its colour, its changes field by field, and the rest of the details."""
     before, after = (row["details"].get(word) for word in _OWN)
-    was, now = before or {}, after or {}
-    if isinstance(was, dict) and isinstance(now, dict):
-        changes = [(name, _text(was.get(name)), _text(now.get(name))) for name in sorted({*was, *now})]
-        changes = [change for change in changes if any(change[1:])]
-    else:
-        changes = [("", _text(before), _text(after))]
     more = {key: _text(value) for key, value in row["details"].items() if key not in _OWN}
+    changes: list[tuple[str, str, str]] = []
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = sorted({*before, *after})
+        changes = [(name, _text(before.get(name)), _text(after.get(name))) for name in names]
+    elif isinstance(before or after, dict):
+        # Of what was made or removed: all of it, folded away with the rest.
+        more = {**{name: _text(value) for name, value in (before or after).items() if _text(value)}, **more}
+    elif before is not None or after is not None:
+        changes = [("", _text(before), _text(after))]
     return {**row, "colour": colour_of("outcome", row["result"]), "changes": changes, "more": more}
 
 
