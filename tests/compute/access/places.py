@@ -31,7 +31,14 @@ _NOUNS = {
     "backups": {"backup_id": "backup", "target_id": "backup_target"},
     "nodes": {"node_id": "node"},
 }
-FIXED = {"user_id": "viewer", "user": "viewer", "backend": "fake", "snapshot": "s", "dev": "vda"}
+FIXED = {
+    "user_id": "viewer",
+    "view_id": "1",
+    "user": "viewer",
+    "backend": "fake",
+    "snapshot": "s",
+    "dev": "vda",
+}
 
 
 def placeholders_of(path: str, ids: dict[str, str]) -> dict[str, str]:
