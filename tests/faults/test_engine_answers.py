@@ -62,7 +62,8 @@ def _asked(way: FaultyProxy, match: str) -> int:
 def _remove(live: LiveConsole, node: str) -> None:
     for row in live.get(f"/compute/instances?node={node}&page_size=500")["instances"]:
         answer = live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30")
-        assert answer.status_code == 200, answer.text
+        # Two nodes lead to the one engine: it may have been removed by the other.
+        assert answer.status_code in (200, 404), answer.text
 
 
 # What is answered to a create, and how that is told. The last of them makes the container and is cut then.
