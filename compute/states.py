@@ -369,6 +369,76 @@ class DeliveryState(Word):
         return {"queued": "azure", "sending": "blue", "delivered": "green", "failed": "red"}[self.value]
 
 
+class PoolState(Word):
+    """Of storage, as libvirt says it."""
+
+    RUNNING = "running"
+    INACTIVE = "inactive"
+    BUILDING = "building"
+    DEGRADED = "degraded"
+    INACCESSIBLE = "inaccessible"
+
+    @property
+    def colour(self) -> str:
+        return _POOL_COLOURS[self]
+
+
+_POOL_COLOURS = {
+    PoolState.RUNNING: "green",
+    PoolState.INACTIVE: "secondary",
+    PoolState.BUILDING: "blue",
+    PoolState.DEGRADED: "orange",
+    PoolState.INACCESSIBLE: "red",
+}
+
+
+class StackState(Word):
+    """Of a stack and of each of its services; ``ABSENT``: nothing of it is there."""
+
+    RUNNING = "running"
+    PARTIAL = "partial"
+    STOPPED = "stopped"
+    ABSENT = "absent"
+
+    @property
+    def colour(self) -> str:
+        return {"running": "green", "partial": "yellow", "stopped": "secondary", "absent": "red"}[self.value]
+
+
+class NetworkState(Word):
+    """Of a network that can be stopped."""
+
+    ACTIVE = "active"
+    STOPPED = "stopped"
+
+    @property
+    def colour(self) -> str:
+        return {"active": "green", "stopped": "secondary"}[self.value]
+
+
+class ExportState(Word):
+    """Of an export, in the words of the older API."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def colour(self) -> str:
+        return _EXPORT_COLOURS[self]
+
+
+_EXPORT_COLOURS = {
+    ExportState.PENDING: "azure",
+    ExportState.RUNNING: "blue",
+    ExportState.COMPLETED: "green",
+    ExportState.FAILED: "red",
+    ExportState.CANCELED: "secondary",
+}
+
+
 # What has a state that people see, by the name under which templates ask for its colour.
 COLOURED: dict[str, type[Word]] = {
     "instance": InstanceState,
@@ -381,6 +451,10 @@ COLOURED: dict[str, type[Word]] = {
     "alert": AlertState,
     "severity": Severity,
     "delivery": DeliveryState,
+    "pool": PoolState,
+    "stack": StackState,
+    "network": NetworkState,
+    "export": ExportState,
 }
 
 

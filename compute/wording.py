@@ -149,7 +149,7 @@ _STATUSES = frozenset(
 )
 # Of parts that keep no table of their own: what a check, a login or an engine tells, and nouns.
 _BESIDE = frozenset(
-    "absent partial degraded inactive active building degrading exited dead removing restarting "
+    "degrading exited dead removing restarting "
     "password token page api session socket totp oidc ldap recovery_code beat schedule system public "
     "added changed deleted instance node operation alert backup volume network image stack template "
     "pool rule machine container project user label site "

@@ -102,6 +102,14 @@ class PrivateEngine:
             subprocess.run(["umount", "--lazy", place], check=False, capture_output=True)
 
 
+class NetworkedEngine(PrivateEngine):
+    """One whose containers have networks and ports, in its own network name space."""
+
+    def command(self) -> list[str]:
+        left_out = ("--bridge", "none", "--iptables=false")
+        return [word for word in super().command() if word not in left_out]
+
+
 def _processes_of(folder: str) -> list[int]:
     """Those whose command line names the folder: the daemon's helpers."""
     found = []

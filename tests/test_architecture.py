@@ -192,6 +192,14 @@ def test_nothing_is_left_for_later() -> None:
         assert not [mark for mark in marks if mark in text], path
 
 
+def test_no_conflict_was_left_in_a_file() -> None:
+    """A script with the marks of a merge in it runs nowhere, and only a browser would tell."""
+    found = subprocess.run(
+        ["git", "grep", "-nE", "^(<{7} |>{7} )"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert found.stdout == ""
+
+
 def test_broad_excepts_are_counted() -> None:
     """Each is the outermost frame of a thread or of foreign code, and says so."""
     broad = []

@@ -20,7 +20,7 @@ from compute.selectors.access import action_allowed, action_require, permissions
 from compute.selectors.masking import MASK
 from compute.selectors.operations import OperationFilter, operation_get, operations_page
 from compute.selectors.page import PAGE_SIZE_MAX
-from compute.states import InstanceState, OperationState
+from compute.states import InstanceState, OperationState, colour_of
 from compute.views.common import actor_of, number, page_of, toast
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
@@ -35,7 +35,6 @@ from dockerapp.services import stacks
 
 _page = page_of("docker_stacks")
 _TABS = ("services", "logs", "file", "operations")
-_COLOURS = {"running": "green", "partial": "yellow", "stopped": "secondary", "absent": "red"}
 _SHADES = ("azure", "green", "orange", "pink", "cyan", "purple", "lime", "yellow", "teal")
 _EXAMPLE = """services:
   web:
@@ -279,13 +278,13 @@ def _base(found: Found) -> str:
 
 
 def _coloured(row: dict[str, Any]) -> dict[str, Any]:
-    row["colour"] = _COLOURS[row["state"]]
+    row["colour"] = colour_of("stack", row["state"])
     if row["id"]:
         row["url"] = reverse("docker_stack", args=[row["id"]])
     else:
         row["url"] = reverse("docker_stack_outside", args=[row["node"]["id"], row["name"]])
     for service in row["services"]:
-        service["colour"] = _COLOURS[service["state"]]
+        service["colour"] = colour_of("stack", service["state"])
         for instance in service["instances"]:
             instance["colour"] = InstanceState(instance["state"]).colour
     return row

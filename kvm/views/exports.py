@@ -10,6 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from compute.errors import ComputeError
 from compute.permissions import holds
 from compute.selectors.access import permissions_by_project
+from compute.states import colour_of
 from compute.views.common import actor_of, number, page, page_of, toast
 from compute.views.instances import instance_context
 from compute.wording import later
@@ -17,13 +18,6 @@ from kvm.selectors.exports import export_dict, export_get, exports_page
 from kvm.services import exports
 
 _PAGE_SIZE = 25
-_COLOURS = {
-    "completed": "green",
-    "running": "blue",
-    "pending": "blue",
-    "failed": "red",
-    "canceled": "secondary",
-}
 _FORMATS = (
     ("qcow2", "qcow2", later("for QEMU, KVM, Proxmox and LibGo")),
     ("ova", "OVA", later("the whole machine, for VirtualBox, VMware and LibGo")),
@@ -43,7 +37,7 @@ def export_list(request: HttpRequest) -> HttpResponse:
     for row in found.items:
         own = allowed[row["projectId"]] if row["projectId"] else frozenset()
         row["may_export"] = actor.is_admin or holds(own, "export.download")
-        row["colour"] = _COLOURS[row["status"]]
+        row["colour"] = colour_of("export", row["status"])
         row["active"] = row["status"] in ("pending", "running")
         row["started"] = row["startTime"]
     fragment = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")

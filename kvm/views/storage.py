@@ -17,6 +17,7 @@ from compute.errors import ComputeError
 from compute.models import Operation, Resource
 from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node_names
+from compute.states import colour_of
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
@@ -35,7 +36,6 @@ from kvm.services import pools, volumes
 from kvm.storage_forms import GIB, CloneForm, PoolForm, VolumeForm
 
 _page = page_of("kvm_storage")
-_COLOURS = {"running": "green", "inactive": "secondary", "building": "blue", "degraded": "orange"}
 _DONE = {
     "start": later("starting it …"),
     "stop": later("stopping it …"),
@@ -202,7 +202,7 @@ def _gib(size: int) -> str:
 def _pool(row: dict[str, Any]) -> dict[str, Any]:
     full = row["allocation"] / row["capacity"] if row["capacity"] else 0
     bar = "bg-red" if full > 0.95 else "bg-orange" if full > 0.85 else "bg-primary"
-    return {**row, "colour": _COLOURS.get(row["state"], "red"), "bar": bar}
+    return {**row, "colour": colour_of("pool", row["state"]), "bar": bar}
 
 
 def _filter(wanted: Any) -> StorageFilter:

@@ -209,13 +209,8 @@
         if (isOver || FINAL.includes(event.code)) { say(event.reason || gettext("The log has ended.")); return; }
         const wait = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
         tries += 1;
-<<<<<<< HEAD
         say(interpolate(gettext("The connection was lost; trying again in %(seconds)s s …"), { seconds: wait / 1000 }, true));
-        setTimeout(() => { if (own === socket) again(); }, wait * (0.8 + Math.random() * 0.4));
-=======
-        say(`The connection was lost; trying again in ${wait / 1000} s …`);
         setTimeout(() => { if (own === socket) again(); }, window.libgo.around(wait));
->>>>>>> 7bac192 (End in containers what a killed web process left running; lines come back at moments of their own; a session says that it is over)
       };
     }
 

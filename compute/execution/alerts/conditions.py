@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any
 
-from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Case, Exists, Max, OuterRef, Q, QuerySet, Subquery, When
 from django.utils import timezone as django_timezone
 
 from compute.backends.capabilities import Capability
@@ -22,7 +22,9 @@ from compute.usage.points import Collector
 _SAMPLES = 6
 # A failed operation is told for so long; then it is history.
 _FAILED_FOR = timedelta(hours=1)
-_STOPPED_BY_WISH = ("instance.stop", "instance.kill", "instance.save", "instance.create", "instance.recreate")
+# What decides whether an instance should run; what else is done to it, such as a snapshot, does not.
+_ENDS = ("instance.stop", "instance.kill", "instance.save")
+_BEGINS = ("instance.create", "instance.start", "instance.restart")
 _UNITS = {"percent": " %", "bytes": " bytes", "bytes_per_s": " bytes/s"}
 
 
@@ -48,11 +50,15 @@ class Look:
     @cached_property
     def instances(self) -> list[Instance]:
         last = Operation.objects.filter(
-            instance=OuterRef("pk"), state=OperationState.SUCCEEDED.value, action__startswith="instance."
+            instance=OuterRef("pk"), state=OperationState.SUCCEEDED.value, action__in=(*_ENDS, *_BEGINS)
         ).order_by("-finished_at")
+        # Made, but not to be started.
+        made_off = Q(action="instance.create", params__auto_start=False)
+        is_off = Case(When(Q(action__in=_ENDS) | made_off, then=True), default=False)
+        wished = last.annotate(is_off=is_off).values("is_off")[:1]
         rows = Instance.objects.exclude(engine_id="").select_related("node")
         active = Operation.objects.filter(instance=OuterRef("pk"), state__in=sorted(ACTIVE_OPERATION_STATES))
-        rows = rows.annotate(last_action=Subquery(last.values("action")[:1]), is_worked_on=Exists(active))
+        rows = rows.annotate(is_off_by_wish=Subquery(wished), is_worked_on=Exists(active))
         return list(rows.defer("config", "storage", "networks"))
 
     @cached_property
@@ -116,7 +122,7 @@ def _instance(rule: AlertRule, row: Instance, look: Look) -> Condition:
         is_bad = row.health == "unhealthy" and row.state == InstanceState.RUNNING
         text = f"{row.name} is unhealthy: its own check fails."
     else:
-        by_wish = getattr(row, "last_action", None) in _STOPPED_BY_WISH
+        by_wish = getattr(row, "is_off_by_wish", False)
         is_bad = row.state in (InstanceState.STOPPED, InstanceState.ERROR) and not by_wish
         text = f"{row.name} is down: {row.status or row.state}."
     return Condition(subject, row.name, text, is_bad and not is_stale, not is_bad and not is_stale, **about)

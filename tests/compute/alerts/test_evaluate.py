@@ -128,6 +128,26 @@ def test_what_stopped_by_wish_is_not_down(make: Any, rule: Rule) -> None:
     assert _look(3) == [("web", "resolved")]
 
 
+def test_what_ends_by_itself_after_it_was_made_is_down(make: Any, rule: Rule) -> None:
+    row = make("web")
+    rule("instance_down")
+    _at("stopped", row, status="Exited (3)")
+    assert _look() == [("web", "firing")]
+
+
+def test_what_was_never_to_be_started_is_not_down_whatever_else_was_done_to_it(make: Any, rule: Rule) -> None:
+    row = make("web")
+    rule("instance_down")
+    made = Operation.objects.get(instance=row)
+    made.params["auto_start"] = False
+    made.save()
+    Operation.objects.create(
+        action="instance.snapshot", instance=row, node=row.node, state="succeeded", finished_at=NOW
+    )
+    _at("stopped", row)
+    assert _look() == []
+
+
 def test_what_is_being_worked_on_is_judged_afterwards(make: Any, rule: Rule) -> None:
     row = make("web")
     rule("instance_down")
