@@ -57,7 +57,10 @@ _RETRY_ALIVE_S = 1.0
 _DETAILS_EVERY_S = 10.0
 _SAMPLE_EVERY_S = 2.0
 
-_PROCESS = f"{socket.gethostname()[:40]}:{os.getpid()}"
+
+def _process() -> str:
+    """This one, asked for at each use: what is loaded may be shared with a process that was forked."""
+    return f"{socket.gethostname()[:40]}:{os.getpid()}"
 
 
 class NodeWatcher(threading.Thread):
@@ -271,13 +274,13 @@ class NodeWatcher(threading.Thread):
         sampler.store_rest()
 
     def _lease_take(self) -> bool:
-        mine_or_free = Q(watcher=_PROCESS) | Q(watcher_until=None) | Q(watcher_until__lt=Now())
+        mine_or_free = Q(watcher=_process()) | Q(watcher_until=None) | Q(watcher_until__lt=Now())
         rows = Node.objects.filter(mine_or_free, pk=self.node_id, is_enabled=True)
-        return bool(rows.update(watcher=_PROCESS, watcher_until=lease_end(LEASE_S)))
+        return bool(rows.update(watcher=_process(), watcher_until=lease_end(LEASE_S)))
 
     def _lease_release(self) -> None:
         try:
-            Node.objects.filter(pk=self.node_id, watcher=_PROCESS).update(watcher="", watcher_until=None)
+            Node.objects.filter(pk=self.node_id, watcher=_process()).update(watcher="", watcher_until=None)
         except DatabaseError as error:
             log.info("lease_not_released", node=self.config.name, reason=str(error))
 

@@ -26,7 +26,10 @@ log = structlog.get_logger(__name__)
 LEASE_S = 15
 HEARTBEAT_S = 4
 
-_PROCESS = f"{socket.gethostname()}:{os.getpid()}"
+
+def _process() -> str:
+    """This one, asked for at each use: what is loaded may be shared with a process that was forked."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def lease_end(seconds: float = LEASE_S) -> ExpressionWrapper:
@@ -49,7 +52,7 @@ def _take(rows: Any, operation_id: str) -> Operation | None:
     taken = rows.update(
         state=OperationState.RUNNING.value,
         fence=F("fence") + 1,
-        worker=_PROCESS,
+        worker=_process(),
         lease_until=lease_end(),
         started_at=Now(),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
@@ -10,15 +9,16 @@ import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from libgo_site.launch import state
 from libgo_site.launch.broker import broker_command, broker_wait
+from libgo_site.launch.forked import Forked, die_with_parent, preload
 
 _BACK_OFF_FIRST_S, _BACK_OFF_MAX_S = 0.2, 10.0
 _STABLE_AFTER_S = 20.0
 _STOP_WITHIN_S = 12.0
 _LOG_MAX_BYTES = 20 * 1024**2
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Child:
 
     name: str
     command: list[str]
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
     started_at: float = 0.0
     restarts: int = 0
     next_start: float = 0.0
@@ -116,10 +116,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         try:
-            for child in self._children:
-                self._start(child)
-                if child.name == "broker":
-                    broker_wait(state.var() / "run" / "broker.sock")
+            self._start_all()
             self._write_status()
             while not self._stopping:
                 if self._look_after():
@@ -129,6 +126,20 @@ class Supervisor:
             self._stop_all()
             pid_path().unlink(missing_ok=True)
             status_path().unlink(missing_ok=True)
+
+    def _start_all(self) -> None:
+        """The broker first; while it comes up, what all others share is loaded."""
+        for child in self._children:
+            if child.name == "broker":
+                self._start(child)
+        os.environ.update(state.environment())
+        os.chdir(state.ROOT)
+        preload()
+        for child in self._children:
+            if child.name == "broker":
+                broker_wait(state.var() / "run" / "broker.sock")
+            else:
+                self._start(child)
 
     def _ask_to_stop(self, number: int, frame: object) -> None:
         self._stopping = True
@@ -159,17 +170,10 @@ class Supervisor:
             (state.var() / "run" / "beat.pid").unlink(missing_ok=True)
         log = _log_open(child.name)
         with log:
-            child.process = subprocess.Popen(
-                child.command,
-                cwd=state.ROOT,
-                env=state.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                # Its own group: Ctrl-C reaches only the supervisor, which stops them in order.
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509  the supervisor has one thread
-            )
+            if child.command[0] == state.python():
+                child.process = Forked(child.name, child.command[1:], log)
+            else:
+                child.process = _started(child.command, log)
         child.started_at = time.monotonic()
 
     def _stop_all(self) -> None:
@@ -203,6 +207,20 @@ class Supervisor:
         temporary.replace(status_path())
 
 
+def _started(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command,
+        cwd=state.ROOT,
+        env=state.environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        # Its own group: Ctrl-C reaches only the supervisor, which stops them in order.
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  the supervisor has one thread
+    )
+
+
 def running_pid() -> int | None:
     """The supervisor of this var/, if it lives."""
     try:
@@ -218,8 +236,3 @@ def _log_open(name: str):  # type: ignore[no-untyped-def]
     if path.exists() and path.stat().st_size > _LOG_MAX_BYTES:
         path.replace(path.with_suffix(".log.1"))
     return path.open("ab")
-
-
-def _die_with_parent() -> None:
-    """Even if the supervisor is killed hard, its children go (Linux: prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
