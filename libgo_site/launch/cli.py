@@ -202,7 +202,10 @@ def engines_await() -> None:
 
 def _supervise(arguments: list[str]) -> int:
     supervisor.Supervisor().run()
-    return 0
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Taking apart all that is loaded would only take time.
+    os._exit(0)
 
 
 def _down(arguments: list[str]) -> int:
@@ -212,7 +215,7 @@ def _down(arguments: list[str]) -> int:
         return 0
     os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + 40
-    while supervisor.running_pid() == pid:
+    while supervisor.is_supervisor(pid):
         if time.monotonic() > deadline:
             raise LaunchError(f"The supervisor (process {pid}) does not end; see ./libgo logs supervisor.")
         time.sleep(0.1)

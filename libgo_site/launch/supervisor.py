@@ -225,10 +225,17 @@ def running_pid() -> int | None:
     """The supervisor of this var/, if it lives."""
     try:
         pid = int(pid_path().read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if b"libgo_site.launch" in command else None
+    return pid if is_supervisor(pid) else None
+
+
+def is_supervisor(pid: int) -> bool:
+    """Whether the process lives and is one of LibGo's."""
+    try:
+        return b"libgo_site.launch" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def _log_open(name: str):  # type: ignore[no-untyped-def]
