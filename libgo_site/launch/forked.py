@@ -110,8 +110,8 @@ def _own_process(name: str, log: IO[bytes]) -> None:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    for number in (1, 2):
-        os.dup2(log.fileno(), number)
+    for output in (1, 2):
+        os.dup2(log.fileno(), output)
 
 
 def _main(words: list[str]) -> int:
