@@ -92,9 +92,9 @@ def _child(name: str, words: list[str], log: IO[bytes]) -> NoReturn:
     try:
         _own_process(name, log)
         code = _main(words)
-    except BaseException:
-        traceback.print_exc()
     finally:
+        if sys.exc_info()[0] is not None:
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
