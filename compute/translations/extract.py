@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
@@ -45,6 +46,8 @@ _TAG = re.compile(r"\{[%{].*?[%}]\}", re.DOTALL)
 
 def messages_of(domain: str) -> Catalog:
     """Of ``django`` (pages) or ``djangojs`` (scripts): every message with the files it stands in."""
+    # Menus and forms are there once the pages are.
+    import_module(settings.ROOT_URLCONF)
     catalogue = Catalog(charset="utf-8")
     root = Path(settings.BASE_DIR)
     found = _pages(root) if domain == "django" else _scripts(root)
