@@ -176,7 +176,7 @@ def test_a_machine_with_a_desktop(window: Page, home: LiveConsole) -> None:
     page.click("button:has-text('Take one')")
     page.fill("#dialog-box [name=name]", "clean")
     page.click("#dialog-box button[type=submit]")
-    expect(page.locator("main table")).to_contain_text("clean", timeout=_SLOW_MS)
+    expect(page.locator("main .card").first).to_contain_text("clean", timeout=_SLOW_MS)
     _toasts_gone(page)
     picture(page, "snapshots")
 
