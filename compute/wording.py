@@ -100,6 +100,7 @@ _TOLD = (
     (r"(?P<name>.+) is gone\.", later("%(name)s is gone.")),
     (r"(?P<name>.+) belongs to (?P<place>.+) now\.", later("%(name)s belongs to %(place)s now.")),
     (r"(?P<name>.+) appeared on (?P<place>.+)\.", later("%(name)s appeared on %(place)s.")),
+    (r"(?P<name>.+) is back on (?P<place>.+)\.", later("%(name)s is back on %(place)s.")),
     (r"(?P<name>.+) is (?P<word>\w+)\.", later("%(name)s is %(word)s.")),
     (r"(?P<action>[A-Z][^:]*?)(?P<name> \S+)?: (?P<word>[a-z]+)\.", later("%(action)s%(name)s: %(word)s.")),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
@@ -22,16 +22,15 @@ from compute.backends.registry import backend_registration
 from compute.backends.types import InstanceInfo
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
+from compute.execution.gone import came_back, gone_since, note_gone, vanished_ids
 from compute.execution.resources import owners_settle
-from compute.models import Instance, InstanceGone, Node, Operation, Project
+from compute.models import Instance, Node, Operation, Project
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, OperationState
 
 # A row whose create operation ended without an engine id and without its own clean-up.
 _ORPHAN_AFTER = timedelta(minutes=2)
 _ACTIVE = sorted(ACTIVE_OPERATION_STATES)
 _GIVEN_UP = [OperationState.FAILED.value, OperationState.CANCELLED.value, OperationState.INTERRUPTED.value]
-# Longer than any look takes from asking the engine to writing what it said.
-_GONE_KEPT = timedelta(minutes=10)
 
 # Operations that put another thing of the engine in the place of the row's, and bind it themselves.
 REPLACERS = ["instance.recreate", "instance.restore"]
@@ -60,24 +59,26 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
         return outdated
     moving = moving_ids()
     with transaction.atomic():
-        rows, gone = _known(node, infos)
+        known = _known(node, infos)
         replaced = _being_replaced(node)
         facts: list[Fact] = []
         created: list[Instance] = []
         # All in one order, so that nobody who writes others of them waits in a circle.
         for info in sorted(infos, key=lambda info: info.engine_id):
-            row = rows.get(info.engine_id) or _row_being_made(node, info)
+            row = known.rows.get(info.engine_id) or _row_being_made(node, info)
             if _left_to_operation(row, info, replaced) or _left_to_move(row, info, moving):
                 continue
-            if row is None and gone(info):
+            if row is None and known.gone(info):
                 outdated.add(info.engine_id)
                 continue
             if row is None and _came_too_late(node, info):
                 continue
             if row is None:
                 row = _row_new(node, info)
+                back = info.engine_id in known.vanished and came_back(node, row)
                 created.append(row)
-                facts.append(Fact("instance.created", f"{row.name} appeared on {node.name}.", instance=row))
+                text = f"{row.name} {'is back' if back else 'appeared'} on {node.name}."
+                facts.append(Fact("instance.created", text, instance=row))
                 continue
             if _is_outdated(row, info):
                 outdated.add(info.engine_id)
@@ -121,7 +122,7 @@ def instances_gone(node: Node, engine_ids: Iterable[str], looked_at: datetime | 
         operations__in=Operation.objects.filter(action__in=_ROW_OWNERS, state__in=_ACTIVE)
     )
     later = {row for row in rows if looked_at and row.observed_at and row.observed_at > looked_at}
-    _forget(node, [row for row in rows if row not in later])
+    _forget(node, [row for row in rows if row not in later], vanished=True)
     owners_settle(node)
     return {row.engine_id for row in later}
 
@@ -146,7 +147,7 @@ def instance_moved(row: Instance, node: Node, info: InstanceInfo) -> None:
     """Bind a row to what it has become on another node. One transaction: nobody sees two, or none."""
     with transaction.atomic():
         _changes_lock(row.node)
-        _note_gone(row.node, [row])
+        note_gone(row.node, [row])
         # A watcher that read the engine before the move began may have taken it for a new one.
         Instance.objects.filter(node=node, engine_id=info.engine_id).exclude(pk=row.pk).delete()
         before = row.node
@@ -164,7 +165,7 @@ def instance_forget(row: Instance) -> None:
     _forget(row.node, [row])
 
 
-def _forget(node: Node, rows: Iterable[Instance]) -> None:
+def _forget(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -> None:
     """Remove rows, however many, by one write each of facts, notes and rows."""
     wanted = {row.pk: row for row in rows}
     if not wanted:
@@ -174,48 +175,30 @@ def _forget(node: Node, rows: Iterable[Instance]) -> None:
         there = Instance.objects.filter(pk__in=wanted)
         found = [wanted[pk] for pk in there.values_list("pk", flat=True)]
         events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row) for row in found])
-        _note_gone(node, found)
+        note_gone(node, found, vanished=vanished)
         there.delete()
 
 
-def _note_gone(node: Node, rows: Iterable[Instance]) -> None:
-    now = timezone.now()
-    InstanceGone.objects.filter(node=node, gone_at__lt=now - _GONE_KEPT).delete()
-    InstanceGone.objects.bulk_create(
-        InstanceGone(node=node, engine_id=row.engine_id, instance_uid=row.pk, gone_at=now) for row in rows
-    )
+@dataclass(frozen=True)
+class _Known:
+    """What is known of those that a look found: ``rows`` by engine id; of those without a row whether they
+    are ``gone`` since the look began, and by engine ids which had ``vanished`` before."""
+
+    rows: dict[str, Instance]
+    gone: Callable[[InstanceInfo], bool]
+    vanished: set[str]
 
 
-def _known(
-    node: Node, infos: Sequence[InstanceInfo]
-) -> tuple[dict[str, Instance], Callable[[InstanceInfo], bool]]:
-    """Their rows by engine id, and what tells of those without whether they are gone."""
+def _known(node: Node, infos: Sequence[InstanceInfo]) -> _Known:
     rows = _rows_by_engine_id(node, infos)
     unknown = [info for info in infos if info.engine_id not in rows]
-    gone = _gone_since(node, unknown)
-    if unknown:
-        # Whoever held the lock before may have added them.
-        rows |= _rows_by_engine_id(node, unknown)
-    return rows, gone
-
-
-def _gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[InstanceInfo], bool]:
-    """Tells of each that has no row whether it was removed after this look at it began."""
     if not unknown:
-        return lambda info: False
+        return _Known(rows, lambda info: False, set())
     _changes_lock(node)
-    began = min(info.observed_at for info in unknown)
-    gone: dict[str, datetime] = {}
-    notes = InstanceGone.objects.filter(node=node, gone_at__gte=began).order_by("gone_at")
-    for engine_id, uid, at in notes.values_list("engine_id", "instance_uid", "gone_at"):
-        # The mark of one that has an engine's id may have been inherited by another.
-        gone[engine_id or str(uid)] = at
-
-    def is_gone(info: InstanceInfo) -> bool:
-        times = [gone[key] for key in (info.engine_id, info.instance_id) if key in gone]
-        return any(at >= info.observed_at for at in times)
-
-    return is_gone
+    # Whoever held the lock before may have added them.
+    return _Known(
+        rows | _rows_by_engine_id(node, unknown), gone_since(node, unknown), vanished_ids(node, unknown)
+    )
 
 
 def _changes_lock(node: Node) -> None:
@@ -243,7 +226,7 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
             row.refresh_from_db()
             if row.engine_id and row.engine_id != info.engine_id:
                 _changes_lock(row.node)
-                _note_gone(row.node, [row])
+                note_gone(row.node, [row])
             fact = _row_update(row, info, stamp=True)
             if fact is not None:
                 events_publish([fact])

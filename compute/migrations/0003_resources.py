@@ -6,39 +6,60 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0002_default_project'),
+        ("compute", "0002_default_project"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='instance',
-            name='image_id',
+            model_name="instance",
+            name="image_id",
             field=models.CharField(blank=True, editable=False, max_length=128),
         ),
         migrations.AddField(
-            model_name='operation',
-            name='target',
+            model_name="operation",
+            name="target",
             field=models.CharField(blank=True, max_length=255),
         ),
         migrations.CreateModel(
-            name='Resource',
+            name="Resource",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('kind', models.CharField(max_length=32)),
-                ('engine_id', models.CharField(max_length=255)),
-                ('name', models.CharField(max_length=255)),
-                ('size_bytes', models.PositiveBigIntegerField(null=True)),
-                ('data', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(null=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='resources', to='compute.node')),
-                ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='resources', to='compute.project')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("kind", models.CharField(max_length=32)),
+                ("engine_id", models.CharField(max_length=255)),
+                ("name", models.CharField(max_length=255)),
+                ("size_bytes", models.PositiveBigIntegerField(null=True)),
+                ("data", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(null=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="resources",
+                        to="compute.node",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="resources",
+                        to="compute.project",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['kind', 'name'], name='compute_res_kind_18827d_idx')],
-                'constraints': [models.UniqueConstraint(fields=('node', 'kind', 'engine_id'), name='one_row_per_engine_resource')],
+                "indexes": [models.Index(fields=["kind", "name"], name="compute_res_kind_18827d_idx")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("node", "kind", "engine_id"), name="one_row_per_engine_resource"
+                    )
+                ],
             },
         ),
     ]

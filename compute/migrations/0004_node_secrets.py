@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0003_resources'),
+        ("compute", "0003_resources"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='node',
-            name='secrets',
-            field=models.TextField(blank=True, default='', editable=False),
+            model_name="node",
+            name="secrets",
+            field=models.TextField(blank=True, default="", editable=False),
         ),
     ]

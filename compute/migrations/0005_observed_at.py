@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0004_node_secrets'),
+        ("compute", "0004_node_secrets"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='instance',
-            name='observed_at',
+            model_name="instance",
+            name="observed_at",
             field=models.DateTimeField(editable=False, null=True),
         ),
     ]

@@ -4,34 +4,47 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0007_sign_in'),
+        ("compute", "0007_sign_in"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Turn',
+            name="Turn",
             fields=[
-                ('name', models.CharField(max_length=32, primary_key=True, serialize=False)),
-                ('holder', models.CharField(blank=True, max_length=80)),
-                ('until', models.DateTimeField(null=True)),
+                ("name", models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ("holder", models.CharField(blank=True, max_length=80)),
+                ("until", models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
-            name='UsageBlock',
+            name="UsageBlock",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subject', models.UUIDField()),
-                ('step_s', models.PositiveIntegerField()),
-                ('starts_s', models.PositiveBigIntegerField()),
-                ('is_rolled', models.BooleanField(default=False)),
-                ('updated_s', models.PositiveBigIntegerField()),
-                ('data', models.BinaryField()),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("subject", models.UUIDField()),
+                ("step_s", models.PositiveIntegerField()),
+                ("starts_s", models.PositiveBigIntegerField()),
+                ("is_rolled", models.BooleanField(default=False)),
+                ("updated_s", models.PositiveBigIntegerField()),
+                ("data", models.BinaryField()),
             ],
             options={
-                'indexes': [models.Index(fields=['step_s', 'starts_s'], name='usage_block_age'), models.Index(condition=models.Q(('is_rolled', False), ('step_s', 10)), fields=['starts_s'], name='usage_block_to_roll')],
-                'constraints': [models.UniqueConstraint(fields=('subject', 'step_s', 'starts_s'), name='one_usage_block')],
+                "indexes": [
+                    models.Index(fields=["step_s", "starts_s"], name="usage_block_age"),
+                    models.Index(
+                        condition=models.Q(("is_rolled", False), ("step_s", 10)),
+                        fields=["starts_s"],
+                        name="usage_block_to_roll",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("subject", "step_s", "starts_s"), name="one_usage_block")
+                ],
             },
         ),
     ]

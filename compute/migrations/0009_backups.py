@@ -6,56 +6,96 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0008_usage'),
+        ("compute", "0008_usage"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BackupTarget',
+            name="BackupTarget",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63, unique=True)),
-                ('kind', models.CharField(choices=[('local', 'folder'), ('s3', 'S3')], max_length=16)),
-                ('options', models.JSONField(default=dict)),
-                ('secrets', models.TextField(blank=True, default='', editable=False)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('checked_at', models.DateTimeField(editable=False, null=True)),
-                ('error', models.CharField(blank=True, editable=False, max_length=1000)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('projects', models.ManyToManyField(blank=True, related_name='+', to='compute.project')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=63, unique=True)),
+                ("kind", models.CharField(choices=[("local", "folder"), ("s3", "S3")], max_length=16)),
+                ("options", models.JSONField(default=dict)),
+                ("secrets", models.TextField(blank=True, default="", editable=False)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("checked_at", models.DateTimeField(editable=False, null=True)),
+                ("error", models.CharField(blank=True, editable=False, max_length=1000)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("projects", models.ManyToManyField(blank=True, related_name="+", to="compute.project")),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Backup',
+            name="Backup",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('state', models.CharField(choices=[('creating', 'creating'), ('ready', 'ready'), ('damaged', 'damaged'), ('deleting', 'deleting')], default='creating', max_length=16)),
-                ('instance_uid', models.UUIDField(db_index=True)),
-                ('instance_name', models.CharField(max_length=255)),
-                ('backend', models.CharField(max_length=32)),
-                ('type', models.CharField(max_length=16)),
-                ('image', models.CharField(blank=True, max_length=500)),
-                ('description', models.CharField(blank=True, max_length=500)),
-                ('definition', models.TextField(default='', editable=False)),
-                ('size_bytes', models.PositiveBigIntegerField(null=True)),
-                ('parts', models.JSONField(default=list)),
-                ('schedule_uid', models.UUIDField(db_index=True, null=True)),
-                ('username', models.CharField(blank=True, max_length=150)),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('verified_at', models.DateTimeField(null=True)),
-                ('problem', models.CharField(blank=True, max_length=1000)),
-                ('node', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='compute.node')),
-                ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='backups', to='compute.project')),
-                ('target', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='backups', to='compute.backuptarget')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("creating", "creating"),
+                            ("ready", "ready"),
+                            ("damaged", "damaged"),
+                            ("deleting", "deleting"),
+                        ],
+                        default="creating",
+                        max_length=16,
+                    ),
+                ),
+                ("instance_uid", models.UUIDField(db_index=True)),
+                ("instance_name", models.CharField(max_length=255)),
+                ("backend", models.CharField(max_length=32)),
+                ("type", models.CharField(max_length=16)),
+                ("image", models.CharField(blank=True, max_length=500)),
+                ("description", models.CharField(blank=True, max_length=500)),
+                ("definition", models.TextField(default="", editable=False)),
+                ("size_bytes", models.PositiveBigIntegerField(null=True)),
+                ("parts", models.JSONField(default=list)),
+                ("schedule_uid", models.UUIDField(db_index=True, null=True)),
+                ("username", models.CharField(blank=True, max_length=150)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                ("verified_at", models.DateTimeField(null=True)),
+                ("problem", models.CharField(blank=True, max_length=1000)),
+                (
+                    "node",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="compute.node",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="backups",
+                        to="compute.project",
+                    ),
+                ),
+                (
+                    "target",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="backups",
+                        to="compute.backuptarget",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['project', '-created_at'], name='backups_of_project')],
+                "indexes": [models.Index(fields=["project", "-created_at"], name="backups_of_project")],
             },
         ),
     ]

@@ -4,25 +4,24 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0009_backups'),
+        ("compute", "0009_backups"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='operation',
-            name='remote_address',
+            model_name="operation",
+            name="remote_address",
             field=models.CharField(blank=True, max_length=64),
         ),
         migrations.AddField(
-            model_name='operation',
-            name='token_uid',
+            model_name="operation",
+            name="token_uid",
             field=models.UUIDField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='operation',
-            name='without_admin',
+            model_name="operation",
+            name="without_admin",
             field=models.BooleanField(default=False),
         ),
     ]

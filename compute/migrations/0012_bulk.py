@@ -5,54 +5,80 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0011_limits'),
+        ("compute", "0011_limits"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BulkItem',
+            name="BulkItem",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('position', models.PositiveIntegerField()),
-                ('instance_uid', models.UUIDField()),
-                ('instance_name', models.CharField(blank=True, max_length=255)),
-                ('node_uid', models.UUIDField(null=True)),
-                ('state', models.CharField(choices=[('waiting', 'waiting'), ('started', 'started'), ('unchanged', 'unchanged'), ('refused', 'refused'), ('cancelled', 'cancelled')], default='waiting', max_length=16)),
-                ('error_code', models.CharField(blank=True, max_length=64)),
-                ('error_message', models.CharField(blank=True, max_length=2000)),
-                ('error_details', models.JSONField(default=dict)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("position", models.PositiveIntegerField()),
+                ("instance_uid", models.UUIDField()),
+                ("instance_name", models.CharField(blank=True, max_length=255)),
+                ("node_uid", models.UUIDField(null=True)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("waiting", "waiting"),
+                            ("started", "started"),
+                            ("unchanged", "unchanged"),
+                            ("refused", "refused"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="waiting",
+                        max_length=16,
+                    ),
+                ),
+                ("error_code", models.CharField(blank=True, max_length=64)),
+                ("error_message", models.CharField(blank=True, max_length=2000)),
+                ("error_details", models.JSONField(default=dict)),
             ],
             options={
-                'ordering': ['position'],
+                "ordering": ["position"],
             },
         ),
         migrations.AddField(
-            model_name='operation',
-            name='is_parent',
+            model_name="operation",
+            name="is_parent",
             field=models.BooleanField(default=False),
         ),
         migrations.AddIndex(
-            model_name='operation',
-            index=models.Index(condition=models.Q(('is_parent', True)), fields=['state'], name='parents_by_state'),
+            model_name="operation",
+            index=models.Index(
+                condition=models.Q(("is_parent", True)), fields=["state"], name="parents_by_state"
+            ),
         ),
         migrations.AddField(
-            model_name='bulkitem',
-            name='operation',
-            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='bulk_item', to='compute.operation'),
+            model_name="bulkitem",
+            name="operation",
+            field=models.OneToOneField(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="bulk_item",
+                to="compute.operation",
+            ),
         ),
         migrations.AddField(
-            model_name='bulkitem',
-            name='parent',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='items', to='compute.operation'),
+            model_name="bulkitem",
+            name="parent",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="items", to="compute.operation"
+            ),
         ),
         migrations.AddIndex(
-            model_name='bulkitem',
-            index=models.Index(fields=['parent', 'state'], name='compute_bul_parent__008ffc_idx'),
+            model_name="bulkitem",
+            index=models.Index(fields=["parent", "state"], name="compute_bul_parent__008ffc_idx"),
         ),
         migrations.AddConstraint(
-            model_name='bulkitem',
-            constraint=models.UniqueConstraint(fields=('parent', 'instance_uid'), name='bulk_item_once'),
+            model_name="bulkitem",
+            constraint=models.UniqueConstraint(fields=("parent", "instance_uid"), name="bulk_item_once"),
         ),
     ]

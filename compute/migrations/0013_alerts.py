@@ -7,116 +7,236 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0012_bulk'),
+        ("compute", "0012_bulk"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AlertsSeen',
+            name="AlertsSeen",
             fields=[
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='+', serialize=False, to=settings.AUTH_USER_MODEL)),
-                ('seen_at', models.DateTimeField()),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        primary_key=True,
+                        related_name="+",
+                        serialize=False,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                ("seen_at", models.DateTimeField()),
             ],
         ),
         migrations.CreateModel(
-            name='AlertChannel',
+            name="AlertChannel",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63, unique=True)),
-                ('kind', models.CharField(choices=[('webhook', 'webhook'), ('email', 'email')], max_length=16)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('config', models.JSONField(default=dict)),
-                ('secret', models.TextField(blank=True, default='', editable=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='alert_channels', to='compute.project')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=63, unique=True)),
+                (
+                    "kind",
+                    models.CharField(choices=[("webhook", "webhook"), ("email", "email")], max_length=16),
+                ),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("config", models.JSONField(default=dict)),
+                ("secret", models.TextField(blank=True, default="", editable=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="alert_channels",
+                        to="compute.project",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='AlertRule',
+            name="AlertRule",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63)),
-                ('kind', models.CharField(choices=[('instance_usage', 'instance usage'), ('node_usage', 'node usage'), ('instance_down', 'instance down'), ('instance_unhealthy', 'instance unhealthy'), ('node_unreachable', 'node unreachable'), ('pool_filling', 'pool filling'), ('operation_failed', 'operation failed')], max_length=32)),
-                ('severity', models.CharField(choices=[('info', 'info'), ('warning', 'warning'), ('critical', 'critical')], default='warning', max_length=16)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('metric', models.CharField(blank=True, max_length=32)),
-                ('above', models.BooleanField(default=True)),
-                ('threshold', models.FloatField(blank=True, null=True)),
-                ('clear_threshold', models.FloatField(blank=True, null=True)),
-                ('for_s', models.PositiveIntegerField(default=0)),
-                ('instance_uid', models.UUIDField(blank=True, null=True)),
-                ('action', models.CharField(blank=True, max_length=64)),
-                ('silenced_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('channels', models.ManyToManyField(blank=True, related_name='rules', to='compute.alertchannel')),
-                ('node', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='compute.node')),
-                ('project', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='alert_rules', to='compute.project')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=63)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("instance_usage", "instance usage"),
+                            ("node_usage", "node usage"),
+                            ("instance_down", "instance down"),
+                            ("instance_unhealthy", "instance unhealthy"),
+                            ("node_unreachable", "node unreachable"),
+                            ("pool_filling", "pool filling"),
+                            ("operation_failed", "operation failed"),
+                        ],
+                        max_length=32,
+                    ),
+                ),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("info", "info"), ("warning", "warning"), ("critical", "critical")],
+                        default="warning",
+                        max_length=16,
+                    ),
+                ),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("metric", models.CharField(blank=True, max_length=32)),
+                ("above", models.BooleanField(default=True)),
+                ("threshold", models.FloatField(blank=True, null=True)),
+                ("clear_threshold", models.FloatField(blank=True, null=True)),
+                ("for_s", models.PositiveIntegerField(default=0)),
+                ("instance_uid", models.UUIDField(blank=True, null=True)),
+                ("action", models.CharField(blank=True, max_length=64)),
+                ("silenced_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "channels",
+                    models.ManyToManyField(blank=True, related_name="rules", to="compute.alertchannel"),
+                ),
+                (
+                    "node",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="compute.node",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="alert_rules",
+                        to="compute.project",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Alert',
+            name="Alert",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('subject', models.CharField(max_length=120)),
-                ('subject_name', models.CharField(max_length=255)),
-                ('project_uid', models.UUIDField(db_index=True, null=True)),
-                ('instance_uid', models.UUIDField(db_index=True, null=True)),
-                ('node_uid', models.UUIDField(null=True)),
-                ('severity', models.CharField(choices=[('info', 'info'), ('warning', 'warning'), ('critical', 'critical')], max_length=16)),
-                ('state', models.CharField(choices=[('pending', 'pending'), ('firing', 'firing'), ('resolved', 'resolved')], max_length=16)),
-                ('message', models.CharField(max_length=500)),
-                ('value', models.FloatField(null=True)),
-                ('started_at', models.DateTimeField()),
-                ('fired_at', models.DateTimeField(db_index=True, null=True)),
-                ('resolved_at', models.DateTimeField(null=True)),
-                ('is_told', models.BooleanField(default=False)),
-                ('acknowledged_by', models.CharField(blank=True, max_length=150)),
-                ('acknowledged_at', models.DateTimeField(null=True)),
-                ('rule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='alerts', to='compute.alertrule')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("subject", models.CharField(max_length=120)),
+                ("subject_name", models.CharField(max_length=255)),
+                ("project_uid", models.UUIDField(db_index=True, null=True)),
+                ("instance_uid", models.UUIDField(db_index=True, null=True)),
+                ("node_uid", models.UUIDField(null=True)),
+                (
+                    "severity",
+                    models.CharField(
+                        choices=[("info", "info"), ("warning", "warning"), ("critical", "critical")],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("pending", "pending"), ("firing", "firing"), ("resolved", "resolved")],
+                        max_length=16,
+                    ),
+                ),
+                ("message", models.CharField(max_length=500)),
+                ("value", models.FloatField(null=True)),
+                ("started_at", models.DateTimeField()),
+                ("fired_at", models.DateTimeField(db_index=True, null=True)),
+                ("resolved_at", models.DateTimeField(null=True)),
+                ("is_told", models.BooleanField(default=False)),
+                ("acknowledged_by", models.CharField(blank=True, max_length=150)),
+                ("acknowledged_at", models.DateTimeField(null=True)),
+                (
+                    "rule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="alerts",
+                        to="compute.alertrule",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='AlertDelivery',
+            name="AlertDelivery",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('event', models.CharField(max_length=32)),
-                ('payload', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('sending', 'sending'), ('delivered', 'delivered'), ('failed', 'failed')], default='queued', max_length=16)),
-                ('attempts', models.PositiveIntegerField(default=0)),
-                ('next_try_at', models.DateTimeField()),
-                ('lease_until', models.DateTimeField(null=True)),
-                ('status', models.PositiveIntegerField(null=True)),
-                ('error', models.CharField(blank=True, max_length=500)),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('channel', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='compute.alertchannel')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("event", models.CharField(max_length=32)),
+                ("payload", models.JSONField(default=dict)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("sending", "sending"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                        ],
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                ("attempts", models.PositiveIntegerField(default=0)),
+                ("next_try_at", models.DateTimeField()),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("status", models.PositiveIntegerField(null=True)),
+                ("error", models.CharField(blank=True, max_length=500)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "channel",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="deliveries",
+                        to="compute.alertchannel",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['state', 'next_try_at'], name='compute_ale_state_355b94_idx')],
+                "indexes": [
+                    models.Index(fields=["state", "next_try_at"], name="compute_ale_state_355b94_idx")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='alertrule',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='alert_rule_name_once'),
+            model_name="alertrule",
+            constraint=models.UniqueConstraint(fields=("project", "name"), name="alert_rule_name_once"),
         ),
         migrations.AddConstraint(
-            model_name='alertrule',
-            constraint=models.UniqueConstraint(condition=models.Q(('project', None)), fields=('name',), name='alert_rule_of_site_once'),
+            model_name="alertrule",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("project", None)), fields=("name",), name="alert_rule_of_site_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='alert',
-            index=models.Index(fields=['state', '-fired_at'], name='compute_ale_state_ff5e26_idx'),
+            model_name="alert",
+            index=models.Index(fields=["state", "-fired_at"], name="compute_ale_state_ff5e26_idx"),
         ),
         migrations.AddConstraint(
-            model_name='alert',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['pending', 'firing'])), fields=('rule', 'subject'), name='one_active_alert'),
+            model_name="alert",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["pending", "firing"])),
+                fields=("rule", "subject"),
+                name="one_active_alert",
+            ),
         ),
     ]

@@ -7,80 +7,157 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0013_alerts'),
+        ("compute", "0013_alerts"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Schedule',
+            name="Schedule",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('scope', models.JSONField(editable=False, null=True)),
-                ('name', models.CharField(max_length=63)),
-                ('cron', models.CharField(max_length=100)),
-                ('timezone', models.CharField(default='UTC', max_length=64)),
-                ('action', models.CharField(max_length=64)),
-                ('options', models.JSONField(default=dict)),
-                ('target', models.JSONField(default=dict)),
-                ('missed', models.CharField(choices=[('skip', 'skip'), ('late', 'late')], default='skip', max_length=8)),
-                ('missed_within_s', models.PositiveIntegerField(default=3600)),
-                ('overlap', models.CharField(choices=[('skip', 'skip'), ('run', 'run')], default='skip', max_length=8)),
-                ('keep', models.JSONField(default=dict)),
-                ('keep_problem', models.CharField(blank=True, editable=False, max_length=500)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('paused_reason', models.CharField(blank=True, max_length=255)),
-                ('next_at', models.DateTimeField(db_index=True, editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='schedules', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='schedules', to='compute.project')),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("scope", models.JSONField(editable=False, null=True)),
+                ("name", models.CharField(max_length=63)),
+                ("cron", models.CharField(max_length=100)),
+                ("timezone", models.CharField(default="UTC", max_length=64)),
+                ("action", models.CharField(max_length=64)),
+                ("options", models.JSONField(default=dict)),
+                ("target", models.JSONField(default=dict)),
+                (
+                    "missed",
+                    models.CharField(
+                        choices=[("skip", "skip"), ("late", "late")], default="skip", max_length=8
+                    ),
+                ),
+                ("missed_within_s", models.PositiveIntegerField(default=3600)),
+                (
+                    "overlap",
+                    models.CharField(
+                        choices=[("skip", "skip"), ("run", "run")], default="skip", max_length=8
+                    ),
+                ),
+                ("keep", models.JSONField(default=dict)),
+                ("keep_problem", models.CharField(blank=True, editable=False, max_length=500)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("paused_reason", models.CharField(blank=True, max_length=255)),
+                ("next_at", models.DateTimeField(db_index=True, editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="schedules",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="schedules",
+                        to="compute.project",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ScheduleMade',
+            name="ScheduleMade",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('instance_uid', models.UUIDField()),
-                ('name', models.CharField(max_length=255)),
-                ('made_at', models.DateTimeField()),
-                ('tried_at', models.DateTimeField(null=True)),
-                ('removal', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='compute.operation')),
-                ('schedule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='made', to='compute.schedule')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("instance_uid", models.UUIDField()),
+                ("name", models.CharField(max_length=255)),
+                ("made_at", models.DateTimeField()),
+                ("tried_at", models.DateTimeField(null=True)),
+                (
+                    "removal",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="compute.operation",
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="made",
+                        to="compute.schedule",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ScheduleRun',
+            name="ScheduleRun",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('planned_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('is_manual', models.BooleanField(default=False)),
-                ('state', models.CharField(choices=[('started', 'started'), ('skipped', 'skipped'), ('refused', 'refused')], max_length=16)),
-                ('reason', models.CharField(blank=True, max_length=500)),
-                ('is_collected', models.BooleanField(default=False)),
-                ('operation', models.OneToOneField(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='schedule_run', to='compute.operation')),
-                ('schedule', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='compute.schedule')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("planned_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("is_manual", models.BooleanField(default=False)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[("started", "started"), ("skipped", "skipped"), ("refused", "refused")],
+                        max_length=16,
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=500)),
+                ("is_collected", models.BooleanField(default=False)),
+                (
+                    "operation",
+                    models.OneToOneField(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="schedule_run",
+                        to="compute.operation",
+                    ),
+                ),
+                (
+                    "schedule",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="compute.schedule",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-planned_at', '-id'],
+                "ordering": ["-planned_at", "-id"],
             },
         ),
         migrations.AddConstraint(
-            model_name='schedule',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='schedule_name_once'),
+            model_name="schedule",
+            constraint=models.UniqueConstraint(fields=("project", "name"), name="schedule_name_once"),
         ),
         migrations.AddConstraint(
-            model_name='schedulemade',
-            constraint=models.UniqueConstraint(fields=('schedule', 'instance_uid', 'name'), name='schedule_made_once'),
+            model_name="schedulemade",
+            constraint=models.UniqueConstraint(
+                fields=("schedule", "instance_uid", "name"), name="schedule_made_once"
+            ),
         ),
         migrations.AddIndex(
-            model_name='schedulerun',
-            index=models.Index(condition=models.Q(('is_collected', False)), fields=['is_collected'], name='runs_to_collect'),
+            model_name="schedulerun",
+            index=models.Index(
+                condition=models.Q(("is_collected", False)), fields=["is_collected"], name="runs_to_collect"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='schedulerun',
-            constraint=models.UniqueConstraint(fields=('schedule', 'planned_at'), name='schedule_runs_once'),
+            model_name="schedulerun",
+            constraint=models.UniqueConstraint(fields=("schedule", "planned_at"), name="schedule_runs_once"),
         ),
     ]

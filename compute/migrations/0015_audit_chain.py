@@ -16,72 +16,80 @@ def lift(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0014_schedules'),
+        ("compute", "0014_schedules"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AuditSeal',
+            name="AuditSeal",
             fields=[
-                ('seq', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('audit_id', models.BigIntegerField(unique=True)),
-                ('hash', models.CharField(max_length=64)),
-                ('sealed_at', models.DateTimeField(auto_now_add=True)),
+                ("seq", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("audit_id", models.BigIntegerField(unique=True)),
+                ("hash", models.CharField(max_length=64)),
+                ("sealed_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='AuditTombstone',
+            name="AuditTombstone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('up_to_seq', models.BigIntegerField(unique=True)),
-                ('hash', models.CharField(max_length=64)),
-                ('rows', models.BigIntegerField()),
-                ('newest_at', models.DateTimeField(help_text='Everything older than this went.')),
-                ('reason', models.CharField(max_length=200)),
-                ('cut_at', models.DateTimeField()),
-                ('signature', models.CharField(max_length=64)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("up_to_seq", models.BigIntegerField(unique=True)),
+                ("hash", models.CharField(max_length=64)),
+                ("rows", models.BigIntegerField()),
+                ("newest_at", models.DateTimeField(help_text="Everything older than this went.")),
+                ("reason", models.CharField(max_length=200)),
+                ("cut_at", models.DateTimeField()),
+                ("signature", models.CharField(max_length=64)),
             ],
         ),
         migrations.AddField(
-            model_name='auditevent',
-            name='method',
-            field=models.CharField(blank=True, default='', max_length=16),
+            model_name="auditevent",
+            name="method",
+            field=models.CharField(blank=True, default="", max_length=16),
         ),
         migrations.AddField(
-            model_name='auditevent',
-            name='outcome',
-            field=models.CharField(choices=[('ok', 'ok'), ('refused', 'refused'), ('failed', 'failed')], default='ok', max_length=8),
+            model_name="auditevent",
+            name="outcome",
+            field=models.CharField(
+                choices=[("ok", "ok"), ("refused", "refused"), ("failed", "failed")],
+                default="ok",
+                max_length=8,
+            ),
         ),
         migrations.AddField(
-            model_name='auditevent',
-            name='project_uid',
+            model_name="auditevent",
+            name="project_uid",
             field=models.UUIDField(db_index=True, null=True),
         ),
         migrations.AddField(
-            model_name='auditevent',
-            name='user_agent',
-            field=models.CharField(blank=True, default='', max_length=120),
+            model_name="auditevent",
+            name="user_agent",
+            field=models.CharField(blank=True, default="", max_length=120),
         ),
         migrations.AddField(
-            model_name='operation',
-            name='origin',
+            model_name="operation",
+            name="origin",
             field=models.JSONField(default=dict),
         ),
         migrations.AlterField(
-            model_name='auditevent',
-            name='action',
+            model_name="auditevent",
+            name="action",
             field=models.CharField(db_index=True, max_length=64),
         ),
         migrations.AlterField(
-            model_name='auditevent',
-            name='target_uid',
+            model_name="auditevent",
+            name="target_uid",
             field=models.UUIDField(db_index=True, null=True),
         ),
         migrations.AlterField(
-            model_name='auditevent',
-            name='user_uid',
+            model_name="auditevent",
+            name="user_uid",
             field=models.UUIDField(db_index=True, null=True),
         ),
         # Last: SQLite drops a table's triggers when it rebuilds the table.

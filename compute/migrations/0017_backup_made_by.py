@@ -4,14 +4,13 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0016_templates'),
+        ("compute", "0016_templates"),
     ]
 
     operations = [
         migrations.RemoveField(
-            model_name='backup',
-            name='schedule_uid',
+            model_name="backup",
+            name="schedule_uid",
         ),
     ]

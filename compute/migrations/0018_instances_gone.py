@@ -5,23 +5,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0017_backup_made_by'),
+        ("compute", "0017_backup_made_by"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='InstanceGone',
+            name="InstanceGone",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('engine_id', models.CharField(blank=True, max_length=128)),
-                ('instance_uid', models.UUIDField()),
-                ('gone_at', models.DateTimeField()),
-                ('node', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='compute.node')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("engine_id", models.CharField(blank=True, max_length=128)),
+                ("instance_uid", models.UUIDField()),
+                ("gone_at", models.DateTimeField()),
+                (
+                    "node",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to="compute.node"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['node', 'gone_at'], name='compute_ins_node_id_8ee4c0_idx')],
+                "indexes": [models.Index(fields=["node", "gone_at"], name="compute_ins_node_id_8ee4c0_idx")],
             },
         ),
     ]

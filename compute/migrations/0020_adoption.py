@@ -16,63 +16,81 @@ def adopted_before(apps: Any, schema_editor: Any) -> None:
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
         ("compute", "0019_saved_views"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='AdoptionRule',
+            name="AdoptionRule",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=63, unique=True)),
-                ('position', models.PositiveIntegerField(default=0)),
-                ('is_enabled', models.BooleanField(default=True)),
-                ('backend', models.CharField(blank=True, max_length=32)),
-                ('instance_name', models.CharField(blank=True, max_length=255)),
-                ('image', models.CharField(blank=True, max_length=255)),
-                ('network', models.CharField(blank=True, max_length=255)),
-                ('labels', models.JSONField(default=dict)),
-                ('adopted_total', models.PositiveIntegerField(default=0, editable=False)),
-                ('last_adopted_at', models.DateTimeField(editable=False, null=True)),
-                ('problem', models.CharField(blank=True, editable=False, max_length=1000)),
-                ('problem_at', models.DateTimeField(editable=False, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=63, unique=True)),
+                ("position", models.PositiveIntegerField(default=0)),
+                ("is_enabled", models.BooleanField(default=True)),
+                ("backend", models.CharField(blank=True, max_length=32)),
+                ("instance_name", models.CharField(blank=True, max_length=255)),
+                ("image", models.CharField(blank=True, max_length=255)),
+                ("network", models.CharField(blank=True, max_length=255)),
+                ("labels", models.JSONField(default=dict)),
+                ("adopted_total", models.PositiveIntegerField(default=0, editable=False)),
+                ("last_adopted_at", models.DateTimeField(editable=False, null=True)),
+                ("problem", models.CharField(blank=True, editable=False, max_length=1000)),
+                ("problem_at", models.DateTimeField(editable=False, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ['position', 'name'],
+                "ordering": ["position", "name"],
             },
         ),
         migrations.AddField(
-            model_name='instance',
-            name='adopted_at',
+            model_name="instance",
+            name="adopted_at",
             field=models.DateTimeField(editable=False, null=True),
         ),
         migrations.AddField(
-            model_name='instance',
-            name='adoption_due',
+            model_name="instance",
+            name="adoption_due",
             field=models.BooleanField(default=False, editable=False),
         ),
         migrations.AddIndex(
-            model_name='instance',
-            index=models.Index(condition=models.Q(('adoption_due', True)), fields=['node'], name='instances_to_judge'),
+            model_name="instance",
+            index=models.Index(
+                condition=models.Q(("adoption_due", True)), fields=["node"], name="instances_to_judge"
+            ),
         ),
         migrations.AddField(
-            model_name='adoptionrule',
-            name='node',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='adoption_rules', to='compute.node'),
+            model_name="adoptionrule",
+            name="node",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="adoption_rules",
+                to="compute.node",
+            ),
         ),
         migrations.AddField(
-            model_name='adoptionrule',
-            name='owner',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="adoptionrule",
+            name="owner",
+            field=models.ForeignKey(
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='adoptionrule',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='adoption_rules', to='compute.project'),
+            model_name="adoptionrule",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="adoption_rules",
+                to="compute.project",
+            ),
         ),
         migrations.RunPython(adopted_before, migrations.RunPython.noop),
     ]

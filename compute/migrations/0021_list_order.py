@@ -4,14 +4,13 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0020_adoption'),
+        ("compute", "0020_adoption"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='instance',
-            index=models.Index(fields=['name', 'id'], name='compute_ins_name_096952_idx'),
+            model_name="instance",
+            index=models.Index(fields=["name", "id"], name="compute_ins_name_096952_idx"),
         ),
     ]

@@ -4,15 +4,27 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0021_list_order'),
+        ("compute", "0021_list_order"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='alertrule',
-            name='kind',
-            field=models.CharField(choices=[('instance_usage', 'instance usage'), ('node_usage', 'node usage'), ('instance_down', 'instance down'), ('instance_unhealthy', 'instance unhealthy'), ('node_unreachable', 'node unreachable'), ('pool_filling', 'pool filling'), ('operation_failed', 'operation failed'), ('backup_overdue', 'backup overdue'), ('instance_unmanaged', 'instance unmanaged')], max_length=32),
+            model_name="alertrule",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("instance_usage", "instance usage"),
+                    ("node_usage", "node usage"),
+                    ("instance_down", "instance down"),
+                    ("instance_unhealthy", "instance unhealthy"),
+                    ("node_unreachable", "node unreachable"),
+                    ("pool_filling", "pool filling"),
+                    ("operation_failed", "operation failed"),
+                    ("backup_overdue", "backup overdue"),
+                    ("instance_unmanaged", "instance unmanaged"),
+                ],
+                max_length=32,
+            ),
         ),
     ]

@@ -14,7 +14,9 @@ def tokens_find(apps: Any, schema_editor: Any) -> None:
     or several, nobody knows, and the schedule is paused until somebody resumes it."""
     Schedule, ApiToken = apps.get_model("compute", "Schedule"), apps.get_model("compute", "ApiToken")
     for row in Schedule.objects.filter(scope__isnull=False, token_uid=None):
-        found = [token for token in ApiToken.objects.filter(user_id=row.owner_id) if _kept(token) == row.scope]
+        found = [
+            token for token in ApiToken.objects.filter(user_id=row.owner_id) if _kept(token) == row.scope
+        ]
         if len(found) == 1:
             Schedule.objects.filter(pk=row.pk).update(token_uid=found[0].pk)
 

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0023_schedule_token'),
+        ("compute", "0023_schedule_token"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='user',
-            name='language',
-            field=models.CharField(blank=True, default='', max_length=16),
+            model_name="user",
+            name="language",
+            field=models.CharField(blank=True, default="", max_length=16),
         ),
     ]

@@ -5,29 +5,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compute', '0024_user_language'),
+        ("compute", "0024_user_language"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='OpenSession',
+            name="OpenSession",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('action', models.CharField(max_length=64)),
-                ('instance_uid', models.UUIDField()),
-                ('instance_name', models.CharField(max_length=255)),
-                ('details', models.JSONField(default=dict)),
-                ('user_uid', models.UUIDField(null=True)),
-                ('username', models.CharField(max_length=150)),
-                ('method', models.CharField(blank=True, max_length=16)),
-                ('remote_address', models.CharField(blank=True, max_length=64)),
-                ('user_agent', models.CharField(blank=True, max_length=200)),
-                ('request_id', models.CharField(blank=True, max_length=64)),
-                ('token_uid', models.UUIDField(null=True)),
-                ('began_at', models.DateTimeField()),
-                ('seen_at', models.DateTimeField(db_index=True)),
+                (
+                    "id",
+                    models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False),
+                ),
+                ("action", models.CharField(max_length=64)),
+                ("instance_uid", models.UUIDField()),
+                ("instance_name", models.CharField(max_length=255)),
+                ("details", models.JSONField(default=dict)),
+                ("user_uid", models.UUIDField(null=True)),
+                ("username", models.CharField(max_length=150)),
+                ("method", models.CharField(blank=True, max_length=16)),
+                ("remote_address", models.CharField(blank=True, max_length=64)),
+                ("user_agent", models.CharField(blank=True, max_length=200)),
+                ("request_id", models.CharField(blank=True, max_length=64)),
+                ("token_uid", models.UUIDField(null=True)),
+                ("began_at", models.DateTimeField()),
+                ("seen_at", models.DateTimeField(db_index=True)),
             ],
         ),
     ]

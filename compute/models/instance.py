@@ -102,16 +102,26 @@ class Instance(models.Model):
 
 class InstanceGone(models.Model):
     """An instance that a node no longer has, and when that was known: a look at it that began earlier may
-    come to write later, and must not bring it back. Kept for as long as a look can take."""
+    come to write later, and must not bring it back. Kept for as long as a look can take; when it vanished
+    without LibGo's doing for thirty days, with what only LibGo knew of it, should it show up again."""
 
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="+")
     # Empty: its create ended before the engine's id was known; then the id that it bore as a mark tells.
     engine_id = models.CharField(max_length=128, blank=True)
     instance_uid = models.UUIDField()
     gone_at = models.DateTimeField()
+    # Project, maker, labels ... by name of the column; null: it was removed as somebody wished.
+    kept = models.JSONField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["node", "gone_at"])]
+        indexes = [
+            models.Index(fields=["node", "gone_at"]),
+            models.Index(
+                fields=["node", "engine_id"],
+                condition=models.Q(kept__isnull=False),
+                name="instances_vanished",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.engine_id} {self.gone_at}"

@@ -223,3 +223,38 @@ def test_a_host_of_another_name_is_the_same_node(
     assert (shown["name"], shown["state"], shown["managed"]) == (made["name"], "running", True)
     assert live.get(node)["name"] == before["name"]
     _remove(live, before["name"])
+
+
+@fault(
+    "F07",
+    "the Docker engine is started with another folder of data, and then with its own again",
+    sees="its instances are gone, and why; then they are back as what they were",
+    keeps="their ids, projects, makers and labels",
+)
+def test_what_was_gone_with_another_folder_of_data_is_what_it_was_when_it_is_back(
+    live: LiveConsole, engine: PrivateEngine, node: str, measured: Measured, converged: Converged
+) -> None:
+    project = live.post("/projects", {"name": f"lgt-{os.urandom(3).hex()}"})
+    name = live.get(node)["name"]
+    made = live.create(_name("rooted"), "docker", node=name, config=QUIET, project=project["name"])
+    row, own = f"/compute/instances/{made['id']}", engine.data_root
+    marked = live.api("PATCH", row, {"labels": {"tier": "front"}})
+    assert marked.status_code == 200, marked.text
+    before = live.get(row)
+    engine.stop()
+    engine.data_root = own.with_name("other")
+    try:
+        engine.start()
+        gone = until(lambda: live.api("GET", row).status_code == 404, "it is gone", 15)
+    finally:
+        engine.stop()
+        engine.data_root = own
+        engine.start()
+    back = until(lambda: live.api("GET", row).status_code == 200, "it is back", 15)
+    measured("gone after", gone)
+    measured("back after", back)
+    shown = live.get(row)
+    for column in ("id", "name", "project", "managed", "created_by", "labels"):
+        assert shown[column] == before[column], column
+    assert before["labels"] == {"tier": "front"} and before["managed"]
+    _remove(live, name)

@@ -11,6 +11,7 @@ TOLD = [
     ("web is being made.", "web wird erstellt."),
     ("web is running.", "web: läuft."),
     ("web appeared on node-1.", "web ist auf node-1 erschienen."),
+    ("web is back on node-1.", "web ist wieder auf node-1."),
     ("Create web: succeeded.", "Erstellen web: erledigt."),
     ("Delete snapshot of web: failed.", "Snapshot löschen von web: fehlgeschlagen."),
     ("Something else.", "Something else."),
