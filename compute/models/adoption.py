@@ -18,10 +18,13 @@ class AdoptionRule(models.Model):
     name = models.CharField(max_length=63, unique=True)
     position = models.PositiveIntegerField(default=0)
     project = models.ForeignKey(Project, on_delete=models.CASCADE, related_name="adoption_rules")
-    # It adopts as this account, with the rights that one has then.
+    # It adopts as this account, with the rights that one has then; written with a personal token, within what
+    # that let through (``scope``) and lets through now. Rules older than these columns do without.
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
+    scope = models.JSONField(null=True, editable=False)
+    token_uid = models.UUIDField(null=True, editable=False)
     is_enabled = models.BooleanField(default=True)
     node = models.ForeignKey(Node, null=True, on_delete=models.CASCADE, related_name="adoption_rules")
     backend = models.CharField(max_length=32, blank=True)

@@ -17,10 +17,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
-from compute.actor import SYSTEM, Actor
+from compute.actor import SYSTEM, Actor, Credential
 from compute.audit import audit, changes_of
 from compute.backends.registry import backend_names
-from compute.errors import ComputeError, InvalidInput, NameConflict, PermissionDenied
+from compute.errors import ComputeError, InvalidInput, NameConflict, PermissionDenied, Unauthenticated
 from compute.events import Fact, event_publish
 from compute.models import AdoptionRule, Instance, Node
 from compute.selectors.access import action_require, actor_for
@@ -36,8 +36,10 @@ from compute.selectors.adoption import (
 from compute.selectors.nodes import node_get
 from compute.selectors.page import Page
 from compute.services.adoption import Verdict, adopt_what_fits, adoption_filter_check
+from compute.services.bulk import scope_kept, scope_read
 from compute.services.instance_body import name_check
 from compute.services.projects import project_get
+from compute.services.tokens import token_within
 
 _RULES_MAX = 200
 _PATTERNS = {"name": "instance_name", "image": "image", "network": "network"}
@@ -107,18 +109,26 @@ def arrivals_adopt(node: Node) -> int:
 
 
 def _by_itself(rule: AdoptionRule, rows: Sequence[Instance]) -> int:
-    """As its owner."""
     if not rows:
         return 0
     try:
-        if rule.owner is None or not rule.owner.is_active:
-            raise PermissionDenied("The account that made this rule is gone or was switched off.")
-        actor = replace(actor_for(rule.owner), via="rule")
+        actor = _owner_again(rule)
         action_require(actor, "instance.adopt")
-    except PermissionDenied as error:
+    except (PermissionDenied, Unauthenticated) as error:
         _told(SYSTEM, rule, [Verdict(row, error) for row in rows])
         return 0
     return sum(verdict.error is None for verdict in _apply(actor, rule, rows))
+
+
+def _owner_again(rule: AdoptionRule) -> Actor:
+    """With the rights of now, within those of the token that the rule was written with. Raises
+    ``PermissionDenied`` when the account cannot be used, ``Unauthenticated`` when the token cannot."""
+    if rule.owner is None or not rule.owner.is_active:
+        raise PermissionDenied("The account that made this rule is gone or was switched off.")
+    credential = Credential()
+    if rule.scope is not None:
+        credential = token_within(rule.token_uid, scope_read(rule.scope))
+    return replace(actor_for(rule.owner, credential=credential), via="rule")
 
 
 def _apply(actor: Actor, rule: AdoptionRule, rows: Sequence[Instance]) -> list[Verdict]:
@@ -165,7 +175,8 @@ def _saved(actor: Actor, row: AdoptionRule, given: Mapping[str, Any], action: st
         row.is_enabled = given["enabled"]
     if "filter" in given:
         _conditions(actor, row, adoption_filter_of(given["filter"]))
-    row.owner_id = actor.user_id
+    row.owner_id, row.token_uid = actor.user_id, actor.credential.token_id
+    row.scope = scope_kept(actor).get("scope")
     try:
         with transaction.atomic():
             row.save()

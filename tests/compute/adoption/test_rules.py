@@ -10,6 +10,8 @@ from rest_framework.test import APIClient
 from compute.actor import Actor
 from compute.models import AdoptionRule, AuditEvent, Event, Instance, Node, Project, User
 from compute.services.adoption_rules import arrivals_adopt
+from compute.services.tokens import token_create, token_revoke
+from compute.states import TOKEN_SCOPES
 from tests.compute.adoption.conftest import Appear
 from tests.compute.api.conftest import client_for
 
@@ -93,6 +95,26 @@ def test_it_has_the_rights_of_its_owner_and_no_more(
     assert not Instance.objects.get(name="a").managed
     assert AdoptionRule.objects.get().problem.startswith("a on fake-1: ")
     assert AuditEvent.objects.filter(result="PERMISSION_DENIED", target="a").exists()
+
+
+def test_it_ends_with_the_token_it_was_written_with_until_somebody_takes_it_over(
+    client: APIClient, appear: Appear, admin: Actor, fake_node: Node, shop: Project
+) -> None:
+    shape, text = token_create(admin, {"name": "script", "scopes": sorted(TOKEN_SCOPES)})
+    by_token = APIClient()
+    by_token.credentials(HTTP_AUTHORIZATION=f"Token {text}")
+    made = by_token.post(BASE, {"name": "all", "project": "shop", "filter": {}}, format="json")
+    assert made.status_code == 201, made.content
+    appear("a")
+    assert arrivals_adopt(fake_node) == 1
+    token_revoke(admin, shape["id"])
+    appear("b")
+    assert arrivals_adopt(fake_node) == 0
+    assert client.get(f"{BASE}/all").json()["problem"].startswith("b on fake-1: ")
+    assert AuditEvent.objects.get(action="instance.adopt", target="b").result == "UNAUTHENTICATED"
+    client.patch(f"{BASE}/all", {"enabled": True}, format="json")
+    appear("c")
+    assert arrivals_adopt(fake_node) == 1
 
 
 def test_what_libgo_makes_is_never_looked_at(
