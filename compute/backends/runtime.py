@@ -86,8 +86,11 @@ def _default() -> Path:
 
 
 def _private(folder: Path) -> None:
-    """Raises ``PermissionError`` when somebody else made it."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make it, and what is missing above it, for our eyes only (``parents=True`` would leave those open to
+    others). Raises ``PermissionError`` when somebody else made it."""
+    for each in (*reversed(folder.parents), folder):
+        if not each.exists():
+            each.mkdir(mode=0o700, exist_ok=True)
     if folder.stat().st_uid != os.getuid():
         raise PermissionError(f"{folder} belongs to someone else")
 

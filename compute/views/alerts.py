@@ -169,7 +169,8 @@ def channel_edit(request: HttpRequest, channel_id: str | None = None) -> HttpRes
     shown = found.channel_dict(row, actor) if row else None
     data = request.POST if request.method == "POST" else None
     form = ChannelForm(projects_with(actor, "alert.read"), data, shown)
-    renewed = {"renew_secret": True} if row is not None and "renew" in request.POST else {}
+    renew = row is not None and "renew" in request.POST
+    renewed = {"renew_secret": renew} if renew else {}
     if is_look(request):
         return form_look(form, lambda: _call("channels", row.pk if row else None, {**form.body(), **renewed}))
     if form.is_bound and form.is_valid():
@@ -177,7 +178,6 @@ def channel_edit(request: HttpRequest, channel_id: str | None = None) -> HttpRes
             if row is None:
                 saved, secret = alerts.channel_create(actor, form.body())
             else:
-                renewed = {"renew_secret": "renew" in request.POST}
                 saved, secret = alerts.channel_update(actor, row.pk, {**form.body(), **renewed})
             if secret:
                 told = {"row": found.channel_dict(saved, actor), "secret": secret}

@@ -42,7 +42,7 @@ def bulk_actions(projects: Sequence[str] = ()) -> list[dict[str, Any]]:
             "label": word_text(action.title),
             "door": _DOOR,
             "options": json.dumps(_OPTIONS.get(action.word, {})),
-            "title": _("%(title)s: {n}") % {"title": word_text(action.title)},
+            "title": _("%(title)s: {n} chosen") % {"title": word_text(action.title)},
             "text": text,
             "danger": action.danger,
             "choose": json.dumps({"project": list(projects)}) if action.word == "adopt" else "",

@@ -115,9 +115,10 @@
     const items = whole ? [] : fitting(name, word);
     const count = whole ? Number(table(name).dataset.bulkTotal) : items.length;
     const dialog = element("dialog", "bulk-dialog card");
-    dialog.setAttribute("aria-label", title || source.dataset.bulkLabel);
+    const question = counted(title || source.dataset.bulkLabel, count);
+    dialog.setAttribute("aria-label", question);
     const head = element("div", "card-body pb-2");
-    head.append(element("h3", "card-title mb-1", counted(title || source.dataset.bulkLabel, count)));
+    head.append(element("h3", "card-title mb-1", question));
     const say = element("p", "text-secondary mb-0", text || "");
     head.append(say);
     const picked = choices(head, source);

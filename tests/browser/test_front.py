@@ -136,9 +136,12 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_caught_up(
     quiet.goto(f"{live.url}/instances/{made['id']}")
     expect(quiet.locator("#link")).to_have_attribute("title", "live")
     expect(quiet.locator("#state")).to_have_text("running")
+    # The console would be back before anybody is told.
+    quiet.context.set_offline(True)
     live.kill("web")
     expect(quiet.locator("#lost")).to_be_visible(timeout=10000)
     subprocess.run(["docker", "stop", "-t", "0", name], check=True, capture_output=True)
+    quiet.context.set_offline(False)
     expect(quiet.locator("#lost")).to_be_hidden(timeout=30000)
     expect(quiet.locator(".toast")).to_contain_text("Connected again")
     expect(quiet.locator("#state")).to_have_text("stopped", timeout=5000)

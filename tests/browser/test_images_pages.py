@@ -54,7 +54,7 @@ def test_many_images_go_at_once_with_a_result_for_each(page: Page, live: LiveCon
     expect(bar).to_contain_text("2 selected")
     bar.get_by_role("button", name="Remove").press("Enter")
     dialog = page.locator("dialog[open]")
-    expect(dialog).to_contain_text("Remove 2 images?")
+    expect(dialog).to_contain_text("Remove the chosen images (2)?")
     dialog.get_by_role("button", name="Remove").click()
     expect(dialog).to_contain_text("2 of 2 done", timeout=30000)
     dialog.get_by_role("button", name="Close").click()

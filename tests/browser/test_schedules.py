@@ -45,7 +45,7 @@ def test_all_that_match_are_chosen_beyond_what_is_shown(page: Page, live: LiveCo
     expect(bar).to_contain_text("All 2 that match")
     bar.locator("button:has-text('Stop')").click()
     dialog = page.locator("dialog.bulk-dialog")
-    expect(dialog).to_contain_text("Stop: 2 instances")
+    expect(dialog).to_contain_text("Stop: 2 chosen")
     dialog.locator("button.btn-primary:has-text('Stop')").click()
     expect(dialog.locator(f".list-group-item:has-text('{name}')")).to_contain_text("done", timeout=45000)
     expect(dialog).to_contain_text("1 of 1 done")

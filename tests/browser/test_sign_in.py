@@ -46,7 +46,7 @@ def test_a_second_factor_and_a_token_from_the_profile(chromium: Browser, live: L
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
     page.set_viewport_size({"width": 1440, "height": 900})
-    page.click("a:has-text('Account of')")
+    page.click("a:has-text('Account:')")
     page.click("button:has-text('Log out')")
     expect(page.locator("#username")).to_be_visible()
     assert violations(page) == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from compute.backends.runtime import RuntimeFolder, runtime_sweep
+from compute.backends.runtime import RuntimeFolder, note_leave, runtime_sweep
 from tests.attacks.catalogue import attack
 from tests.live import until
 
@@ -45,6 +45,12 @@ def test_files_are_for_our_eyes_only_and_leave_with_close(tmp_path: Path) -> Non
     assert path.stat().st_mode & 0o777 == 0o600 and folder.path.stat().st_mode & 0o777 == 0o700
     folder.close()
     assert not folder.path.exists()
+
+
+def test_what_is_missing_above_a_folder_of_ours_is_ours_alone_too(folder: Path) -> None:
+    note_leave(str(folder / "run" / "nodes"), "sessions", "end it")
+    for made in (folder / "run", folder / "run" / "nodes", folder / "run" / "nodes" / "sessions"):
+        assert made.stat().st_mode & 0o777 == 0o700, made
 
 
 def test_a_process_that_ends_leaves_nothing(folder: Path) -> None:

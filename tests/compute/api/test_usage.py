@@ -16,15 +16,15 @@ from compute.usage.points import Collector
 
 pytestmark = pytest.mark.django_db
 ONE = "/api/v1/compute/instances"
-NOW = int(time()) // 10 * 10
 
 
 def _past(subject: Any) -> None:
     _redis().flushall()
     collector = Collector()
-    for at_s in range(NOW - 600, NOW, 5):
+    now = int(time()) // 10 * 10
+    for at_s in range(now - 600, now, 5):
         collector.put(str(subject), at_s, {"cpu_percent": 25.0, "memory_bytes": 1e6})
-    usage_store(collector, before_s=NOW)
+    usage_store(collector, before_s=now)
 
 
 def test_an_instance_has_its_past(as_viewer: APIClient, make: Callable[..., Instance]) -> None:

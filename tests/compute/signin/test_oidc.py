@@ -296,7 +296,7 @@ def _later(monkeypatch: pytest.MonkeyPatch, **time: int) -> None:
 
 
 @attack(
-    "S13",
+    "S14",
     "staying signed in after one has left the provider's groups",
     refused="asked again; the role is gone",
 )
