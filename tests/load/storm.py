@@ -17,8 +17,8 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.conftest import log_in
-from tests.faults.conftest import FINAL, held
-from tests.live import LiveConsole, until
+from tests.faults.conftest import held
+from tests.live import ENDED, LiveConsole, until
 from tests.load.breaking import Breaking
 from tests.load.browsers import Browser, Sockets
 from tests.load.choices import BROWSER, CONTAINER, MACHINE, choices, disasters
@@ -161,5 +161,5 @@ def _operations(console: LiveConsole) -> list[dict[str, Any]]:
     page = 1
     while rows := console.get(f"/operations?page_size=500&page={page}")["items"]:
         found, page = found + rows, page + 1
-    assert all(row["state"] in FINAL for row in found)
+    assert all(row["state"] in ENDED for row in found)
     return sorted(found, key=lambda row: row["finished_at"])
