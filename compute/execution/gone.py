@@ -7,7 +7,8 @@ by hand), so that it is what it was when the same shows up again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,34 +61,34 @@ def gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[Instanc
     return is_gone
 
 
-def came_back(node: Node, row: Instance) -> bool:
-    """Give a new row of one that had vanished what was known of it, its id too, if its project is still
-    there. Engines never give an id to another thing, so the same id on the same node is the same."""
-    notes = InstanceGone.objects.filter(node=node, engine_id=row.engine_id, kept__isnull=False)
-    note = notes.order_by("-gone_at").first()
-    if note is None or Instance.objects.filter(pk=note.instance_uid).exists():
-        return False
-    known = dict(note.kept or {})
-    project = Project.objects.filter(pk=known.pop("project")).first()
-    if project is None:
-        return False
-    maker = known.pop("created_by")
-    row.pk, row.project = note.instance_uid, project
-    row.created_by = get_user_model().objects.filter(pk=maker).first() if maker else None
-    row.adopted_at = parse_datetime(known.pop("adopted_at") or "")
-    for column, value in known.items():
-        setattr(row, column, value)
-    row.adoption_due = not row.managed
-    notes.delete()
-    return True
-
-
-def vanished_ids(node: Node, unknown: Sequence[InstanceInfo]) -> set[str]:
-    """Which of these a note is kept of, by engine id: most of the time none, and it costs one query."""
-    notes = InstanceGone.objects.filter(node=node, kept__isnull=False)
+def vanished(node: Node, unknown: Sequence[InstanceInfo]) -> dict[str, dict[str, Any]]:
+    """By engine id, the columns of those of these that had vanished and whose project is still there, the id
+    too. Engines never give an id to another thing, so the same id on the same node is the same. Most of the
+    time there are none, and it costs one query."""
+    notes = InstanceGone.objects.filter(node=node, kept__isnull=False).order_by("gone_at")
     if len(unknown) <= _NAMED:
         notes = notes.filter(engine_id__in=[info.engine_id for info in unknown])
-    return set(notes.values_list("engine_id", flat=True))
+    kept = {note.engine_id: {"pk": note.instance_uid, **note.kept} for note in notes}
+    if not kept:
+        return {}
+    projects = Project.objects.in_bulk({columns["project"] for columns in kept.values()})
+    makers = get_user_model().objects.in_bulk({columns["created_by"] for columns in kept.values()} - {None})
+    for columns in kept.values():
+        columns["project"] = projects.get(uuid.UUID(columns["project"]))
+        columns["created_by"] = makers.get(columns["created_by"] and uuid.UUID(columns["created_by"]))
+        columns["adopted_at"] = parse_datetime(columns["adopted_at"] or "")
+        columns["adoption_due"] = not columns["managed"]
+    there = set(
+        Instance.objects.filter(pk__in=[each["pk"] for each in kept.values()]).values_list("pk", flat=True)
+    )
+    return {key: each for key, each in kept.items() if each["project"] and each["pk"] not in there}
+
+
+def notes_settle(node: Node, engine_ids: Collection[str]) -> None:
+    """These are back."""
+    if not engine_ids:
+        return
+    InstanceGone.objects.filter(node=node, engine_id__in=engine_ids, kept__isnull=False).delete()
 
 
 def _known_of(row: Instance) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -22,7 +22,7 @@ from compute.backends.registry import backend_registration
 from compute.backends.types import InstanceInfo
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
-from compute.execution.gone import came_back, gone_since, note_gone, vanished_ids
+from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, OperationState
@@ -74,11 +74,10 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
             if row is None and _came_too_late(node, info):
                 continue
             if row is None:
-                row = _row_new(node, info)
-                back = info.engine_id in known.vanished and came_back(node, row)
+                before = known.vanished.get(info.engine_id, {})
+                row = _row_new(node, info, before)
                 created.append(row)
-                text = f"{row.name} {'is back' if back else 'appeared'} on {node.name}."
-                facts.append(Fact("instance.created", text, instance=row))
+                facts.append(_appeared(row, is_back=bool(before)))
                 continue
             if _is_outdated(row, info):
                 outdated.add(info.engine_id)
@@ -87,6 +86,7 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
             if fact is not None:
                 facts.append(fact)
         Instance.objects.bulk_create(created)
+        notes_settle(node, known.vanished.keys() & {row.engine_id for row in created})
         events_publish(facts)
         if facts:
             owners_settle(node)
@@ -182,22 +182,22 @@ def _forget(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -> 
 @dataclass(frozen=True)
 class _Known:
     """What is known of those that a look found: ``rows`` by engine id; of those without a row whether they
-    are ``gone`` since the look began, and by engine ids which had ``vanished`` before."""
+    are ``gone`` since the look began, and by engine id what those were that had ``vanished`` before."""
 
     rows: dict[str, Instance]
     gone: Callable[[InstanceInfo], bool]
-    vanished: set[str]
+    vanished: dict[str, dict[str, Any]]
 
 
 def _known(node: Node, infos: Sequence[InstanceInfo]) -> _Known:
     rows = _rows_by_engine_id(node, infos)
     unknown = [info for info in infos if info.engine_id not in rows]
     if not unknown:
-        return _Known(rows, lambda info: False, set())
+        return _Known(rows, lambda info: False, {})
     _changes_lock(node)
     # Whoever held the lock before may have added them.
     return _Known(
-        rows | _rows_by_engine_id(node, unknown), gone_since(node, unknown), vanished_ids(node, unknown)
+        rows | _rows_by_engine_id(node, unknown), gone_since(node, unknown), vanished(node, unknown)
     )
 
 
@@ -297,7 +297,13 @@ def _uuid_list(text: str) -> list[str]:
         return []
 
 
-def _row_new(node: Node, info: InstanceInfo) -> Instance:
+def _appeared(row: Instance, *, is_back: bool) -> Fact:
+    text = f"{row.name} {'is back' if is_back else 'appeared'} on {row.node.name}."
+    return Fact("instance.created", text, instance=row)
+
+
+def _row_new(node: Node, info: InstanceInfo, before: Mapping[str, Any]) -> Instance:
+    """``before``: the columns of one that had vanished, over those of a stranger."""
     owner = _owner(node, info)
     row = Instance(
         node=node,
@@ -309,7 +315,7 @@ def _row_new(node: Node, info: InstanceInfo) -> Instance:
         managed=owner is not None,
         adoption_due=owner is None,
     )
-    for column, value in _observed(info).items():
+    for column, value in {**_observed(info), **before}.items():
         setattr(row, column, value)
     return row
 

@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Max
 from django.utils import timezone
 
-from compute.actor import SYSTEM, Actor, Credential
+from compute.actor import SYSTEM, Actor
 from compute.audit import audit, changes_of
 from compute.backends.registry import backend_names
 from compute.errors import ComputeError, InvalidInput, NameConflict, PermissionDenied, Unauthenticated
@@ -36,10 +36,9 @@ from compute.selectors.adoption import (
 from compute.selectors.nodes import node_get
 from compute.selectors.page import Page
 from compute.services.adoption import Verdict, adopt_what_fits, adoption_filter_check
-from compute.services.bulk import scope_kept, scope_read
+from compute.services.bulk import credential_again, scope_kept
 from compute.services.instance_body import name_check
 from compute.services.projects import project_get
-from compute.services.tokens import token_within
 
 _RULES_MAX = 200
 _PATTERNS = {"name": "instance_name", "image": "image", "network": "network"}
@@ -125,9 +124,7 @@ def _owner_again(rule: AdoptionRule) -> Actor:
     ``PermissionDenied`` when the account cannot be used, ``Unauthenticated`` when the token cannot."""
     if rule.owner is None or not rule.owner.is_active:
         raise PermissionDenied("The account that made this rule is gone or was switched off.")
-    credential = Credential()
-    if rule.scope is not None:
-        credential = token_within(rule.token_uid, scope_read(rule.scope))
+    credential = credential_again(rule.token_uid, rule.scope)
     return replace(actor_for(rule.owner, credential=credential), via="rule")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.db import transaction
 
-from compute.actor import Actor, Scope
+from compute.actor import Actor, Credential, Scope
 from compute.errors import ComputeError, InstanceNotFound, InvalidInput, PermissionDenied
 from compute.models import BulkItem, Instance, Operation, Project
 from compute.permissions import holds, rule_of
@@ -237,3 +237,9 @@ def scope_read(kept: Mapping[str, Any]) -> Scope:
         frozenset(Permission(word) for word in kept["permissions"]),
         None if projects is None else frozenset(uuid.UUID(each) for each in projects),
     )
+
+
+def credential_again(token_uid: uuid.UUID | None, kept: Mapping[str, Any] | None) -> Credential:
+    """Of what was written down earlier with this scope, None without a narrowed token. Raises
+    ``Unauthenticated`` when the token does not work any more."""
+    return Credential() if kept is None else token_within(token_uid, scope_read(kept))

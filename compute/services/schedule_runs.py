@@ -19,7 +19,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from compute.actor import Actor, Credential
+from compute.actor import Actor
 from compute.audit import audit
 from compute.errors import ComputeError, InvalidInput, InvalidState, NotFound, PermissionDenied
 from compute.events import Fact, event_publish
@@ -27,11 +27,11 @@ from compute.models import Instance, Operation, Schedule, ScheduleMade, Schedule
 from compute.selectors.access import action_require, actor_for
 from compute.selectors.schedules import run_is_active, schedule_get
 from compute.services.actions import InstanceAction, NodeAction, any_action_get
-from compute.services.bulk import BulkRequest, bulk_submit, scope_read
+from compute.services.bulk import BulkRequest, bulk_submit, credential_again
 from compute.services.cron import cron_latest, cron_next
 from compute.services.retention import keep_check, kept
 from compute.services.schedules import schedule_filter, schedule_hindrance
-from compute.services.tokens import token_within, tokens_alive
+from compute.services.tokens import tokens_alive
 from compute.states import ACTIVE_OPERATION_STATES, MissedPolicy, OperationState, OverlapPolicy, RunState
 
 log = structlog.get_logger(__name__)
@@ -152,9 +152,7 @@ def schedule_actor(row: Schedule) -> Actor:
     ``PermissionDenied`` when the account cannot be used, ``Unauthenticated`` when the token cannot."""
     if row.owner is None or not row.owner.is_active:
         raise PermissionDenied("The account of its owner is gone or was switched off.")
-    credential = Credential()
-    if row.scope is not None:
-        credential = token_within(row.token_uid, scope_read(row.scope))
+    credential = credential_again(row.token_uid, row.scope)
     actor = actor_for(row.owner, request_id=f"schedule-{row.pk}", credential=credential)
     return replace(actor, via="schedule")
 
