@@ -19,7 +19,7 @@ from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from tests.engines import PrivateEngine
 from tests.faults.shaky import Shaky
-from tests.faulty import FaultyProxy
+from tests.faulty import FaultyProxy, faulty_port
 from tests.live import ENDED, LiveConsole, until
 from tests.reporter import MemoryReporter
 
@@ -105,6 +105,14 @@ def far_node(live: LiveConsole, way: FaultyProxy) -> Iterator[str]:
     """A node at the other end of a way; the name it has."""
     with node_added(live, f"tcp://127.0.0.1:{way.port}", insecure=True) as path:
         yield str(live.get(path)["name"])
+
+
+@pytest.fixture
+def way(engine: PrivateEngine) -> Iterator[FaultyProxy]:
+    """To the engine."""
+    made = faulty_port(engine.socket)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.engines import PrivateEngine
 from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, engine_list, far_node, mirror, node_added
-from tests.faulty import FaultyProxy, Rule, answer_of, faulty_port, refusal
+from tests.faulty import FaultyProxy, Rule, answer_of, refusal
 from tests.live import LiveConsole, until
 
 _MIB = 1024**2
@@ -34,14 +34,6 @@ def live(hasty: LiveConsole) -> LiveConsole:
 def node(live: LiveConsole, engine: PrivateEngine) -> Iterator[str]:
     with node_added(live, engine.url) as path:
         yield path
-
-
-@pytest.fixture
-def way(engine: PrivateEngine) -> Iterator[FaultyProxy]:
-    """To the engine."""
-    made = faulty_port(engine.socket)
-    yield made
-    made.close()
 
 
 @pytest.fixture

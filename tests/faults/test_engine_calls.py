@@ -66,14 +66,6 @@ def slow(gate: Gate, engine: PrivateEngine) -> Iterator[Gate]:
         backend.images.remove(GATE_IMAGE, force=True, prune_parents=True)
 
 
-@pytest.fixture
-def way(engine: PrivateEngine) -> Iterator[FaultyProxy]:
-    """To the engine."""
-    made = faulty_port(engine.socket)
-    yield made
-    made.close()
-
-
 def _pull(live: LiveConsole, node: str, wait_s: int = 0) -> dict[str, Any]:
     path = f"/docker/images/pull?node={node}" + (f"&wait={wait_s}" if wait_s else "")
     answer = live.api("POST", path, {"image": GATE_IMAGE})
