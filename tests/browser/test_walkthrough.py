@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -258,8 +257,12 @@ def test_when_something_breaks(window: Page, home: LiveConsole) -> None:
 def test_every_picture_is_shown_and_every_shown_one_is_there() -> None:
     """Of the documents as they are committed; together they stay small."""
     images = ROOT / "docs" / "images"
-    texts = (ROOT / "README.md").read_text() + (ROOT / "docs" / "walkthrough.md").read_text()
-    shown = {Path(name).name for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", texts)}
-    kept = {file.name for file in images.iterdir()}
+    documents = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    shown = {
+        (document.parent / name).resolve()
+        for document in documents
+        for name in re.findall(r"!\[[^]]+\]\(([^)]+)\)", document.read_text())
+    }
+    kept = set(images.iterdir())
     assert shown == kept
     assert sum(file.stat().st_size for file in images.iterdir()) < 2 * 1024**2
