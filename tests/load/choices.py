@@ -75,8 +75,15 @@ def choices(seed: int, who: str, weights: dict[str, int], pause_s: float) -> Ite
         yield Choice(action, slot, many, waits, pause)
 
 
-def disasters(seed: int, seconds: float, calm_s: float, every_s: float) -> list[tuple[float, str]]:
-    """When what breaks: every kind in a random order, again and again; calm at the beginning and the end."""
+# Those that end a process of LibGo.
+DEATHS = frozenset(kind for kind in DISASTERS if kind.endswith(" killed"))
+
+
+def disasters(
+    seed: int, seconds: float, calm_s: float, every_s: float, age_s: float = 0
+) -> list[tuple[float, str]]:
+    """When what breaks: every kind in a random order, again and again; calm at the beginning and the end.
+    No process of LibGo is killed in the last ``age_s``, for who is killed all the time cannot leak."""
     chance = random.Random(f"{seed}:disasters")
     planned: list[tuple[float, str]] = []
     at_s = calm_s
@@ -84,7 +91,7 @@ def disasters(seed: int, seconds: float, calm_s: float, every_s: float) -> list[
         kinds = list(DISASTERS)
         chance.shuffle(kinds)
         for kind in kinds:
-            if at_s < seconds - calm_s:
+            if at_s < seconds - (max(calm_s, age_s) if kind in DEATHS else calm_s):
                 planned.append((at_s, kind))
             at_s += every_s * chance.uniform(0.8, 1.2)
     return planned

@@ -31,6 +31,8 @@ PROCESSES = ("web", "worker", "watcher", "beat", "broker")
 _MACHINE_CLIENTS = 3
 _CLIENT_PAUSE_S, _BROWSER_PAUSE_S = 1.0, 2.0
 _CALM_S, _BREAK_EVERY_S = 6.0, 5.0
+# The end of a long storm in which processes live on; a short one has no time for that.
+_LONG_S, _AGE_S = 240.0, 150.0
 _END_WITHIN_S, _QUIET_WITHIN_S = 130.0, 90.0
 
 
@@ -63,7 +65,7 @@ def storm_run(place: Place, seed: int, seconds: float) -> Storm:
         sockets = Sockets()
         stack.callback(sockets.close)
         stack.callback(over.set)
-        breaking = Breaking(place, disasters(seed, seconds, _CALM_S, _BREAK_EVERY_S), over)
+        breaking = Breaking(place, plan(seed, seconds), over)
         browsers = _browsers(place, seed, ledger, over, sockets)
         # Before it begins: a password costs a quarter of a second of a core.
         with ThreadPoolExecutor(2) as pool:
@@ -81,6 +83,11 @@ def storm_run(place: Place, seed: int, seconds: float) -> Storm:
         _look(storm, page)
     storm.operations = _operations(place.console)
     return storm
+
+
+def plan(seed: int, seconds: float) -> list[tuple[float, str]]:
+    """What breaks when in a storm of this length."""
+    return disasters(seed, seconds, _CALM_S, _BREAK_EVERY_S, _AGE_S if seconds >= _LONG_S else 0)
 
 
 def _clients(place: Place, seed: int, ledger: Ledger, over: threading.Event) -> Iterator[Client]:

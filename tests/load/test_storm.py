@@ -14,9 +14,9 @@ import pytest
 from tests.faults.conftest import held
 from tests.live import until
 from tests.load.catalogue import storm as demands
-from tests.load.choices import BROWSER, CONTAINER, DISASTERS, choices, disasters
+from tests.load.choices import BROWSER, CONTAINER, DEATHS, DISASTERS, choices, disasters
 from tests.load.ledger import contradictions
-from tests.load.storm import PROCESSES, Storm
+from tests.load.storm import PROCESSES, Storm, plan
 from tests.load.verdict import differences, engine_states, engine_volumes, expected, growth, leaks, opened
 
 # The storm itself runs in the first one's set-up.
@@ -32,6 +32,12 @@ def test_a_seed_chooses_the_same_again() -> None:
     assert list(islice(choices(7, "browser 1", BROWSER, 1), 50)) != one[:50]
     assert disasters(7, 300, 5, 5) == disasters(7, 300, 5, 5) != disasters(8, 300, 5, 5)
     assert {kind for _, kind in disasters(7, 60, 5, 5)} == set(DISASTERS)
+
+
+def test_in_the_end_of_a_long_storm_processes_live_on() -> None:
+    late = {kind for at_s, kind in disasters(7, 300, 5, 5, age_s=150) if at_s > 150}
+    assert late == set(DISASTERS) - DEATHS
+    assert len(DEATHS) == 4
 
 
 @demands("clients", "no error of LibGo's own, no answer of another shape; what was written is read back")
@@ -106,9 +112,10 @@ def test_memory_is_flat(storm: Storm, seen: Seen) -> None:
 def test_what_broke_was_whole_again(storm: Storm, seen: Seen) -> None:
     kinds = Counter(kind for _, kind, _ in storm.broken)
     slowest = max(took for _, _, took in storm.broken)
-    seen(f"{'; '.join(f'{kind} {n} ×' for kind, n in sorted(kinds.items()))}; slowest {slowest:.1f} s")
+    times = "; ".join(f"{kind} {n} ×" for kind, n in sorted(kinds.items()))
+    seen(f"in {storm.seconds:g} s by the seed {storm.seed}: {times}; slowest {slowest:.1f} s")
     assert slowest < 30
-    planned = disasters(storm.seed, storm.seconds, 6, 5)
+    planned = plan(storm.seed, storm.seconds)
     assert [kind for _, kind, _ in storm.broken] == [kind for _, kind in planned][: len(storm.broken)]
 
 
