@@ -25,6 +25,7 @@ from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
 from libgo_site.launch.broker import broker_command, broker_wait
+from tests.leftovers import leftovers_unmount
 from tests.live import LiveConsole
 from tests.migrated import database_keep, database_restore
 from tests.outside import Outside, outside_of
@@ -125,6 +126,7 @@ def engines() -> None:
         (Path(settings.VAR_DIR) / "cache").symlink_to(cache)
     with (Path(tempfile.gettempdir()) / "libgo-test-images.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        leftovers_unmount()
         for backend in _backends():
             backend.demo_image_make(MemoryReporter())
             backend.close()

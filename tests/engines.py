@@ -74,6 +74,10 @@ class PrivateEngine:
     def pass_fds(self) -> tuple[int, ...]:
         return ()
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         """End it hard, with the containerd it started, which would keep the next one from starting. The
         containers live on."""

@@ -95,6 +95,10 @@ class LibvirtHost:
             raise AssertionError(f"{error}: {said}") from error
         return self
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self, *, guests: bool = True) -> None:
         """End the daemon hard, and with ``guests`` what runs on it: the power is cut."""
         assert self.process is not None

@@ -9,11 +9,13 @@ import pytest
 from tests.attacks.catalogue import ATTACKS
 from tests.faults.catalogue import FAULTS
 from tests.load.catalogue import STORM
+from tests.thorough import told, turn_keep
 
 _REGISTERS = (FAULTS, ATTACKS, STORM)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    turn_keep()
     for register in _REGISTERS:
         config.addinivalue_line("markers", f"{register.mark}(…): a row of the table of {register.mark}s")
 
@@ -21,6 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     for register in _REGISTERS:
         register.show(terminalreporter)
+    terminalreporter.write_line(told())
 
 
 def properties_of(item: pytest.Item) -> list[tuple[str, Any]]:

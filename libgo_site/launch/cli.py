@@ -20,6 +20,8 @@ from pathlib import Path
 from libgo_site.launch import doctor, engines, packages, state, suite, supervisor
 from libgo_site.launch.state import ROOT, LaunchError
 
+# Of ``./libgo test``: every combination, where it tries a cut otherwise.
+_THOROUGH = "--thorough"
 _READY_WITHIN_S = 60.0
 _ENGINES_WITHIN_S = 4.0
 
@@ -301,6 +303,9 @@ def _test(arguments: list[str]) -> int:
     ):
         environ.pop(name, None)
     environ["LIBGO_TEST_CACHE"] = str(state.var() / "cache")
+    if _THOROUGH in arguments:
+        environ["LIBGO_TEST_THOROUGH"] = "1"
+        arguments = [word for word in arguments if word != _THOROUGH]
     began = time.monotonic()
     try:
         worst = suite.suite_run(arguments, environ)

@@ -10,6 +10,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from tests.live import ROOT
+from tests.thorough import cut
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,17 @@ class Look:
         return f"{self.theme}-{self.width}"
 
 
-LOOKS = tuple(Look(theme, *size) for theme in ("light", "dark") for size in ((1440, 900), (390, 844)))
+_DESK, _PHONE = (1440, 900), (390, 844)
+# Each has both themes and both widths; the other one is for the next run.
+_PAIRS = (
+    (Look("light", *_DESK), Look("dark", *_PHONE)),
+    (Look("dark", *_DESK), Look("light", *_PHONE)),
+)
+
+
+def looks() -> tuple[Look, ...]:
+    """In which a run sees every page."""
+    return tuple(look for pair in cut(_PAIRS, len(_PAIRS)) for look in pair)
 
 
 def shot(page: Page, name: str, look: Look) -> Path:
@@ -37,7 +48,7 @@ def shot(page: Page, name: str, look: Look) -> Path:
 def pictured(page: Page, name: str) -> None:
     """At a desk and on a phone, in both themes; nothing is wider than its window."""
     before = page.viewport_size
-    for look in LOOKS:
+    for look in looks():
         page.set_viewport_size({"width": look.width, "height": look.height})
         page.evaluate("theme => document.documentElement.setAttribute('data-bs-theme', theme)", look.theme)
         page.wait_for_timeout(250)

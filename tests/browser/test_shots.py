@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import context_close, log_in
-from tests.browser.shots import LOOKS, Look, shot, shot_name
+from tests.browser.shots import Look, looks, shot, shot_name
 from tests.live import LiveConsole
 
 _FORMS = (
@@ -24,7 +24,7 @@ _FORMS = (
 _OUTSIDE = "/login"
 
 
-@pytest.fixture(params=LOOKS, ids=str)
+@pytest.fixture(params=looks(), ids=str)
 def seen(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[Page, Look]]:
     look: Look = request.param
     context = chromium.new_context(

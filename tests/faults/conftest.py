@@ -20,6 +20,7 @@ from dockerapp.backend import DockerBackend
 from tests.engines import PrivateEngine
 from tests.faults.shaky import Shaky
 from tests.faulty import FaultyProxy, faulty_port
+from tests.hosts import LibvirtHost
 from tests.live import ENDED, LiveConsole, until
 from tests.reporter import MemoryReporter
 
@@ -41,6 +42,17 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
         backend.instance_delete(info.engine_id, keep_storage=False, report=MemoryReporter())
     backend.close()
     private.close()
+
+
+@pytest.fixture(autouse=True)
+def started_again(request: pytest.FixtureRequest) -> Iterator[None]:
+    """An engine that many tests share runs for the next one, although this one failed while it was down."""
+    words = [word for word in ("engine", "host") if word in request.fixturenames]
+    shared: list[PrivateEngine | LibvirtHost] = [request.getfixturevalue(word) for word in words]
+    yield
+    for one in shared:
+        if not one.runs:
+            one.start()
 
 
 @pytest.fixture(scope="package")
@@ -97,6 +109,8 @@ def shaky(shaky_console: Shaky) -> Iterator[Shaky]:
     """One console for all faults of its own processes and broker; what a test makes on it goes with it."""
     yield shaky_console
     shaky_console.points.set()
+    if not shaky_console.broker.runs:
+        shaky_console.broker.start()
     shaky_console.gone()
 
 

@@ -47,6 +47,10 @@ class Broker:
         self.process = subprocess.Popen(broker_command(self.socket), stdout=quiet, stderr=quiet)
         assert broker_wait(self.socket), "the broker did not start"
 
+    @property
+    def runs(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def kill(self) -> None:
         assert self.process is not None
         self.process.kill()

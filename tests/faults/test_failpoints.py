@@ -20,12 +20,17 @@ from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
 from tests.faults.shaky import Shaky
 from tests.live import ENDED, LiveConsole, until
+from tests.thorough import cut
 
 # A process runs six operations of one node at once; those that are held keep their places.
 _AT_ONCE = 6
 # The reaper's 30 s, and patience with a busy machine.
 _OVER_S = 60
 _NAMES = itertools.count()
+# Of the boundaries of each case, what a run tries that is not thorough.
+_ONE_OF = 3
+# What these begin with is met in every run.
+_FIRM = ("begin", "make ", "close")
 # In a boundary's name, instead of what the operation is about.
 _WORD = "{}"
 T = TypeVar("T")
@@ -105,7 +110,7 @@ class Bench:
             raise AssertionError(f"{error}: {told}\n{self.live.logs()}") from error
         for cell in cells:
             cell.operation = self.points.struck().get(cell.case.subject(cell.word), "")
-            assert cell.operation or not cell.at.startswith(("begin", "make ", "close")), f"{cell}: not met"
+            assert cell.operation or not cell.at.startswith(_FIRM), f"{cell}: not met"
         return [cell for cell in cells if cell.operation]
 
     def _over(self, cell: Cell) -> bool:
@@ -183,20 +188,28 @@ def _boundaries(bench: Bench) -> dict[str, list[str]]:
 
 
 def _cells(bench: Bench) -> list[Cell]:
-    met = _boundaries(bench)
-    return [Cell(case, at) for case in bench.cases for at in met[case.name]]
-
-
-def _effects(bench: Bench) -> list[Cell]:
-    """Of what makes something: before and after each step that makes it, not each word about the way."""
+    """Of every case some boundaries, or all; at least one that is met in every run."""
     found = []
-    for case in bench.cases:
+    for row, case in enumerate(bench.cases):
+        met = _boundaries(bench)[case.name]
+        for is_firm in (True, False):
+            some = [at for at in met if at.startswith(_FIRM) == is_firm]
+            found += [Cell(case, at) for at in cut(some, _ONE_OF, row)]
+    return found
+
+
+def _effects(bench: Bench, but: tuple[str, ...] = ()) -> list[Cell]:
+    """Of what makes something: before and after each step that makes it, not each word about the way. Some
+    of them, or all."""
+    found = []
+    for row, case in enumerate(bench.cases):
         met = _boundaries(bench)[case.name]
         around = {
             place + more for place, name in enumerate(met) if name.startswith("make ") for more in (0, 1)
         }
         wanted = [name for place, name in enumerate(met) if place in around or name in ("begin", "close")]
-        found += [Cell(case, at) for at in wanted if case.makes]
+        wanted = [name for name in wanted if name not in but]
+        found += [Cell(case, at) for at in cut(wanted, _ONE_OF, row) if case.makes]
     return found
 
 
@@ -310,8 +323,7 @@ def test_a_failing_step_leaves_no_half(bench: Bench, measured: Measured) -> None
 def test_cancelling_at_any_boundary_leaves_no_half(bench: Bench, measured: Measured) -> None:
     slowest = 0.0
     # At the last boundary all is made: what is cancelled there has succeeded.
-    cells = [cell for cell in _effects(bench) if cell.at != "close"]
-    for batch in bench.strike(cells, "hold"):
+    for batch in bench.strike(_effects(bench, but=("close",)), "hold"):
         for cell in batch:
             answer = bench.live.api("DELETE", f"/operations/{cell.operation}")
             assert answer.status_code in (200, 202), f"{cell}: {answer.text}"

@@ -28,6 +28,7 @@ from tests.live import LiveConsole, until
 from tests.sockets import socket_open
 
 _MIB = 1024**2
+_BUSY_MS = 400
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +66,16 @@ def guest(live: LiveConsole, host: LibvirtHost) -> str:
     made = live.api("POST", "/compute/instances?wait=60", _body(host, name))
     assert made.status_code == 201, made.text
     return name
+
+
+@pytest.fixture
+def idle(live: LiveConsole, guest: str) -> Iterator[str]:
+    """The same, switched off while a test lasts."""
+    off = live.api("PUT", f"/compute/instances/{guest}/stop?wait=30", {"force": True})
+    assert off.status_code == 200, off.text
+    yield guest
+    on = live.api("PUT", f"/compute/instances/{guest}/start?wait=30", {})
+    assert on.status_code == 200, on.text
 
 
 def _emulated(live: LiveConsole, host: LibvirtHost) -> None:
@@ -203,21 +214,24 @@ def test_a_daemon_that_is_away_delays_nobody(
 ) -> None:
     emulator, before = _emulator(host, guest), _median_ms(live)
     host.stop()
-    shown = until(
-        lambda: live.get(f"/nodes/{host.name}")["status"] == "unreachable", "the node is marked", 10
-    )
-    measured("shown after", shown)
-    row = live.get(f"/compute/instances/{guest}")
-    assert row["stale"] and row["state"] == "running", row
-    refused = live.api("PUT", f"/compute/instances/{guest}/restart?wait=10", {})
-    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "BACKEND_UNAVAILABLE")
-    during = _median_ms(live)
-    name = _name("c")
-    live.create(name, "docker", config=QUIET)
-    assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30").status_code == 200
-    measured("a list took", during / 1000)
-    assert during < 3 * before + 50, f"{during:.0f} ms, before it was {before:.0f} ms"
-    host.start()
+    try:
+        shown = until(
+            lambda: live.get(f"/nodes/{host.name}")["status"] == "unreachable", "the node is marked", 10
+        )
+        measured("shown after", shown)
+        row = live.get(f"/compute/instances/{guest}")
+        assert row["stale"] and row["state"] == "running", row
+        refused = live.api("PUT", f"/compute/instances/{guest}/restart?wait=10", {})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "BACKEND_UNAVAILABLE")
+        during = _median_ms(live)
+        name = _name("c")
+        live.create(name, "docker", config=QUIET)
+        assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30").status_code == 200
+        measured("a list took", during / 1000)
+        # Who waited for the daemon would take seconds; a busy machine takes some more than before.
+        assert during < 3 * before + _BUSY_MS, f"{during:.0f} ms, before it was {before:.0f} ms"
+    finally:
+        host.start()
     measured("back after", _online(live, host))
     until(lambda: not live.get(f"/compute/instances/{guest}")["stale"], "true again", 10)
     assert _emulator(host, guest) == emulator and Path(f"/proc/{emulator}").exists()
@@ -298,13 +312,11 @@ def _threads(live: LiveConsole) -> dict[str, int]:
 )
 @pytest.mark.parametrize("harm", ["full", "read-only"])
 def test_a_pool_that_takes_nothing(
-    live: LiveConsole, host: LibvirtHost, guest: str, harm: str, measured: Measured
+    live: LiveConsole, host: LibvirtHost, idle: str, harm: str, measured: Measured
 ) -> None:
     images, word = host.folder / "lib" / "images", {"full": "no_space", "read-only": "read_only"}[harm]
-    # A read-only disk cannot be had while a guest writes to it.
-    off = live.api("PUT", f"/compute/instances/{guest}/stop?wait=30", {"force": True})
-    assert off.status_code == 200, off.text
-    backup = _backed_up(live, guest)
+    # A read-only disk cannot be had while a guest writes to it: this one is off.
+    backup = _backed_up(live, idle)
     before, filler, name = _files(host), images / "filler", _name("f")
     if harm == "full":
         filler.write_bytes(b"\1" * max(0, shutil.disk_usage(images).free - 64 * 1024))
@@ -312,7 +324,7 @@ def test_a_pool_that_takes_nothing(
         _inside(host, "mount", "-o", "remount,ro", "/var/lib/libvirt/images")
     try:
         for ask in (_ask_create, _ask_upload):
-            answer = ask(live, host, guest, name)
+            answer = ask(live, host, idle, name)
             error = _error_of(live, answer)
             assert error["details"].get("state") == word, error
             assert str(host.folder) not in error["message"], error
@@ -328,10 +340,9 @@ def test_a_pool_that_takes_nothing(
             _inside(host, "mount", "-o", "remount,rw", "/var/lib/libvirt/images")
     until(lambda: _files(host) == before, f"nothing is left of it: {_files(host) - before}", 30)
     began = time.monotonic()
-    assert ended_of(live, _ask_create(live, host, guest, name))["state"] == "succeeded"
+    assert ended_of(live, _ask_create(live, host, idle, name))["state"] == "succeeded"
     measured("works after", time.monotonic() - began)
-    _clean(live, guest, name)
-    live.api("PUT", f"/compute/instances/{guest}/start?wait=30", {})
+    _clean(live, idle, name)
     _converged(live, host)
 
 

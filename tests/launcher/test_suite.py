@@ -57,7 +57,7 @@ def test_what_fails_again_fails_the_run(root: Path) -> None:
 
 
 def test_many_failures_are_no_matter_of_load(root: Path) -> None:
-    for number in range(6):
+    for number in range(suite._AGAIN_MAX + 1):
         (root / f"tests/unit/test_bad{number}.py").write_text(
             _FIRST_TIME_BAD.replace("seen", f"seen{number}")
         )
