@@ -108,14 +108,19 @@ def leaks(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]]) -
 
 def opened(pid: int) -> list[str]:
     """What a process holds: files, and where its sockets lead."""
-    lines = []
-    for words in (["ss", "-xpaH"], ["ss", "-tpanH"]):
-        told = subprocess.run(words, capture_output=True, text=True, check=True).stdout.splitlines()
-        ends = {row.split()[5]: row.split()[4] for row in told if words[1] == "-xpaH"}
-        mine = [row.split() for row in told if f"pid={pid}," in row]
-        lines += [f"{row[0]} {row[1]} {row[4]} to {ends.get(row[7], row[6])}" for row in mine]
+    unix, tcp = _sockets("-xpaH"), _sockets("-tpanH")
+    ends = {row[5]: row[4] for row in unix}
+    mark = f"pid={pid},"
+    lines = [f"{row[0]} {row[1]} {row[4]} to {ends.get(row[7], row[6])}" for row in unix if mark in row[-1]]
+    lines += [f"tcp {row[0]} {row[3]} to {row[4]}" for row in tcp if mark in row[-1]]
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             if not (target := os.readlink(link)).startswith("socket:"):
                 lines.append(target.partition(":[")[0])
     return [f"{n} × {line}" for line, n in Counter(lines).most_common()]
+
+
+def _sockets(flags: str) -> list[list[str]]:
+    """The columns of ``ss``, that of processes last where it has one."""
+    told = subprocess.run(["ss", flags], capture_output=True, text=True, check=True).stdout
+    return [row.split() for row in told.splitlines()]
