@@ -24,10 +24,15 @@ from django.utils import timezone
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for, backend_forget, backend_problem
-from compute.backends.types import InstanceInfo, NodeConfig
+from compute.backends.types import OUT_OF_MEMORY, InstanceInfo, NodeConfig
 from compute.errors import BackendTimeout, BackendUnavailable, ComputeError, InstanceNotFound
 from compute.execution.lease import lease_end
-from compute.execution.mirror import instances_gone, instances_observe, instances_observe_complete
+from compute.execution.mirror import (
+    instances_gone,
+    instances_observe,
+    instances_observe_complete,
+    memory_ran_out,
+)
 from compute.execution.resources import resources_look
 from compute.execution.sampler import STORE_EVERY_S, Sampler
 from compute.models import Instance, Node
@@ -56,6 +61,7 @@ _RETRY_FIRST_S, _RETRY_MAX_S = 0.5, 2.0
 _RETRY_ALIVE_S = 1.0
 _DETAILS_EVERY_S = 10.0
 _SAMPLE_EVERY_S = 2.0
+_RAN_OUT_EVERY_S = 60.0
 
 
 def _process() -> str:
@@ -75,6 +81,7 @@ class NodeWatcher(threading.Thread):
         self._listed_at: dict[str, float] = {}
         self._pace = _Pace()
         self._details_at = 0.0
+        self._ran_out: dict[str, float] = {}
 
     def stop(self) -> None:
         self.stopping.set()
@@ -167,8 +174,18 @@ class NodeWatcher(threading.Thread):
                 self._reconcile(node, backend, batch.engine_ids)
             elif batch.engine_ids:
                 self._reread(node, backend, batch.engine_ids)
+        if batch.ran_out:
+            self._tell_ran_out(node, batch.ran_out)
         if batch:
             arrivals_adopt(node)
+
+    def _tell_ran_out(self, node: Node, engine_ids: set[str]) -> None:
+        """Once a minute of each: what runs out of memory does so again when it is started again."""
+        long_ago = time.monotonic() - _RAN_OUT_EVERY_S
+        self._ran_out = {key: at for key, at in self._ran_out.items() if at > long_ago}
+        fresh = engine_ids - self._ran_out.keys()
+        self._ran_out |= dict.fromkeys(fresh, time.monotonic())
+        memory_ran_out(node, fresh)
 
     def _list_everything(self, node: Node, backend: Backend, inbox: _Inbox) -> None:
         """All instances in detail. What came, went or changed its state goes before when they are known
@@ -293,6 +310,7 @@ class Batch:
         self.listing = False
         self.engine_ids: set[str] = set()
         self.kinds: set[str] = set()
+        self.ran_out: set[str] = set()
         self.lost: ComputeError | None = None
 
     def __bool__(self) -> bool:
@@ -307,8 +325,11 @@ class _Inbox:
         self._batch = Batch()
         self._owed_at: float | None = None
 
-    def instance(self, engine_id: str) -> None:
+    def instance(self, engine_id: str, *, ran_out: bool = False) -> None:
+        """``ran_out``: the system ended a process in it because its memory was full."""
         with self._condition:
+            if ran_out:
+                self._batch.ran_out.add(engine_id)
             if engine_id:
                 self._batch.engine_ids.add(engine_id)
             else:
@@ -406,7 +427,7 @@ def _read_events(backend: Backend, ended: threading.Event, inbox: _Inbox) -> Non
     try:
         for event in backend.events(ended, inbox.list_all):
             if event.kind == "instance":
-                inbox.instance(event.engine_id)
+                inbox.instance(event.engine_id, ran_out=event.action == OUT_OF_MEMORY)
             else:
                 inbox.resource(event.kind)
     except ComputeError as error:

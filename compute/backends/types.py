@@ -424,12 +424,17 @@ class ResourceInfo:
     data: Mapping[str, Any] = field(default_factory=dict)
 
 
+# The system ended a process in it because its memory was full.
+OUT_OF_MEMORY = "oom"
+
+
 @dataclass(frozen=True)
 class EngineEvent:
     """A hint that the instance should be read again; it never carries truth by itself.
 
     ``engine_id`` empty means "list everything". ``kind`` other than ``instance`` names a kind of
-    resource that should be listed again. ``action`` and ``details`` are for the event log.
+    resource that should be listed again. ``action`` and ``details`` are for the event log; of the
+    actions only ``OUT_OF_MEMORY`` is told as a fact: no look shows it while the instance runs on.
     """
 
     engine_id: str

@@ -127,6 +127,14 @@ def instances_gone(node: Node, engine_ids: Iterable[str], looked_at: datetime | 
     return {row.engine_id for row in later}
 
 
+def memory_ran_out(node: Node, engine_ids: Iterable[str]) -> None:
+    """Tell that the system ended a process in each of these because its memory was full. Whether the
+    instance ended with it is seen by looking."""
+    rows = Instance.objects.filter(node=node, engine_id__in=list(engine_ids)).order_by("engine_id")
+    text = "{} ran out of memory: the system ended a process in it."
+    events_publish([Fact("instance.out_of_memory", text.format(row.name), instance=row) for row in rows])
+
+
 def moving_ids() -> dict[str, bool]:
     """Engine ids that two nodes may show at once: a move is under way (True), or it ended in the dark and
     is not settled yet (False). Its operation tells where the instance is."""
@@ -356,6 +364,12 @@ def _observed(info: InstanceInfo) -> dict[str, Any]:
     return columns
 
 
+def _told(row: Instance) -> str:
+    """The state, and of one that is down why, as far as the engine says."""
+    is_down = row.state in (InstanceState.STOPPED, InstanceState.ERROR)
+    return f"{row.name} is {row.state}" + (f": {row.status}." if is_down and row.status else ".")
+
+
 def _is_outdated(row: Instance, info: InstanceInfo) -> bool:
     return row.observed_at is not None and info.observed_at < row.observed_at
 
@@ -378,5 +392,5 @@ def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fa
     row.save(update_fields=[*changed, "pending_changes", "observed_at"])
     if row.state != old_state:
         kind = _FACT_OF_STATE.get(InstanceState(row.state), "instance.updated")
-        return Fact(kind, f"{row.name} is {row.state}.", instance=row, details={"from": old_state})
+        return Fact(kind, _told(row), instance=row, details={"from": old_state, "status": row.status})
     return Fact("instance.updated", f"{row.name} changed.", instance=row, details={"fields": sorted(changed)})

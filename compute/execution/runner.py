@@ -126,6 +126,12 @@ def _guarded(operation: Operation, call: Callable[[], T]) -> T:
 
 
 def _crashed(operation: Operation, error: Exception) -> ComputeError:
+    if isinstance(error, MemoryError):
+        log.error("operation_without_memory", operation=str(operation.pk), action=operation.action)
+        return ComputeError(
+            "LibGo's worker had not enough memory for this operation. What it had made was taken back; give "
+            "the machine that LibGo runs on more memory, or do less at once."
+        )
     log.error("operation_crashed", operation=str(operation.pk), action=operation.action, exc_info=error)
     return ComputeError(
         f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."

@@ -126,12 +126,16 @@ def _name(names: list[Any]) -> str:
 
 
 def _status(word: str, exit_code: int, error: str, state: Mapping[str, Any] | None = None) -> str:
-    if word in ("exited", "dead"):
+    if word in ("exited", "dead", "restarting"):
         if error:
             return f"Could not start: {error}"[:250]
         if state and state.get("OOMKilled"):
-            return f"Ran out of memory and was killed (exit code {exit_code})"
-        return f"Exited with code {exit_code}"
+            said = f"Ran out of memory and was killed (exit code {exit_code})"
+        elif word == "restarting" and state is None:
+            return "Restarting"
+        else:
+            said = f"Exited with code {exit_code}"
+        return f"Restarting: {said[0].lower()}{said[1:]}" if word == "restarting" else said
     return word.capitalize() or "Unknown"
 
 

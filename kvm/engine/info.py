@@ -45,7 +45,8 @@ _WORDS = {
 _OFF_REASONS = {
     libvirt.VIR_DOMAIN_SHUTOFF_SHUTDOWN: "Shut off by the guest",
     libvirt.VIR_DOMAIN_SHUTOFF_DESTROYED: "Forced off",
-    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "Crashed",
+    # libvirt does not know who ended it.
+    libvirt.VIR_DOMAIN_SHUTOFF_CRASHED: "QEMU crashed or was killed, as the system does when memory runs out",
     libvirt.VIR_DOMAIN_SHUTOFF_FAILED: "Failed to start",
 }
 

@@ -159,7 +159,7 @@ class Supervisor:
                 continue
             if now - child.started_at > _STABLE_AFTER_S:
                 child.back_off_s = _BACK_OFF_FIRST_S
-            print(f"{child.name} ended with {code}; starting it again in {child.back_off_s:g} s", flush=True)
+            print(f"{child.name} {_end(code)}; starting it again in {child.back_off_s:g} s", flush=True)
             child.process, child.next_start = None, now + child.back_off_s
             child.back_off_s = min(child.back_off_s * 2, _BACK_OFF_MAX_S)
             changed = True
@@ -205,6 +205,13 @@ class Supervisor:
         temporary = status_path().with_suffix(".new")
         temporary.write_text(json.dumps({"supervisor": os.getpid(), "url": state.url(), "processes": rows}))
         temporary.replace(status_path())
+
+
+def _end(code: int) -> str:
+    """What became of it, for the log."""
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL, as the system does when memory runs out: see the kernel's log)"
+    return f"ended with {code}"
 
 
 def _started(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:

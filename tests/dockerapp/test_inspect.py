@@ -37,7 +37,12 @@ def test_the_list_and_the_detail_give_one_state_to_each_word(word: str, wanted: 
 def test_how_it_ended_is_a_sentence() -> None:
     assert inspect_info(_doc({"Status": "exited", "ExitCode": 3})).status == "Exited with code 3"
     killed = _doc({"Status": "exited", "ExitCode": 137, "OOMKilled": True})
-    assert "out of memory" in inspect_info(killed).status
+    assert inspect_info(killed).status == "Ran out of memory and was killed (exit code 137)"
+    again = _doc({"Status": "restarting", "ExitCode": 137, "OOMKilled": True})
+    assert inspect_info(again).status == "Restarting: ran out of memory and was killed (exit code 137)"
+    assert (
+        inspect_info(_doc({"Status": "restarting", "ExitCode": 3})).status == "Restarting: exited with code 3"
+    )
     row = {"Id": "c", "Names": ["/web"], "State": "exited", "Status": "Exited (3) 2 hours ago"}
     assert summary_info(row).status == "Exited with code 3"
 
