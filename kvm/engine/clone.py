@@ -115,7 +115,7 @@ def _delta_make(
 ) -> tuple[libvirt.virStream, libvirt.virStream]:
     if lookup(conn, source_id).isActive():
         raise InvalidState("Stop it first: a linked clone is made of a machine that is off.", state="running")
-    source = conn.storageVolLookupByPath(copy.disk.path)
+    source = storage.disk_volume(conn, copy.disk.target, copy.disk.path, "clone")
     store = parse(source.XMLDesc(0)).find("./backingStore")
     path = store.findtext("./path") if store is not None else ""
     kind = store.find("./format").get("type") if path else ""

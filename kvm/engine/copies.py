@@ -60,13 +60,7 @@ def copies_plan(
                 f"Its disk {disk.target} is no file; only disks that are files can be copied.",
                 capability="export",
             )
-        try:
-            volume = conn.storageVolLookupByPath(disk.path)
-        except libvirt.libvirtError as error:
-            raise OperationNotSupported(
-                f"Its disk {disk.target} is in no storage pool of the node. Define a pool for its folder.",
-                capability="export",
-            ) from error
+        volume = storage.disk_volume(conn, disk.target, disk.path, "export")
         pool = volume.storagePoolLookupByVolume()
         # What the copy may take: all that the layers beneath hold too.
         allocated = min(int(domain.blockInfo(disk.target)[0]), _allocated(conn, disk.path))
@@ -118,7 +112,7 @@ def _by_volumes(
             if lookup(conn, engine_id).isActive():
                 raise InvalidState("It was started meanwhile; try again.", state="running")
             pool = conn.storagePoolLookupByName(copy.pool)
-            source = conn.storageVolLookupByPath(copy.disk.path)
+            source = storage.disk_volume(conn, copy.disk.target, copy.disk.path, "export")
             pool.createXMLFrom(volume_xml(copy.name, copy.capacity_bytes, "qcow2"), source, 0)
 
         future = connection.submit(method)
@@ -174,7 +168,7 @@ def _backup_xml(conn: libvirt.virConnect, root: Element, planned: Sequence[Copy]
         if copy is None:
             disks.append(E.disk(name=target, backup="no"))
             continue
-        folder = os.path.dirname(conn.storageVolLookupByPath(copy.disk.path).path())
+        folder = os.path.dirname(storage.disk_volume(conn, target, copy.disk.path, "export").path())
         place = E.target(file=os.path.join(folder, copy.name))
         disks.append(E.disk(place, E.driver(type="qcow2"), name=target, backup="yes", type="file"))
     return str(etree.tostring(E.domainbackup(disks, mode="push"), encoding="unicode"))
@@ -207,9 +201,8 @@ def _allocated(conn: libvirt.virConnect, path: str) -> int:
     total, seen = 0, set()
     while path and path not in seen:
         seen.add(path)
-        try:
-            volume = conn.storageVolLookupByPath(path)
-        except libvirt.libvirtError:
+        volume = storage.volume_at(conn, path)
+        if volume is None:
             break
         total += int(volume.info()[2])
         path = parse(volume.XMLDesc(0)).findtext("./backingStore/path") or ""

@@ -119,7 +119,7 @@ def disk_grow(connection: Connection, engine_id: str, target: str, size: int, re
         if domain.isActive():
             domain.blockResize(target, size, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         else:
-            conn.storageVolLookupByPath(_disk_path(domain, target)).resize(size, 0)
+            storage.disk_volume(conn, target, _disk_path(domain, target), "resize").resize(size, 0)
 
     report.progress(30, f"Growing {target}")
     connection.call(method, _ATTACH_TIMEOUT_S)
@@ -406,13 +406,8 @@ def _disk_paths(domain: libvirt.virDomain, target: str) -> set[str]:
 
 def _volumes_delete(conn: libvirt.virConnect, engine_id: str, paths: set[str]) -> None:
     for path in sorted(paths):
-        try:
-            volume = conn.storageVolLookupByPath(path)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
-                raise
-            continue
-        if volume.name().startswith(stem_of(engine_id)) and not users_of(conn, path):
+        volume = storage.volume_at(conn, path)
+        if volume is not None and volume.name().startswith(stem_of(engine_id)) and not users_of(conn, path):
             volume.delete(0)
 
 

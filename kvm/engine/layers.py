@@ -238,11 +238,8 @@ def _chain(conn: libvirt.virConnect, path: str) -> list[str]:
     chain: list[str] = []
     while path and path not in chain and len(chain) < _LAYERS_MAX:
         chain.append(path)
-        try:
-            volume = conn.storageVolLookupByPath(path)
-        except libvirt.libvirtError as error:
-            if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
-                raise
+        volume = storage.volume_at(conn, path)
+        if volume is None:
             break
         path = parse(volume.XMLDesc(0)).findtext("./backingStore/path") or ""
     return chain
@@ -253,13 +250,7 @@ def _is_own(path: str, uuid: str) -> bool:
 
 
 def _volume(conn: libvirt.virConnect, disk: Disk) -> tuple[libvirt.virStoragePool, libvirt.virStorageVol]:
-    try:
-        volume = conn.storageVolLookupByPath(disk.path)
-    except libvirt.libvirtError as error:
-        raise OperationNotSupported(
-            f"Its disk {disk.target} is not a volume of a pool; snapshots of it are not kept.",
-            capability="snapshot",
-        ) from error
+    volume = storage.disk_volume(conn, disk.target, disk.path, "snapshot")
     return volume.storagePoolLookupByVolume(), volume
 
 

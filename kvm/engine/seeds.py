@@ -102,12 +102,7 @@ def _volume(
     path = next((item for item in paths if item.rpartition("/")[2] == name), "")
     if not path:
         return None
-    try:
-        return conn.storageVolLookupByPath(path)
-    except libvirt.libvirtError as error:
-        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
-            raise
-        return None
+    return storage.volume_at(conn, path)
 
 
 def _path(disk: Element) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
 import libvirt
 
 from compute.backends.types import ImageInfo, Reporter
-from compute.errors import BackendError, ImageNotFound, InvalidState
+from compute.errors import BackendError, ImageNotFound, InvalidState, OperationNotSupported
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse, pool_xml, volume_xml
 from kvm.engine.image_check import FORMATS, HEAD_BYTES, header_check
@@ -21,6 +22,7 @@ STAGING_PREFIX = "libgo-upload-"
 _CHUNK = 1024 * 1024
 _BUSY, _AGAIN_S = "asynchronous jobs running", 0.1
 _REFRESH_TIMEOUT_S, _WAIT_S = 120.0, 1800.0
+_LOOK_AGAIN_S = 2.0
 _SUFFIXES = ("", ".qcow2", ".img", ".raw", ".iso")
 
 
@@ -104,10 +106,52 @@ def volume_or_none(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorag
         return None
 
 
+def volume_at(conn: libvirt.virConnect, path: str) -> libvirt.virStorageVol | None:
+    """The volume of this file; None when no running pool has it. libvirt knows what it made itself and what
+    it saw at its last look through the pool, so a file that it does not know is looked for once more."""
+    volume = _volume_known(conn, path)
+    pool = pool_of_folder(conn, os.path.dirname(path)) if volume is None else None
+    if pool is not None:
+        pool_refresh(pool, within_s=_LOOK_AGAIN_S)
+        volume = _volume_known(conn, path)
+    return volume
+
+
+def _volume_known(conn: libvirt.virConnect, path: str) -> libvirt.virStorageVol | None:
+    try:
+        return conn.storageVolLookupByPath(path)
+    except libvirt.libvirtError as error:
+        if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
+            raise
+        return None
+
+
+def disk_volume(conn: libvirt.virConnect, target: str, path: str, capability: str) -> libvirt.virStorageVol:
+    """The volume of a machine's disk. Raises ``InvalidState`` when its pool is stopped, and
+    ``OperationNotSupported`` when there is none."""
+    volume = volume_at(conn, path)
+    if volume is not None:
+        return volume
+    for pool in conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE):
+        if _folder_of(pool) == os.path.dirname(path):
+            raise InvalidState(
+                f"Its disk {target} is in the pool {pool.name()}, which is stopped. Start the pool.",
+                state="inactive",
+            )
+    raise OperationNotSupported(
+        f"Its disk {target} is in no storage pool of the node. Define a pool for its folder.",
+        capability=capability,
+    )
+
+
+def _folder_of(pool: libvirt.virStoragePool) -> str:
+    return str(parse(pool.XMLDesc(0)).findtext("./target/path") or "").rstrip("/")
+
+
 def pool_of_folder(conn: libvirt.virConnect, folder: str) -> libvirt.virStoragePool | None:
     """The running pool whose volumes lie there."""
     for pool in conn.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE):
-        if (parse(pool.XMLDesc(0)).findtext("./target/path") or "").rstrip("/") == folder.rstrip("/"):
+        if _folder_of(pool) == folder.rstrip("/"):
             return pool
     return None
 
