@@ -17,7 +17,8 @@ from compute.selectors.access import action_somewhere
 class MenuEntry:
     """``url_name`` is where it leads (with ``query`` behind it); it is marked on the pages whose
     names begin with ``pages``, or so. Who may do ``action`` nowhere does not see it. ``place`` orders the
-    entries of a menu; a menu of a ``backend`` is there where the backend is usable."""
+    entries of a menu; a menu of a ``backend`` is there where the backend is usable. What is in no menu
+    (``""``) is found by the command palette alone."""
 
     menu: str
     label: str
@@ -62,10 +63,9 @@ def menu_register(*entries: MenuEntry) -> None:
 
 def menus_of(actor: Actor, here: str) -> list[Menu]:
     """Those of the backends first, then the site's, by name; ``here`` is the name of the page shown."""
-    allowed = action_somewhere(actor, {entry.action for entry in _entries.values()})
     shown: dict[tuple[bool, str, str], list[MenuEntry]] = {}
-    for entry in sorted(_entries.values(), key=lambda entry: entry.place):
-        if entry.action in allowed and (entry.when is None or entry.when()):
+    for entry in _allowed(actor):
+        if entry.menu:
             shown.setdefault((not entry.backend, entry.menu, entry.backend), []).append(entry)
     return [
         Menu(pgettext(CONTEXT, label), backend, _links(entries, here))
@@ -74,9 +74,24 @@ def menus_of(actor: Actor, here: str) -> list[Menu]:
     ]
 
 
+def others_of(actor: Actor) -> list[Link]:
+    """What ``actor`` may open of the entries that stand in no menu."""
+    found = [entry for entry in _allowed(actor) if not entry.menu]
+    return _links([entry for entry in found if not (entry.backend and backend_problem(entry.backend))], "")
+
+
+def _allowed(actor: Actor) -> list[MenuEntry]:
+    allowed = action_somewhere(actor, {entry.action for entry in _entries.values()})
+    return [
+        entry
+        for entry in sorted(_entries.values(), key=lambda entry: entry.place)
+        if entry.action in allowed and (entry.when is None or entry.when())
+    ]
+
+
 def menu_labels() -> set[str]:
     """What a language must have of them."""
-    return {label for entry in _entries.values() for label in (entry.menu, entry.label)}
+    return {label for entry in _entries.values() for label in (entry.menu, entry.label) if label}
 
 
 def _links(entries: Iterable[MenuEntry], here: str) -> list[Link]:
@@ -91,4 +106,4 @@ def _links(entries: Iterable[MenuEntry], here: str) -> list[Link]:
 
 
 def _is_here(entry: MenuEntry, here: str) -> bool:
-    return here.startswith(entry.pages or entry.url_name)
+    return bool(here) and here.startswith(entry.pages or entry.url_name)

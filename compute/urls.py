@@ -43,4 +43,6 @@ urlpatterns = [
 menu_register(
     MenuEntry("Activity", "Operations", "operations", "operation.read", 10, "operation"),
     MenuEntry("Manage", "Administration", "admin:index", "site.admin", 90),
+    MenuEntry("", "Add a node", "node_new", "node.create", 50),
+    MenuEntry("", "Network map", "network_map", "network.read", 60),
 )

@@ -41,4 +41,7 @@ menu_register(
         "Docker", "Networks", "docker_networks", "network.read", 40, "docker_network", backend="docker"
     ),
     MenuEntry("Docker", "Volumes", "docker_volumes", "volume.read", 50, "docker_volume", backend="docker"),
+    MenuEntry(
+        "", "New container", "instance_new", "instance.create", 10, query="backend=docker", backend="docker"
+    ),
 )

@@ -14,7 +14,15 @@ from rest_framework.request import Request
 from compute.api.base import ApiView
 from compute.api.schema import api
 from compute.errors import InvalidInput
-from compute.selectors.usage import Span, cluster_history, instance_history, node_history, span_for
+from compute.selectors.usage import (
+    Span,
+    cluster_history,
+    instance_history,
+    node_history,
+    project_history,
+    span_for,
+)
+from compute.services.projects import project_get
 
 _UNIT_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "": 1}
 _LENGTH = re.compile(r"(\d{1,9})([smhd]?)")
@@ -62,6 +70,12 @@ class NodeUsageHistory(_History):
     @api("nodes", "What the host has used: series of points", response=UsageHistoryShape, query=_QUERY)
     def get(self, request: Request, node_id: str) -> HttpResponseBase:
         return self.answer(node_history(self.actor, node_id, self.span()))
+
+
+class ProjectUsageHistory(_History):
+    @api("projects", "What its instances have used together", response=UsageHistoryShape, query=_QUERY)
+    def get(self, request: Request, project_id: str) -> HttpResponseBase:
+        return self.answer(project_history(project_get(self.actor, project_id), self.span()))
 
 
 class ClusterUsageHistory(_History):

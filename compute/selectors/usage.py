@@ -14,12 +14,12 @@ from django.db.models import Q
 from compute.actor import Actor
 from compute.errors import InvalidInput
 from compute.live import usage_recent_many
-from compute.models import Node, UsageBlock
+from compute.models import Node, Project, UsageBlock
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_get
 from compute.selectors.page import time_text
 from compute.usage.codec import FINE, RESOLUTIONS, Block, Merger, Resolution
-from compute.usage.points import COLUMNS, STEP_S, Collector, Point
+from compute.usage.points import COLUMNS, STEP_S, Collector, Point, project_subject
 
 POINTS_MAX = 1500
 _POINTS_WANTED = 750
@@ -59,15 +59,25 @@ def node_history(actor: Actor, node_id: str, span: Span) -> dict[str, Any]:
     return _answer(span, columns_of([node.pk], span)[node.pk])
 
 
+def project_history(project: Project, span: Span) -> dict[str, Any]:
+    """What its instances used together, on all nodes."""
+    nodes = Node.objects.values_list("pk", flat=True)
+    subjects = [project_subject(node, project.pk) for node in nodes]
+    return _answer(span, _together(subjects, span))
+
+
 def cluster_history(actor: Actor, span: Span) -> dict[str, Any]:
     """All hosts together; one of ours that is two nodes, for two backends, counts once."""
     rows = Node.objects.order_by("name").values_list("pk", "hostname", "is_local")
     hosts = {hostname if is_local and hostname else str(pk): pk for pk, hostname, is_local in rows}
-    nodes = list(hosts.values())
+    return _answer(span, _together(list(hosts.values()), span))
+
+
+def _together(subjects: list[uuid.UUID], span: Span) -> Columns:
     total: Columns = [[None] * len(span.times) for _ in COLUMNS]
-    for columns in columns_of(nodes, span).values():
+    for columns in columns_of(subjects, span).values():
         total = [_added(one, other) for one, other in zip(total, columns, strict=True)]
-    return _answer(span, total)
+    return total
 
 
 def span_for(

@@ -20,6 +20,7 @@ from compute.selectors.backups import BackupFilter, backups_page
 from compute.services.snapshots import snapshots_list
 from compute.states import Action, InstanceState
 from compute.templatetags.libgo import bytes_text
+from compute.wording import word_text
 
 _EXITED = re.compile(r"exited (?:with code )?\(?(\d+)", re.IGNORECASE)
 # Nothing wrong, or ended by the signals with which one stops.
@@ -162,3 +163,9 @@ def _snapshots(actor: Actor, instance: Instance, row: Mapping[str, Any], found: 
             told = _("%(names)s and %(more)s more") % {"names": told, "more": more}
         text = ngettext("%(n)d snapshot: %(names)s", "%(n)d snapshots: %(names)s", len(names))
         found.lost.append(text % {"n": len(names), "names": told})
+
+
+def engine_words(row: Mapping[str, Any]) -> str:
+    """What the engine says of its state; nothing where it only says the state again."""
+    said = word_text(row["status"])
+    return "" if said.lower() == word_text(row["state"]).lower() else said

@@ -37,7 +37,7 @@ from compute.states import ALLOWED_FROM, Action, InstanceState, Permission
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.bulk import bulk_can
 from compute.views.common import actor_of, coloured, gone, name_confirm, number, page, toast
-from compute.views.instance_look import addresses, advice, losses_of_delete
+from compute.views.instance_look import addresses, advice, engine_words, losses_of_delete
 from compute.views.tabs import instance_tabs
 from compute.views.things import projects_with
 
@@ -176,7 +176,7 @@ def instance_context(actor: Actor, instance_id: str | uuid.UUID, tab: str) -> tu
     instance = instance_get(actor, instance_id)
     allowed = permissions_in(actor, instance.project_id)
     row = row_for_page(instance_dict(instance), allowed, instance.node.capabilities)
-    row["adopted_at"] = instance.adopted_at
+    row["adopted_at"], row["said"] = instance.adopted_at, engine_words(row)
     row["may_migrate"] = may_migrate(row) and bool(migrate_targets(instance))
     everything = instance_tabs(row)
     tabs = [item for item in everything if item.place == "tabs"]

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET
 
 from compute.actor import Actor
+from compute.menu import others_of
 from compute.selectors.instances import InstanceFilter, instances_page
 from compute.selectors.nodes import nodes_list
 from compute.states import NodeStatus
@@ -71,7 +72,15 @@ def choices_for(actor: Actor, words: str) -> list[Choice]:
     ]
     if rows and not rest:
         found += _doings(rows[0])
-    return found + list(_nodes(actor, words))
+    return [*found, *_others(actor, words), *_nodes(actor, words)]
+
+
+def _others(actor: Actor, words: str) -> Iterator[Choice]:
+    """“new st” leads to where a stack is written: what no menu has."""
+    wanted = words.lower().split()
+    for link in others_of(actor):
+        if all(word in link.label.lower() for word in wanted):
+            yield Choice(link.label, _("page"), link.href)
 
 
 def _rows(actor: Actor, words: str) -> list[dict[str, Any]]:

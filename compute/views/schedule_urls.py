@@ -17,4 +17,5 @@ urlpatterns = [
 ]
 menu_register(
     MenuEntry("Activity", "Schedules", "schedules", "schedule.read", 20, "schedule"),
+    MenuEntry("", "New schedule", "schedule_new", "schedule.create", 30),
 )

@@ -17,4 +17,5 @@ urlpatterns = [
 ]
 menu_register(
     MenuEntry("Manage", "Templates", "templates", "template.read", 10, "template"),
+    MenuEntry("", "New template", "template_new", "template.create", 40),
 )

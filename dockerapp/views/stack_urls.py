@@ -24,4 +24,5 @@ urlpatterns: list[URLPattern] = [
 ]
 menu_register(
     MenuEntry("Docker", "Stacks", "docker_stacks", "stack.read", 30, "docker_stack", backend="docker"),
+    MenuEntry("", "New stack", "docker_stack_new", "stack.create", 20, backend="docker"),
 )

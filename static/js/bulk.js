@@ -132,13 +132,19 @@
     dialog.append(head, list, same, foot);
     document.body.append(dialog);
     leave.addEventListener("click", () => dialog.close());
-    dialog.addEventListener("close", () => { dialog.remove(); source.isConnected && source.focus(); });
+    dialog.addEventListener("close", () => { dialog.remove(); back(name, source); });
     const job = { name, source, picked, items, whole, list, foot, say, go, leave };
     const begin = () => (source.dataset.bulkDoor ? together(job) : run(job));
     go.addEventListener("click", begin);
     dialog.showModal();
     if (text) leave.focus();
     else begin();
+  }
+
+  // To what opened the dialog; when nothing is chosen any more, that is hidden, and the list goes on.
+  function back(name, source) {
+    const rest = table(name)?.querySelector("tbody a.fw-bold") || table(name)?.querySelector("a[href]");
+    (source.offsetParent ? source : rest)?.focus();
   }
 
   const bodyOf = ({ name, source, items, whole, picked }) => ({

@@ -14,7 +14,23 @@
     else body.replaceChildren();
   }
 
+  // Up and down from task to task; Escape closes it and goes back to its button.
+  function key(event) {
+    const toggle = document.getElementById("drawer-toggle");
+    if (event.key === "Escape" && toggle.getAttribute("aria-expanded") === "true") {
+      toggle.click();
+      toggle.focus();
+    } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+      const tasks = [...document.querySelectorAll("#tasks .list-group-item")], here = tasks.indexOf(document.activeElement);
+      const next = here >= 0 && tasks[here + (event.key === "ArrowDown" ? 1 : -1)];
+      if (!next) return;
+      next.focus();
+    } else return;
+    event.preventDefault();
+  }
+
   document.addEventListener("DOMContentLoaded", () => {
+    document.getElementById("drawer").addEventListener("keydown", key);
     const toggle = document.getElementById("drawer-toggle");
     toggle.addEventListener("click", () => {
       const open = toggle.getAttribute("aria-expanded") !== "true";

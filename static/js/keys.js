@@ -5,12 +5,12 @@
   const ROW = "main tbody tr:not(.group-row):has(a[href])";
   const HELP = [
     ["j  k", gettext("next and previous line of a list")], ["Enter", gettext("open it")], ["x", gettext("tick it")], ["/", gettext("search here")],
-    ["↓", gettext("from the search into the list")], ["n  p", gettext("next and previous page")],
+    ["↓", gettext("from the search into the list")], ["n  p", gettext("next and previous page")], ["←  →", gettext("from tab to tab")],
     ["Ctrl K", gettext("go to anything, do anything")], ["?", gettext("these keys")],
   ];
   let place = -1, help;
 
-  const isTyping = (element) => element.closest("input, textarea, select, [contenteditable], .xterm, canvas");
+  const isTyping = (element) => element.closest("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable], .xterm, canvas");
   const rows = () => [...document.querySelectorAll(ROW)].filter((row) => row.offsetParent);
   const linkOf = (row) => row.querySelector(".name-cell a.fw-bold, a.fw-bold, a[href]");
 
@@ -25,7 +25,7 @@
   }
 
   function tick() {
-    const row = rows()[place];
+    const row = document.activeElement.closest(ROW) || rows()[place];
     row?.querySelector("input[type=checkbox]")?.click();
   }
 
@@ -63,6 +63,15 @@
     event.preventDefault();
   }
 
+  // Tabs are links: the arrows go from one to the next, Enter opens it.
+  function alongTabs(event) {
+    const tabs = [...event.target.closest(".nav-tabs").querySelectorAll(".nav-link")], here = tabs.indexOf(event.target);
+    const to = { ArrowRight: (here + 1) % tabs.length, ArrowLeft: (here + tabs.length - 1) % tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
+    tabs[to].focus();
+    event.preventDefault();
+  }
+
   // Of many tabs on a phone, the one that is open is in sight.
   document.addEventListener("DOMContentLoaded", () => {
     const here = document.querySelector(".tabs-scroll .nav-link.active");
@@ -72,6 +81,7 @@
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.matches("main input[type=search]")) leaveSearch(event);
+    if (event.target.matches(".nav-tabs .nav-link")) alongTabs(event);
     if (isTyping(event.target) || document.querySelector("dialog[open], .modal.show")) return;
     const search = document.querySelector("main input[type=search]");
     if (event.key === "j") go(1);

@@ -74,6 +74,14 @@ function start(place) {
     window.libgo.screen = rfb;
   }
 
+  // Every key belongs to the guest: this is the way out of it by the keyboard (_leave_hint.html).
+  place.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !event.shiftKey) return;
+    event.preventDefault();
+    event.stopPropagation();
+    if (rfb) rfb.sendKey(keysyms.XK_Shift_L, "ShiftLeft", false);
+    document.querySelector(".nav-tabs .active")?.focus();
+  }, true);
   document.querySelectorAll("[data-keys]").forEach((button) => {
     button.addEventListener("click", () => press(button.dataset.keys));
   });

@@ -123,6 +123,12 @@
       size();
     }
 
+    // Tab belongs to what runs in it: this is the way out of it by the keyboard (_leave_hint.html).
+    terminal.attachCustomKeyEventHandler((event) => {
+      if (event.key !== "Escape" || !event.shiftKey) return true;
+      if (event.type === "keydown") { event.preventDefault(); document.querySelector(".nav-tabs .active")?.focus(); }
+      return false;
+    });
     terminal.onData(write);
     again.addEventListener("click", reconnect);
     by("smaller").addEventListener("click", () => font(-1));

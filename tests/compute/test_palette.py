@@ -55,3 +55,10 @@ def test_nodes_are_found(admin: Actor, make: Callable[..., Instance]) -> None:
 def test_odd_words_are_answered(admin: Actor, make: Callable[..., Instance], words: str) -> None:
     make("web")
     assert all(choice.url.startswith("/") for choice in choices_for(admin, words))
+
+
+def test_what_no_menu_has_is_found_by_whoever_may(admin: Actor, viewer: Actor) -> None:
+    assert ("New container", "page") in _labels(admin, "new con")
+    assert [choice.url for choice in choices_for(admin, "new stack")] == ["/docker/stacks/new"]
+    assert _labels(viewer, "new con") == []
+    assert ("Network map", "page") in _labels(viewer, "map")

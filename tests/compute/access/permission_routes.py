@@ -232,6 +232,7 @@ GET compute/cluster/status site.read site
 GET compute/cluster/usage/history usage.read site
 GET compute/instances/<str:instance_id>/usage/history usage.read
 GET nodes/<str:node_id>/usage/history usage.read site
+GET projects/<str:project_id>/usage/history project.read
 GET compute/backends site.read site
 GET compute/backends/<str:backend>/info site.read site
 GET compute/health site.read site

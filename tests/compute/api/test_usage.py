@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 from compute.execution.usage import usage_store
 from compute.live import _redis
 from compute.models import Instance, Node
-from compute.usage.points import Collector
+from compute.usage.points import Collector, project_subject
 
 pytestmark = pytest.mark.django_db
 ONE = "/api/v1/compute/instances"
@@ -51,6 +51,19 @@ def test_nodes_and_all_of_them_together_have_theirs(as_viewer: APIClient, fake_n
     Node.objects.update(is_local=True, hostname="here")
     once = as_viewer.get("/api/v1/compute/cluster/usage/history?interval=300").json()
     assert max(v for v in once["series"]["cpu_percent"]["avg"] if v) == pytest.approx(25, rel=0.002)
+
+
+def test_a_project_has_what_its_instances_used_on_all_nodes(
+    as_viewer: APIClient, as_stranger: APIClient, make: Callable[..., Instance], fake_node: Node
+) -> None:
+    project = make("web").project
+    other = Node.objects.create(name="fake-2", backend="fake", url="fake://")
+    for node in (fake_node, other):
+        _past(project_subject(node.pk, project.pk))
+    address = f"/api/v1/projects/{project.name}/usage/history?interval=300"
+    found = as_viewer.get(address).json()
+    assert max(v for v in found["series"]["cpu_percent"]["avg"] if v) == pytest.approx(50, rel=0.002)
+    assert as_stranger.get(address).status_code == 404
 
 
 @pytest.mark.parametrize(
