@@ -36,12 +36,24 @@ from tests.reporter import MemoryReporter
 _HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
 # What takes longest by itself begins first: it would end long after the rest where tests run side by side.
 _LONGEST = (
-    "attacks/test_schema.py",
     "attacks/test_schema_kvm.py",
-    "dockerapp/stacks/test_stack_live.py",
-    "launcher/test_launcher.py",
-    "dockerapp/containers/test_recreate.py",
+    "attacks/test_schema.py",
     "attacks/test_schema_roles.py",
+    "browser/test_walkthrough.py",
+    "browser/test_german.py",
+    "browser/test_shots.py",
+    "dockerapp/stacks/test_stack_live.py",
+    "libgo_site/test_postgres.py",
+    "browser/test_instance_table.py",
+    "browser/test_accessibility.py",
+    "dockerapp/containers/test_recreate.py",
+    "launcher/test_launcher.py",
+    "browser/test_pages.py",
+    "browser/test_consoles.py",
+    "faults/test_failpoints.py",
+    "faults/test_libvirt.py",
+    "faults/test_engine_calls.py",
+    "faults/test_broker_away.py",
 )
 _ORDER = (
     *_LONGEST,

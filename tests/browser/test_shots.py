@@ -51,7 +51,7 @@ def test_every_page_is_pictured_in_both_themes_and_widths(
         answer = page.goto(f"{live.url}{path}")
         assert answer is not None and answer.status == 200, path
         expect(page.locator("h1").first).to_be_visible()
-        page.wait_for_timeout(400)
+        page.wait_for_timeout(200)
         picture = shot(page, shot_name(path), look)
         with Image.open(picture) as image:
             assert image.size == (look.width, look.height)

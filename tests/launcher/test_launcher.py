@@ -16,6 +16,7 @@ import requests
 
 from tests.faults.catalogue import fault
 from tests.live import LiveConsole, until
+from tests.migrated import database_put
 
 
 @pytest.fixture
@@ -23,6 +24,13 @@ def console(engines: None, tmp_path: Path) -> Iterator[LiveConsole]:
     made = LiveConsole(tmp_path / "var")
     yield made
     made.stop()
+
+
+@pytest.fixture
+def settled(console: LiveConsole) -> LiveConsole:
+    """One that was up before: its database is there."""
+    database_put(console.var / "libgo.sqlite3")
+    return console
 
 
 def _processes_of(console: LiveConsole) -> list[str]:
@@ -62,16 +70,16 @@ def test_up_status_second_up_and_down_leave_nothing(console: LiveConsole) -> Non
     sees="what died is back within seconds",
     keeps="no process stays behind, the next start finds no lock",
 )
-def test_what_dies_is_started_again_and_a_killed_supervisor_leaves_nothing(console: LiveConsole) -> None:
-    console.launch("up", "-d", "--no-install")
+def test_what_dies_is_started_again_and_a_killed_supervisor_leaves_nothing(settled: LiveConsole) -> None:
+    settled.launch("up", "-d", "--no-install")
     for name in ("web", "worker", "beat"):
-        before = console.pid(name)
-        console.kill(name)
-        until(lambda name=name, before=before: console.pid(name) not in (0, before), f"{name} is back", 10)  # type: ignore[misc]
-    until(lambda: requests.get(f"{console.url}/health/readiness", timeout=2).status_code == 200, "ready", 15)
-    supervisor = int((console.var / "run" / "supervisor.pid").read_text())
+        before = settled.pid(name)
+        settled.kill(name)
+        until(lambda name=name, before=before: settled.pid(name) not in (0, before), f"{name} is back", 10)  # type: ignore[misc]
+    until(lambda: requests.get(f"{settled.url}/health/readiness", timeout=2).status_code == 200, "ready", 15)
+    supervisor = int((settled.var / "run" / "supervisor.pid").read_text())
     os.kill(supervisor, signal.SIGKILL)
-    until(lambda: _processes_of(console) == [], "all children are gone", 10)
+    until(lambda: _processes_of(settled) == [], "all children are gone", 10)
 
 
 def test_a_taken_port_is_one_clear_sentence(console: LiveConsole) -> None:
@@ -92,13 +100,13 @@ def test_a_wrong_configuration_stops_the_start_with_its_line(console: LiveConsol
     assert "Traceback" not in refused.stderr
 
 
-def test_one_half_may_be_left_out(console: LiveConsole) -> None:
-    console.launch("up", "-d", "--no-install", "--without-kvm")
-    until(lambda: console.get("/nodes")["total"] == 1, "only the Docker node", 5)
-    health = console.get("/compute/health")["backends"]
+def test_one_half_may_be_left_out(settled: LiveConsole) -> None:
+    settled.launch("up", "-d", "--no-install", "--without-kvm")
+    until(lambda: settled.get("/nodes")["total"] == 1, "only the Docker node", 5)
+    health = settled.get("/compute/health")["backends"]
     assert health["kvm"]["status"] == "disabled" and "switched off" in health["kvm"]["message"]
-    until(lambda: console.get("/nodes/local-docker")["status"] == "online", "Docker goes on", 10)
-    refused = console.api(
+    until(lambda: settled.get("/nodes/local-docker")["status"] == "online", "Docker goes on", 10)
+    refused = settled.api(
         "POST", "/compute/instances", {"name": "x", "backend": "kvm", "config": {"image": "y"}}
     )
     assert refused.status_code == 503 and refused.json()["error"]["code"] == "BACKEND_UNAVAILABLE"
@@ -110,12 +118,12 @@ def test_doctor_and_unknown_words(console: LiveConsole) -> None:
     assert "no log of" in console.try_launch("logs", "nothing").stderr
 
 
-def test_ctrl_c_stops_all_of_it(console: LiveConsole) -> None:
+def test_ctrl_c_stops_all_of_it(settled: LiveConsole) -> None:
     root = Path(__file__).resolve().parent.parent.parent
     process = subprocess.Popen(
-        [str(root / "libgo"), "up", "--no-install"], env=console.environ, stdout=subprocess.DEVNULL
+        [str(root / "libgo"), "up", "--no-install"], env=settled.environ, stdout=subprocess.DEVNULL
     )
-    until(lambda: requests.get(f"{console.url}/health/readiness", timeout=2).status_code == 200, "ready", 30)
+    until(lambda: requests.get(f"{settled.url}/health/readiness", timeout=2).status_code == 200, "ready", 30)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
-    assert _processes_of(console) == []
+    assert _processes_of(settled) == []
