@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
+from tests.attacks.catalogue import attack
 from tests.browser.conftest import context_close, log_in
 from tests.browser.shots import Look, looks, shot, shot_name
 from tests.live import LiveConsole
@@ -35,6 +36,11 @@ def seen(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[Pa
     context_close(context)
 
 
+@attack(
+    "S20",
+    "inline script and foreign sources on any page, in a browser",
+    refused="the content policy is never broken",
+)
 @pytest.mark.timeout(600)
 def test_every_page_is_pictured_in_both_themes_and_widths(
     seen: tuple[Page, Look], live: LiveConsole, name: str
