@@ -7,15 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.conf import settings as site
 from django.test import Client
 
-FILE = "js/live.js"
+FILE = "js/some.js"
+TEXT = b"// A text as pages have them.\n" * 200
 
 
 @pytest.fixture(autouse=True)
-def ground(settings: Any) -> None:
+def ground(settings: Any, tmp_path: Path) -> None:
+    """One file of the test's own: those of a checkout may be written anew meanwhile, and then have another
+    tag."""
     settings.ALLOWED_HOSTS = ["testserver"]
+    settings.STATICFILES_DIRS = [tmp_path]
+    file = tmp_path / FILE
+    file.parent.mkdir()
+    file.write_bytes(TEXT)
 
 
 def _get(client: Client, path: str, **headers: str) -> Any:
@@ -24,7 +30,7 @@ def _get(client: Client, path: str, **headers: str) -> Any:
 
 def test_a_text_is_sent_compressed_to_those_who_take_it(client: Client) -> None:
     plain = b"".join(_get(client, FILE))
-    assert plain == (Path(site.BASE_DIR) / "static" / FILE).read_bytes()
+    assert plain == TEXT
     for _ in range(2):
         pressed = _get(client, FILE, accept_encoding="gzip, br")
         assert pressed["Content-Encoding"] == "gzip" and "Accept-Encoding" in pressed["Vary"]
