@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.forms import CreateForm, Lines, Pairs, ShellWords, resources_of
-from compute.selectors.masking import MASK, mapping_masked
+from compute.selectors.masking import MASK, SECRET_MAPPINGS, config_masked
 from compute.wording import later as _
 
 _RESTART = ("no", "unless-stopped", "always", "on-failure")
@@ -139,8 +139,10 @@ class EditForm(ContainerForm):
     def __init__(self, backend: str, data: Any = None, **more: Any) -> None:
         first = more["initial"]
         # Shown masked; what stays masked stays as it is.
-        self._env: dict[str, str] = dict(first.get("env", {}))
-        super().__init__(backend, data, initial={**first, "env": mapping_masked(self._env)})
+        self._stored: dict[str, dict[str, str]] = {
+            name: dict(first.get(name) or {}) for name in SECRET_MAPPINGS
+        }
+        super().__init__(backend, data, initial=config_masked({**first, **self._stored}))
         for name in self._NOT_HERE:
             del self.fields[name]
 
@@ -148,10 +150,11 @@ class EditForm(ContainerForm):
         """``config`` and ``resources`` of a recreate request: only what differs from the first values."""
         given = {key: value for key, value in self.cleaned_data.items() if value not in (None, "", [], {})}
         first = {key: value for key, value in self.initial.items() if value not in (None, "", [], {})}
-        if self._env:
-            first["env"] = self._env
-        if "env" in given:
-            given["env"] = unmasked(given["env"], self._env)
+        for name, stored in self._stored.items():
+            if stored:
+                first[name] = stored
+            if name in given:
+                given[name] = unmasked(given[name], stored)
         wanted, there = ({"image": part["image"], **self.config(part)} for part in (given, first))
         config = {key: value for key, value in wanted.items() if value != there.get(key)}
         config |= {key: _CLEARED.get(key, "") for key in there if key not in wanted}

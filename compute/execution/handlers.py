@@ -36,6 +36,7 @@ from compute.execution.report import OperationReporter
 from compute.execution.resources import grants_of, resources_look
 from compute.execution.secrets import spec_secrets
 from compute.models import Instance, Node, Operation
+from compute.selectors.sealed_config import config_opened
 from compute.states import InstanceType
 
 STOP_TIMEOUT_S = 30.0
@@ -108,7 +109,7 @@ def _create(work: Work) -> dict[str, Any]:
         instance_id=str(work.instance.pk),
         operation_id=str(work.operation.pk),
         project_id=str(work.instance.project_id),
-        config=params["config"],
+        config=config_opened(params["config"]),
         resources=Resources(**params["resources"]),
         labels=params["labels"],
         auto_start=params["auto_start"],

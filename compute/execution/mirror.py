@@ -25,6 +25,7 @@ from compute.events import Fact, events_publish
 from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
+from compute.selectors.sealed_config import config_resealed
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, OperationState
 
 # A row whose create operation ended without an engine id and without its own clean-up.
@@ -323,7 +324,7 @@ def _row_new(node: Node, info: InstanceInfo, before: Mapping[str, Any]) -> Insta
         managed=owner is not None,
         adoption_due=owner is None,
     )
-    for column, value in {**_observed(info), **before}.items():
+    for column, value in {**_observed(info, {}), **before}.items():
         setattr(row, column, value)
     return row
 
@@ -337,7 +338,8 @@ def _owner(node: Node, info: InstanceInfo) -> Project | None:
     return cast(Owner, getattr(importlib.import_module(module), name))(node, info)
 
 
-def _observed(info: InstanceInfo) -> dict[str, Any]:
+def _observed(info: InstanceInfo, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns; ``config`` is what is kept of it, which stays where it says the same."""
     columns = {
         "engine_id": info.engine_id,
         "name": info.name[:255],
@@ -358,7 +360,7 @@ def _observed(info: InstanceInfo) -> dict[str, Any]:
         "finished_at": info.finished_at,
     }
     if info.config:
-        columns["config"] = dict(info.config)
+        columns["config"] = config_resealed(config, info.config)
     if info.pending is not None:
         columns["pending_changes"] = dict(info.pending)
     return columns
@@ -376,7 +378,8 @@ def _is_outdated(row: Instance, info: InstanceInfo) -> bool:
 
 def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fact | None:
     """Save the columns that differ; the fact that tells it, or None when nothing did."""
-    changed = {column: value for column, value in _observed(info).items() if getattr(row, column) != value}
+    seen = _observed(info, row.config)
+    changed = {column: value for column, value in seen.items() if getattr(row, column) != value}
     if not changed:
         if stamp:
             row.observed_at = info.observed_at

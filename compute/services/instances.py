@@ -34,6 +34,7 @@ from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.limits import RESERVES
 from compute.selectors.nodes import node_config
+from compute.selectors.sealed_config import config_sealed
 from compute.services.guards import config_guarded, content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, name_check, resources_check
@@ -111,8 +112,9 @@ def _create_on(actor: Actor, node: Node, body: InstanceCreate, way: _Way) -> Ope
     kind, config = _checked_for(actor, node, body, way.project)
     storage_bytes = backend_class(node.backend).storage_asked(config, way.resources.storage_bytes)
     counted = replace(way.resources, storage_bytes=storage_bytes)
+    kept = config_sealed(config)
     params = {
-        "config": config,
+        "config": kept,
         "resources": asdict(way.resources),
         "labels": labels,
         "auto_start": bool(body.auto_start),
@@ -131,7 +133,7 @@ def _create_on(actor: Actor, node: Node, body: InstanceCreate, way: _Way) -> Ope
             created_by_id=actor.user_id,
             type=str(kind),
             image=str(config.get("image", ""))[:500],
-            config=config,
+            config=kept,
             labels=labels,
             annotations=annotations,
             **asdict(counted),

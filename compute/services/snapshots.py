@@ -20,6 +20,7 @@ from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.selectors.page import time_text
+from compute.selectors.sealed_config import config_opened
 from compute.services.guards import content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate
@@ -121,7 +122,7 @@ def instance_clone(
         node=str(instance.node_id),
         project=body.get("project") or str(instance.project_id),
         type=instance.type,
-        config=backend.clone_config(instance.config, instance.storage),
+        config=backend.clone_config(config_opened(instance.config), instance.storage),
         resources=_resources(instance),
         labels=instance.labels,
         annotations=instance.annotations,

@@ -27,7 +27,7 @@ from compute.placeholders import (
 from compute.sealing import seal
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
-from compute.selectors.masking import MASK, mapping_masked
+from compute.selectors.masking import MASK, is_secret, mapping_masked, variables_masked
 from compute.selectors.nodes import node_config
 from compute.selectors.templates import template_get, version_body, version_get
 from compute.services.guards import content_guarded
@@ -259,8 +259,8 @@ def _secrets_refuse(env: Any) -> None:
     """A template is read by many: what is secret comes in as a parameter."""
     if not isinstance(env, Mapping):
         return
-    for key, value in mapping_masked(env).items():
-        if value == MASK and not any(placeholders_of(env[key])):
+    for key, value in env.items():
+        if is_secret(key, value) and not any(placeholders_of(value)):
             raise InvalidInput.field(
                 f"body.config.env.{key[:100]}", "looks like a secret: make it a parameter (secret: true)."
             )
@@ -281,7 +281,8 @@ def _of_instance(actor: Actor, instance: Instance) -> tuple[str, dict[str, Any],
     if env:
         config["env"] = env
     if isinstance(config.get("log_options"), Mapping):
-        config["log_options"] = _without_secrets(config["log_options"])
+        options = variables_masked(config["log_options"])
+        config["log_options"] = {key: value for key, value in options.items() if value != MASK}
     resources: dict[str, Any] = {}
     if instance.cpu_cores:
         resources["cpu"] = {"cores": instance.cpu_cores}
@@ -300,7 +301,7 @@ def _of_instance(actor: Actor, instance: Instance) -> tuple[str, dict[str, Any],
 def _env_without_secrets(env: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     found: dict[str, Any] = {}
     parameters: list[dict[str, Any]] = []
-    for key, value in mapping_masked(env or {}).items():
+    for key, value in variables_masked(env or {}).items():
         if value != MASK:
             found[key] = tree_escape(value)
             continue

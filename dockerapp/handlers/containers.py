@@ -11,6 +11,7 @@ from compute.execution.mirror import instance_adopt, instance_forget
 from compute.execution.resources import grants_of
 from compute.execution.secrets import spec_secrets
 from compute.models import Instance
+from compute.selectors.sealed_config import config_opened
 from compute.states import ACTIVE_OPERATION_STATES
 from dockerapp.credentials import Credentials
 from dockerapp.engine.containers import Commit
@@ -27,7 +28,7 @@ def _recreate(work: Work) -> dict[str, Any]:
         instance_id=str(row.pk),
         operation_id=str(work.operation.pk),
         project_id=str(row.project_id),
-        config=params["config"],
+        config=config_opened(params["config"]),
         resources=Resources(**params["resources"]),
         labels=params["labels"],
         grants=grants_of(work.operation, row.project_id),

@@ -78,7 +78,7 @@ def _deploy(work: Work) -> dict[str, Any]:
             _put_back(work, row)
         raise
     Stack.objects.filter(pk=row.pk).update(
-        compose=params["compose"],
+        compose_sealed=params["compose"],
         env_sealed=params["env"],
         deployed_sealed=params["model"],
         services=params["services"],

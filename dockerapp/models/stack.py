@@ -22,8 +22,9 @@ class Stack(models.Model):
     project = models.ForeignKey(Project, on_delete=models.PROTECT, related_name="stacks")
     # Also the name that Compose knows it by.
     name = models.CharField(max_length=63)
-    compose = models.TextField()
-    # Sealed: the variables, and the model as it was deployed last (variables are written out in it).
+    # Sealed: the file, the variables, and the model as it was deployed last, because people write passwords
+    # into each of them.
+    compose_sealed = models.TextField(blank=True, editable=False)
     env_sealed = models.TextField(blank=True, editable=False)
     deployed_sealed = models.TextField(blank=True, editable=False)
     # {service: {"image", "replicas"}} as asked for.

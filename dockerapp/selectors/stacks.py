@@ -17,7 +17,7 @@ from compute.models import Instance, Node, Project
 from compute.sealing import unseal
 from compute.selectors.access import action_allowed, visible
 from compute.selectors.identity import by_id_or_name
-from compute.selectors.masking import mapping_masked
+from compute.selectors.masking import variables_masked
 from compute.selectors.page import Page, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, InstanceType
 from dockerapp.labels import LABEL_COMPOSE, LABEL_NUMBER, LABEL_SERVICE, LABEL_STACK
@@ -170,9 +170,14 @@ def stack_detail(actor: Actor, found: Found) -> dict[str, Any]:
     shown.pop("search")
     may_read = action_allowed(actor, "stack.update", found.project.pk)
     row = found.row if may_read else None
-    shown["compose"] = row.compose if row else None
-    shown["env"] = mapping_masked(stack_env(row)) if row else None
+    shown["compose"] = stack_text(row) if row else None
+    shown["env"] = variables_masked(stack_env(row)) if row else None
     return shown
+
+
+def stack_text(row: Stack) -> str:
+    """The compose file as it was given."""
+    return str(unseal(row.compose_sealed) or "")
 
 
 def stack_env(row: Stack) -> dict[str, str]:

@@ -15,6 +15,7 @@ from compute.backends.types import Resources
 from compute.errors import InvalidInput, InvalidState
 from compute.models import Instance, Operation
 from compute.selectors.access import action_require, visible
+from compute.selectors.sealed_config import config_sealed
 from compute.services.guards import config_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate, labels_check, resources_check
@@ -76,7 +77,7 @@ def recreate_params(actor: Actor, row: Instance, body: Mapping[str, Any]) -> dic
     reserves = {RESERVES: growth_check(row, resources)} if resources != Resources() else {}
     keys = {*config, "pull", "registry"} if {"image", "pull"} & set(config) else set(config)
     return {
-        "config": {key: whole[key] for key in sorted(keys) if key in whole},
+        "config": config_sealed({key: whole[key] for key in sorted(keys) if key in whole}),
         "resources": asdict(resources),
         "labels": labels_check("labels", body.get("labels") or {}),
         "health_timeout": _seconds("health_timeout", body.get("health_timeout", _HEALTH_TIMEOUT_S)),

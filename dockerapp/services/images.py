@@ -16,7 +16,7 @@ from compute.errors import InvalidInput, RateLimited
 from compute.models import Operation, Resource
 from compute.sealing import seal
 from compute.selectors.access import action_require
-from compute.selectors.masking import mapping_masked
+from compute.selectors.masking import variables_masked
 from compute.services.idempotency import Idempotency
 from compute.services.nodes import node_require
 from compute.services.projects import project_for
@@ -237,7 +237,7 @@ def image_details(row: Resource) -> dict[str, Any]:
     ``BackendUnavailable``."""
     node_require(row.node)
     found = docker_of(row.node).images.inspect(row.engine_id)
-    found["config"]["env"] = mapping_masked(found["config"]["env"])
+    found["config"]["env"] = variables_masked(found["config"]["env"])
     return found
 
 

@@ -32,7 +32,7 @@ from compute.services.resource_work import Where, Work, work_submit
 from compute.states import ACTIVE_OPERATION_STATES
 from dockerapp.labels import LABEL_COMPOSE, LABEL_DEPENDS
 from dockerapp.models import IS_THERE, Stack
-from dockerapp.selectors.stacks import Found, stack_env, stack_get
+from dockerapp.selectors.stacks import Found, stack_env, stack_get, stack_text
 from dockerapp.services.common import where
 from dockerapp.services.policy import registry_allowed_check
 from dockerapp.services.stack_check import Verdict, env_check, name_check, stack_check
@@ -51,7 +51,9 @@ def stack_validate(actor: Actor, given: Mapping[str, Any], *, name: str = "", no
         env = stack_env(found)
         wanted = env_check(given["env"], env) if "env" in given else env
         at = Where(found.node, found.project)
-        return stack_check(actor, at, found.name, given.get("compose", found.compose), wanted)
+        return stack_check(
+            actor, at, found.name, given["compose"] if "compose" in given else stack_text(found), wanted
+        )
     at = where(actor, "stack.create", node=node or given.get("node", ""), project=given.get("project"))
     wanted = env_check(given.get("env") or {})
     return stack_check(actor, at, name_check(given.get("name") or "stack"), given.get("compose"), wanted)
@@ -98,7 +100,7 @@ def stack_update(
     node_require(row.node)
     known = stack_env(row)
     env = env_check(given["env"], known) if "env" in given else known
-    compose = given.get("compose", row.compose)
+    compose = given["compose"] if "compose" in given else stack_text(row)
     verdict = stack_check(actor, Where(row.node, row.project), row.name, compose, env)
     verdict.require()
     with transaction.atomic():
@@ -277,7 +279,7 @@ def _row_new(at: Where, name: str, compose: str, env: Mapping[str, str], verdict
                 node=at.node,
                 project=at.project,
                 name=name,
-                compose=compose,
+                compose_sealed=seal(compose),
                 env_sealed=seal(dict(env)),
                 services=verdict.services(),
             )
@@ -299,7 +301,7 @@ def _deploy_params(
     images = [[image, "always" if pull and when != "never" else when] for image, when in verdict.images]
     return {
         "stack": str(row.pk),
-        "compose": compose,
+        "compose": seal(compose),
         "env": seal(dict(env)),
         "model": seal(verdict.checked.model),
         "services": verdict.services(),

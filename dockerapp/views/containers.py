@@ -12,7 +12,8 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from compute.errors import ComputeError, InvalidInput
 from compute.models import Instance
 from compute.selectors.access import action_require
-from compute.selectors.masking import mapping_masked
+from compute.selectors.masking import config_masked
+from compute.selectors.sealed_config import config_opened
 from compute.views.common import actor_of, name_confirm, page, toast
 from compute.views.instances import instance_context
 from dockerapp.forms import EditForm, initial_of
@@ -94,17 +95,15 @@ def container_edit(request: HttpRequest, instance_id: str) -> HttpResponse:
 
 def _now(instance: Instance) -> dict[str, Any]:
     limits = {"cpu_cores": instance.cpu_cores, "memory_bytes": instance.memory_bytes}
-    return initial_of(instance.name, instance.config, limits)
+    return initial_of(instance.name, config_opened(instance.config), limits)
 
 
 def _diff(instance: Instance, changes: dict[str, Any]) -> list[dict[str, Any]]:
     """Each key that changes, before and after, secrets masked; limits beside them."""
     rows = []
-    for key, value in sorted(changes.get("config", {}).items()):
-        before, after = instance.config.get(key), value
-        if key == "env":
-            before, after = mapping_masked(before or {}), mapping_masked(value)
-        rows.append({"key": key, "before": {key: before}, "after": {key: after}})
+    before, after = config_masked(instance.config), config_masked(changes.get("config", {}))
+    for key in sorted(after):
+        rows.append({"key": key, "before": {key: before.get(key)}, "after": {key: after[key]}})
     for key, value in sorted(changes.get("resources", {}).items()):
         now = {"cpu": instance.cpu_cores, "memory": instance.memory_bytes}[key]
         rows.append({"key": key, "before": {key: now}, "after": value})

@@ -16,6 +16,7 @@ from compute.actor import Actor
 from compute.errors import ComputeError, InvalidInput, NotFound
 from compute.models import Node, Operation, Project
 from compute.permissions import holds
+from compute.sealing import unseal
 from compute.selectors.access import action_allowed, action_require, permissions_in, visible
 from compute.selectors.masking import MASK
 from compute.selectors.operations import OperationFilter, operation_get, operations_page
@@ -320,4 +321,4 @@ def _earlier(actor: Actor, operation_id: str) -> dict[str, Any]:
     may = action_allowed(actor, "stack.create", operation.project_id)
     if operation.action != "stack.deploy" or not may:
         return {}
-    return {"name": operation.target, "compose": operation.params.get("compose", "")}
+    return {"name": operation.target, "compose": unseal(operation.params.get("compose", "")) or ""}

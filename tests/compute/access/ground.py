@@ -137,7 +137,7 @@ def _side(project: Project, nodes: dict[str, Node]) -> Side:
         node=docker,
         project=project,
         name=f"s-{project.name}",
-        compose="services: {a: {image: demo}}",
+        compose_sealed=seal("services: {a: {image: demo}}"),
         deployed_sealed="x",
         services={"a": _SERVICE},
     )

@@ -10,6 +10,7 @@ from rest_framework.test import APIClient
 
 from compute.actor import Actor
 from compute.models import AuditEvent, Instance, Node, Operation, Project, Template, TemplateVersion
+from compute.selectors.sealed_config import config_opened
 from compute.services.limit_settings import project_limits_set
 
 URL = "/api/v1/compute/templates"
@@ -46,7 +47,7 @@ def test_many_at_once_under_one_operation(as_operator: APIClient, template: dict
     assert operation["action"] == "template.instantiate"
     assert [child["instance_name"] for child in operation["children"]] == ["w-1", "w-2", "w-3"]
     row = Instance.objects.get(name="w-2")
-    assert row.config["env"] == {"GREETING": "hello you", "PASSWORD": SECRET}
+    assert config_opened(row.config)["env"] == {"GREETING": "hello you", "PASSWORD": SECRET}
     assert row.memory_bytes == 64 * 1024**2
     # The secret is where a create by hand has it, and nowhere else.
     parent = Operation.objects.get(pk=operation["id"])
@@ -140,7 +141,7 @@ def test_from_an_instance_without_its_secrets(
     made = _use(as_operator, shown, parameters={"secret_1": "another"})
     assert made.status_code == 202, made.content
     copy = Instance.objects.get(name="w")
-    assert copy.config["env"] == {"MODE": "fast ${HOME}", "DB_PASSWORD": "another"}
+    assert config_opened(copy.config)["env"] == {"MODE": "fast ${HOME}", "DB_PASSWORD": "another"}
     assert copy.memory_bytes == 2**26
 
 

@@ -47,7 +47,7 @@ def stack(node: Node, project: Project) -> Stack:
         node=node,
         project=project,
         name="shop",
-        compose=FILE,
+        compose_sealed=seal(FILE),
         env_sealed=seal({"TAG": "1", "DB_PASSWORD": "canary"}),
         deployed_sealed=seal({"services": {}}),
         services={"web": {"image": "busybox:1", "replicas": 2, "cpu_cores": 1.0, "memory_bytes": 0}},
