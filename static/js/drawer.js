@@ -7,7 +7,7 @@
   function set(open) {
     const toggle = document.getElementById("drawer-toggle"), body = document.getElementById("drawer-body");
     toggle.setAttribute("aria-expanded", String(open));
-    document.body.classList.toggle("drawer-open", open);
+    document.documentElement.classList.toggle("drawer-open", open);
     body.hidden = !open;
     if (open) htmx.ajax("GET", body.dataset.url, { target: body, swap: "innerHTML" });
     // A closed drawer costs nothing: its live region is gone with what it showed.

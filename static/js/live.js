@@ -69,10 +69,15 @@
     document.getElementById("link-text").textContent = text;
   }
 
+  function tellLost(isLost) {
+    document.getElementById("lost").hidden = !isLost;
+    document.documentElement.classList.toggle("is-lost", isLost);
+  }
+
   // What stands on the page may be old now: said so that nobody overlooks it.
   function lost() {
     if (lostTimer || departing) return;
-    lostTimer = setTimeout(() => { document.getElementById("lost").hidden = false; }, LOST_AFTER_MS);
+    lostTimer = setTimeout(() => tellLost(true), LOST_AFTER_MS);
   }
 
   function found() {
@@ -80,7 +85,7 @@
     lostTimer = null;
     const bar = document.getElementById("lost");
     if (!bar.hidden) toast(gettext("Connected again. What happened meanwhile is shown now."), "success");
-    bar.hidden = true;
+    tellLost(false);
   }
 
   // Not a reload: it would send the form again that made this page. And who is logging out is on the way already,
