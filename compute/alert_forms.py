@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from django import forms
 
+from compute.measures import amount_read, amount_written
 from compute.states import ALERT_METRICS, AlertKind, ChannelKind, Severity
 from compute.thing_forms import ThingForm
 from compute.wording import later as _
@@ -24,15 +25,17 @@ _KINDS = {
 }
 _METRICS = {
     "cpu_percent": _("CPU, in % (of one core; of hosts of all cores)"),
-    "memory_percent": "memory, in %",
-    "memory_bytes": _("memory, in bytes"),
-    "storage_percent": "storage, in %",
-    "network_rx_bytes_per_s": _("network in, in bytes a second"),
-    "network_tx_bytes_per_s": _("network out, in bytes a second"),
-    "disk_read_bytes_per_s": _("disk read, in bytes a second"),
-    "disk_write_bytes_per_s": _("disk written, in bytes a second"),
+    "memory_percent": _("memory, in % of what it may use"),
+    "memory_bytes": _("memory, such as 2 GiB"),
+    "storage_percent": _("storage, in %"),
+    "network_rx_bytes_per_s": _("network in, such as 10 MiB/s"),
+    "network_tx_bytes_per_s": _("network out, such as 10 MiB/s"),
+    "disk_read_bytes_per_s": _("disk read, such as 10 MiB/s"),
+    "disk_write_bytes_per_s": _("disk written, such as 10 MiB/s"),
     "backup_age_hours": _("hours since the last backup"),
 }
+_WRONG_AMOUNT = _("Must be a number with a unit of the measure: 80 %, 2 GiB, 10 MiB/s, 24 h.")
+_AMOUNTS = ("threshold", "clear_threshold")
 WHOLE_SITE = _("the whole site")
 
 
@@ -52,7 +55,9 @@ class RuleForm(ThingForm):
         help_text=_("For what an instance, host or pool uses, and how old a backup may be."),
     )  # fmt: skip
     above = forms.ChoiceField(label=_("Is"), choices=[("yes", "above"), ("no", "below")], required=False)
-    threshold = forms.FloatField(min_value=0, required=False)
+    threshold = forms.CharField(
+        max_length=40, required=False, help_text=_("With its unit: 80 %, 2 GiB, 10 MiB/s, 24 h.")
+    )
     for_s = forms.IntegerField(label=_("For so many seconds"), min_value=0, max_value=86400, initial=60)
     severity = forms.ChoiceField(
         choices=[(word.value, word.value) for word in Severity], initial=Severity.WARNING.value
@@ -61,8 +66,8 @@ class RuleForm(ThingForm):
         label=_("Tell"), required=False, help_text=_("Alerts are always shown on the pages.")
     )
     enabled = forms.BooleanField(label=_("Switched on"), required=False, initial=True)
-    clear_threshold = forms.FloatField(
-        label=_("Over again at"), min_value=0, required=False, help_text=_("So that it does not flap.")
+    clear_threshold = forms.CharField(
+        label=_("Over again at"), max_length=40, required=False, help_text=_("So that it does not flap.")
     )
     instance = forms.CharField(max_length=255, required=False, help_text=_("Its name or id; empty: all."))
     action = forms.CharField(
@@ -88,7 +93,23 @@ class RuleForm(ThingForm):
         self.order_fields([*order, "enabled", *self.FURTHER])
         if row is not None:
             del self.fields["kind"], self.fields["project"]
-            self.initial = {**row, "above": "yes" if row["above"] else "no"}
+            written = {
+                name: amount_written(row["metric"] or "", row[name])
+                for name in _AMOUNTS
+                if row[name] is not None
+            }
+            self.initial = {**row, "above": "yes" if row["above"] else "no", **written}
+
+    def clean(self) -> dict[str, Any]:
+        """Amounts as numbers."""
+        given = super().clean() or self.cleaned_data
+        for name in _AMOUNTS:
+            text = given.get(name)
+            try:
+                given[name] = amount_read(given.get("metric", ""), text) if text else None
+            except ValueError:
+                self.add_error(name, _WRONG_AMOUNT)
+        return given
 
     def body(self) -> dict[str, Any]:
         """Of the API's request."""

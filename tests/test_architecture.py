@@ -25,6 +25,7 @@ LEVELS = {
     "compute.sealing": 0,
     "compute.certificates": 0,
     "compute.usage": 0,
+    "compute.measures": 1,
     "compute.models": 1,
     "compute.migrations": 1,
     "compute.selectors": 2,

@@ -46,7 +46,7 @@ _CPU, _MEMORY, _STORAGE = (
 @dataclass(frozen=True)
 class Trouble:
     """One thing that is wrong. ``kind`` is the noun of its page, ``uid`` the row there; ``weight`` orders:
-    0 is urgent, 1 wants a look."""
+    0 is urgent, 1 wants a look. An alert's own ``about`` is what it was found at: noun and row."""
 
     kind: str
     weight: int
@@ -54,6 +54,7 @@ class Trouble:
     text: str
     uid: str = ""
     since: str | None = None
+    about: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def _alerts(actor: Actor) -> Iterator[Trouble]:
         weight = 0 if row["severity"] == Severity.CRITICAL else 1
         of_node = row["node"] if row["kind"] == AlertKind.NODE_UNREACHABLE else None
         uid = row["instance"] or of_node or ""
-        yield Trouble("alert", weight, row["rule"]["name"], row["message"], uid, row["fired_at"])
+        about = next(((noun, row[noun]) for noun in ("instance", "node") if row[noun]), None)
+        yield Trouble("alert", weight, row["rule"]["name"], row["message"], uid, row["fired_at"], about)
 
 
 def _ill(actor: Actor) -> Iterator[Trouble]:

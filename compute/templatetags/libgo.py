@@ -10,10 +10,10 @@ from typing import Any
 from django import template
 from django.utils import timezone as clock
 from django.utils.dateparse import parse_datetime
-from django.utils.formats import number_format
 from django.utils.html import format_html, format_html_join
 from django.utils.translation import gettext
 
+from compute.measures import NAMES, amount_text, size_text
 from compute.menu import Menu, menus_of
 from compute.selectors.access import projects_matter as _projects_matter
 from compute.states import colour_of
@@ -29,12 +29,19 @@ def bytes_text(value: Any) -> str:
     """1536 as “1.5 KiB”, with the reader's sign for the point."""
     if value in (None, ""):
         return "–"
-    size = float(value)
-    for unit in ("B", "KiB", "MiB", "GiB", "TiB"):
-        if size < 1024 or unit == "TiB":
-            return f"{number_format(size, 0 if unit == 'B' or size >= 100 else 1)} {unit}"
-        size /= 1024
-    return "–"
+    return size_text(float(value))
+
+
+@register.filter
+def measure(metric: str) -> str:
+    """``memory_bytes`` as “memory”."""
+    return str(NAMES.get(metric, metric))
+
+
+@register.filter
+def amount(value: float | None, metric: str) -> str:
+    """See :func:`compute.measures.amount_text`."""
+    return "–" if value is None else amount_text(metric, value, trim=True)
 
 
 @register.filter

@@ -121,9 +121,12 @@ def _bars(maximums: dict[str, Any], used: dict[str, float]) -> list[dict[str, An
 
 
 def _link(actor: Actor, trouble: Trouble) -> str:
-    """Where one looks after it."""
+    """Where one looks after it: at the thing itself, whose page says what to do next, if that is known."""
     if trouble.kind == "limits" and not actor.is_admin:
         return ""
+    if trouble.about is not None:
+        noun, uid = trouble.about
+        return reverse(_PAGES[noun], args=[uid])
     if trouble.kind in _PAGES:
         return reverse(_PAGES[trouble.kind], args=[trouble.uid])
     return reverse(_LISTS[trouble.kind])

@@ -13,6 +13,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 from django.utils.translation import get_language, override
+from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_POST
 from django.views.i18n import JavaScriptCatalog
 
@@ -47,8 +48,10 @@ _words = _Words.as_view()
 
 
 @require_GET
+@gzip_page
 def words(request: HttpRequest) -> HttpResponse:
-    """A script with gettext's functions and a language's words. Its address changes with them."""
+    """A script with gettext's functions and a language's words. Its address changes with them; compressed,
+    for it holds no secret."""
     language = request.GET.get("language", "")
     if language not in dict(settings.LANGUAGES):
         language = get_language() or settings.LANGUAGE_CODE

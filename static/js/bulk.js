@@ -78,7 +78,7 @@
     const strip = bar(name);
     if (!strip) return;
     strip.hidden = count === 0;
-    document.documentElement.classList.toggle("has-bulk", count > 0);
+    document.documentElement.classList.toggle("has-bulk", !!document.querySelector(".bulk-bar:not([hidden])"));
     const whole = everything.has(name);
     strip.querySelector("[data-bulk-count]").textContent = whole ? interpolate(gettext("All %(total)s that match"), { total }, true) : interpolate(gettext("%(count)s selected"), { count }, true);
     const more = strip.querySelector("[data-bulk-everything]");

@@ -12,6 +12,11 @@ from tests.browser.conftest import context_close, log_in
 from tests.live import LiveConsole
 
 _LIGHT_BYTES = 300 * 1000
+_PAGE_KINDS = ("text/html", "text/css", "text/javascript", "application/javascript")
+_ASKED = """
+() => [...document.querySelectorAll("script[src], link[href]")]
+  .map((each) => new URL(each.src || each.href).pathname)
+"""
 
 
 @attack("S90", "requests of a page to other hosts", refused="none")
@@ -36,16 +41,22 @@ def test_the_first_page_is_light_and_asks_no_other_host(
     page.wait_for_load_state("networkidle")
     hosts = {urlsplit(answer.url).netloc for answer in answers}
     assert hosts == {urlsplit(live.url).netloc}
-    sizes = {}
+    sizes: dict[str, int] = {}
+    packed = set()
     for answer in answers:
-        kind = answer.headers.get("content-type", "").partition(";")[0]
-        if kind in ("text/html", "text/css", "text/javascript", "application/javascript"):
+        kind, path = answer.headers.get("content-type", "").partition(";")[0], urlsplit(answer.url).path
+        if kind in _PAGE_KINDS:
             # Chromium's own figures are wrong for what it unpacks.
-            sent = answer.headers.get("content-length") or len(answer.body())
-            sizes[urlsplit(answer.url).path] = int(sent)
+            sizes[path] = int(answer.headers.get("content-length") or len(answer.body()))
+        if answer.headers.get("content-encoding") == "gzip":
+            packed.add(path)
+    asked = {path for path in page.evaluate(_ASKED) if not path.startswith("/static/img/")}
     context_close(context)
     print(f"{sum(sizes.values()) / 1000:.0f} KB: {sizes}")
-    assert {"/", "/static/js/live.js", "/static/css/libgo.css"} <= sizes.keys()
+    assert {"/", "/words.js", "/static/js/live.js", "/static/css/libgo.css"} <= sizes.keys()
+    # Whatever the page names was counted, and what is larger than a packet came compressed.
+    assert asked <= sizes.keys()
+    assert {path for path, size in sizes.items() if path in asked and size > 1500} <= packed
     assert 100_000 < sum(sizes.values()) < _LIGHT_BYTES
 
 

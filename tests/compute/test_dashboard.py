@@ -129,6 +129,31 @@ def test_an_alert_about_what_is_told_already_is_not_told_twice(admin: Actor, mak
     ]
 
 
+def test_an_alert_leads_to_the_thing_it_is_about(client: Client, admin: Actor, make: Make) -> None:
+    row = make("full")
+    rule = AlertRule.objects.create(name="much", kind="instance_usage", severity="warning")
+    alert = Alert.objects.create(
+        rule=rule,
+        subject=f"instance:{row.pk}",
+        subject_name="full",
+        severity="warning",
+        state="firing",
+        instance_uid=row.pk,
+        node_uid=row.node_id,
+        message="full: memory is 2.1 GiB, above 2 GiB.",
+        started_at=django_timezone.now(),
+        fired_at=django_timezone.now(),
+    )
+    client.force_login(User.objects.get(pk=admin.user_id))
+    link = '<a class="list-group-item list-group-item-action dash-row" href="/%s/{}"'
+    page = client.get("/").content.decode()
+    assert link.format(row.pk) % "instances" in page and "above 2 GiB" in page
+    Alert.objects.filter(pk=alert.pk).update(instance_uid=None)
+    assert link.format(row.node_id) % "nodes" in client.get("/").content.decode()
+    Alert.objects.filter(pk=alert.pk).update(node_uid=None)
+    assert 'dash-row" href="/alerts"' in client.get("/").content.decode()
+
+
 def test_a_failure_is_over_when_the_same_went_well_or_the_thing_is_gone(admin: Actor, make: Make) -> None:
     web, db = make("web"), make("db")
     since = django_timezone.now() - timedelta(hours=24)

@@ -14,6 +14,7 @@ from django.utils import timezone as django_timezone
 
 from compute.backends.capabilities import Capability
 from compute.live import USAGE_FRESH_S, usage_recent_many
+from compute.measures import amount_text
 from compute.models import AlertRule, Backup, Instance, Node, Operation, Resource
 from compute.states import ACTIVE_OPERATION_STATES, AlertKind, BackupState, InstanceState, OperationState
 from compute.usage.points import Collector
@@ -25,7 +26,6 @@ _FAILED_FOR = timedelta(hours=1)
 # What decides whether an instance should run; what else is done to it, such as a snapshot, does not.
 _ENDS = ("instance.stop", "instance.kill", "instance.save")
 _BEGINS = ("instance.create", "instance.start", "instance.restart")
-_UNITS = {"percent": " %", "bytes": " bytes", "bytes_per_s": " bytes/s"}
 
 
 @dataclass(frozen=True)
@@ -229,12 +229,12 @@ def _measured(
         return Condition(subject, name, f"{name} is not measured.", False, is_off, None, **about)
     is_bad = value > threshold if rule.above else value < threshold
     is_clear = value <= clear_at if rule.above else value >= clear_at
-    unit = next((text for end, text in _UNITS.items() if rule.metric.endswith(end)), "")
     word = (
         rule.metric.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_percent").replace("_", " ")
     )
     side = "above" if rule.above else "below"
-    text = f"{name}: {word} is {value:,.1f}{unit}, {side} {threshold:,.6g}{unit}."
+    now, most = amount_text(rule.metric, value), amount_text(rule.metric, threshold, trim=True)
+    text = f"{name}: {word} is {now}, {side} {most}."
     return Condition(subject, name, text, is_bad, is_clear and not is_bad, round(value, 2), **about)
 
 

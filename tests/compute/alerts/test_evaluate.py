@@ -82,6 +82,17 @@ def test_what_was_too_short_never_was(make: Any, rule: Rule, busy: Any) -> None:
     assert _look(35) == [("web", "pending")], "the time begins anew"
 
 
+def test_amounts_are_told_with_units_and_stay_numbers_for_programs(
+    make: Any, rule: Rule, busy: Any, webhook: AlertChannel
+) -> None:
+    row = make("web")
+    rule("instance_usage", webhook, metric="memory_bytes", threshold=2.0 * 1024**3)
+    busy(row, memory_bytes=2_684_354_561, memory_limit_bytes=4 * 1024**3)
+    assert _look() == [("web", "firing")]
+    told = AlertDelivery.objects.get().payload["alerts"][0]
+    assert told["message"] == "web: memory is 2.5 GiB, above 2 GiB." and told["value"] == 2_684_354_561
+
+
 def test_below_works_the_other_way_round(make: Any, rule: Rule, busy: Any) -> None:
     row = make("web")
     rule("instance_usage", metric="memory_percent", above=False, threshold=10.0, clear_threshold=20.0)

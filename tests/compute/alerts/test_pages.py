@@ -67,6 +67,22 @@ def test_an_administrator_makes_channels_and_rules(browse: Any, admin: Actor, fa
     assert not AlertRule.objects.exists() and not AlertChannel.objects.exists()
 
 
+def test_thresholds_are_written_and_shown_with_their_unit(browse: Any, admin: Actor) -> None:
+    pages = browse(admin)
+    rule = {
+        **RULE, "project": "the whole site", "metric": "memory_bytes", "threshold": "2 GiB",
+        "clear_threshold": "1.5G",
+    }  # fmt: skip
+    wrong = _text(pages.post("/alerts/rules/new", {**rule, "threshold": "80 %"}))
+    assert "Must be a number with a unit of the measure" in wrong and not AlertRule.objects.exists()
+    assert pages.post("/alerts/rules/new", rule).status_code == 204
+    row = AlertRule.objects.get()
+    assert (row.threshold, row.clear_threshold) == (2 * 1024**3, 1.5 * 1024**3)
+    assert "memory above 2 GiB" in _text(pages.get("/alerts/rules"))
+    form = _text(pages.get(f"/alerts/rules/{row.pk}"))
+    assert 'value="2 GiB"' in form and 'value="1.5 GiB"' in form
+
+
 def test_what_is_wrong_stands_beside_its_field(browse: Any, admin: Actor, operator: Actor) -> None:
     pages = browse(admin)
     wrong = _text(pages.post("/alerts/rules/new", {**RULE, "project": "the whole site", "metric": ""}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from datetime import timedelta
 from typing import Any
 
@@ -77,6 +78,12 @@ def test_the_words_of_scripts_are_kept_by_their_address(own: Client) -> None:
     answer = own.get(f"/words.js{address}")
     assert "immutable" in answer["Cache-Control"] and "Ordner" in answer.content.decode()
     assert answer["Content-Type"].startswith("text/javascript")
+    pressed = own.get(f"/words.js{address}", headers={"accept-encoding": "gzip"})
+    assert pressed["Content-Encoding"] == "gzip" and "Accept-Encoding" in pressed["Vary"]
+    assert (
+        gzip.decompress(pressed.content) == answer.content and len(pressed.content) < len(answer.content) / 2
+    )
+    assert "immutable" in pressed["Cache-Control"]
     other = own.get("/words.js?language=de&version=old")
     assert other["Cache-Control"] == "no-cache" and "Ordner" in other.content.decode()
 
