@@ -1,14 +1,15 @@
 """The only writer to the channel layer: facts to screens, in one envelope.
 
 A fact is an :class:`Event` row and, once its transaction is committed, one message
-``{type, seq, timestamp, data}`` to the groups of those who may see it. Progress of operations is
-sent without a row: it is worth nothing a second later.
+``{audience, envelope}`` to the hub of each web process (``compute.facthub``), which hands the envelope
+``{type, seq, timestamp, data}`` to those who may see it. Progress of operations is sent without a row:
+it is worth nothing a second later.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,13 +23,16 @@ from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
 from compute.states import ACTIVE_OPERATION_STATES
 
-# Admins see everything; members see their projects and all nodes.
-GROUP_ALL = "events.all"
-GROUP_SITE = "events.site"
+# The group of the channel layer that all facts go to.
+FACTS = "facts"
+# Audiences of a fact: only those who see everything (administrators, who see all others, too); every
+# member (nodes); else the id of the project whose members see it.
+EVERYTHING, SITE = "everything", "site"
 
 
-def group_of_project(project_id: uuid.UUID | str) -> str:
-    return f"events.project.{project_id}"
+def audiences_of(projects: Iterable[uuid.UUID] | None) -> frozenset[str]:
+    """Of which facts one is told who sees these projects; None are all."""
+    return frozenset({EVERYTHING} if projects is None else {SITE, *map(str, projects)})
 
 
 @dataclass(frozen=True)
@@ -61,8 +65,8 @@ def events_publish(facts: list[Fact]) -> list[Event]:
 
 def operation_progress_send(operation_id: str, project_id: str | None, data: Mapping[str, Any]) -> None:
     """Tell the screens how far an operation is; not kept."""
-    message = _envelope("operation.progress", None, timezone.now(), {"operation": operation_id, **data})
-    messages_send([(_groups(project_id), message)])
+    envelope = _envelope("operation.progress", None, timezone.now(), {"operation": operation_id, **data})
+    messages_send(FACTS, [_message(project_id or EVERYTHING, envelope)])
 
 
 def rights_changed(*user_ids: uuid.UUID | str | None) -> None:
@@ -111,28 +115,24 @@ def _row(fact: Fact) -> Event:
 
 
 def _message_of(row: Event) -> dict[str, Any]:
-    return _envelope(row.type, row.seq, row.timestamp, event_data(row))
+    envelope = _envelope(row.type, row.seq, row.timestamp, event_data(row))
+    return _message(_text(row.project_uid) or SITE, envelope)
+
+
+def _message(audience: str, envelope: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "fact", "audience": audience, "envelope": envelope}
 
 
 def _tell(rows: list[Event]) -> None:
     ended = [str(row.operation_uid) for row in rows if _is_end(row)]
     if ended:
         bell_ring(ENDS, ended)
-    messages_send([(_groups_of(row), _message_of(row)) for row in rows])
-
-
-def _groups_of(row: Event) -> list[str]:
-    project = _text(row.project_uid)
-    return [GROUP_ALL, GROUP_SITE] if project is None else _groups(project)
+    messages_send(FACTS, [_message_of(row) for row in rows])
 
 
 def _is_end(row: Event) -> bool:
     is_told = row.type.startswith("operation.") and row.operation_uid is not None
     return is_told and row.details.get("state") not in ACTIVE_OPERATION_STATES
-
-
-def _groups(project_id: str | None) -> list[str]:
-    return [GROUP_ALL] + ([group_of_project(project_id)] if project_id else [])
 
 
 def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any])
     }
     if seq is not None:
         envelope["seq"] = seq
-    return {"type": "fact", "envelope": envelope}
+    return envelope
 
 
 def _text(value: uuid.UUID | None) -> str | None:

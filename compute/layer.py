@@ -78,10 +78,10 @@ class _Sender:
 _sender = _Sender()
 
 
-def messages_send(messages: Iterable[tuple[Iterable[str], Mapping[str, Any]]]) -> None:
-    """Send each message to its groups, in order. Returns when they are sent, at the latest after
+def messages_send(group: str, messages: Iterable[Mapping[str, Any]]) -> None:
+    """Send each message to the group, in order. Returns when they are sent, at the latest after
     ``_SEND_S``; what then still waits is sent later. What is lost is logged: screens catch up by ``seq``."""
-    pairs = [(group, dict(message)) for groups, message in messages for group in groups]
+    pairs = [(group, dict(message)) for message in messages]
     if pairs:
         _sender.send(pairs)
 

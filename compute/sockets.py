@@ -60,6 +60,8 @@ class Socket(AsyncWebsocketConsumer):
     """Authenticates, then runs ``start``. Sub-classes send with ``push`` and ``push_bytes``."""
 
     actor: Actor
+    # Nothing comes over the channel layer but facts, and those by the hub (``compute.facthub``).
+    channel_layer_alias = ""
     _stalled_since = 0.0
 
     async def connect(self) -> None:
@@ -81,6 +83,10 @@ class Socket(AsyncWebsocketConsumer):
             await self.start()
         except ComputeError as error:
             problem = error
+        except BaseException:
+            # Of a socket that never opened, nobody tells the end.
+            await self.disconnect(1011)
+            raise
         # Accepted only now: a client that is let in is subscribed already and misses nothing.
         await self.accept(SUB_PROTOCOL if SUB_PROTOCOL in offered else None)
         self._accepted.set()
@@ -123,10 +129,12 @@ class Socket(AsyncWebsocketConsumer):
 
     def push(self, kind: str, data: Mapping[str, Any], *, key: Any = None) -> None:
         """Queue one envelope. A newer one with the same ``key`` replaces one that still waits."""
-        self.push_envelope({"type": kind, "timestamp": time_text(timezone.now()), "data": data}, key=key)
+        envelope = {"type": kind, "timestamp": time_text(timezone.now()), "data": data}
+        self.push_text(orjson.dumps(envelope, default=str).decode(), key=key)
 
-    def push_envelope(self, envelope: Mapping[str, Any], *, key: Any = None) -> None:
-        self._queue(key, orjson.dumps(envelope, default=str).decode())
+    def push_text(self, text: str, *, key: Any = None) -> None:
+        """Queue an envelope that is text already, as many sockets share it."""
+        self._queue(key, text)
 
     def push_bytes(self, data: bytes) -> None:
         self._queue(None, data)

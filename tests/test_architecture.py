@@ -59,6 +59,7 @@ LEVELS = {
     "compute.sessions": 6,
     "compute.bells": 6,
     "compute.statshub": 6,
+    "compute.facthub": 6,
     "compute.sockets": 6,
     "compute.sign_in_tasks": 6,
     "compute.consumers": 6,

@@ -3,41 +3,49 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 from asgiref.sync import sync_to_async
 
-from compute.errors import InvalidInput, NotFound
-from compute.events import GROUP_ALL, GROUP_SITE, group_of_project
+from compute import facthub
+from compute.errors import ComputeError, InvalidInput, NotFound
+from compute.events import audiences_of
+from compute.facthub import Told
 from compute.models import Operation
 from compute.selectors.access import project_ids_visible
 from compute.selectors.operations import operation_dict, operation_get
-from compute.sockets import Socket
+from compute.sockets import Socket, ask_once
 from compute.states import ACTIVE_OPERATION_STATES
 
 _SUBSCRIPTIONS_MAX = 1000
 
 
 class Facts(Socket):
-    """Base of sockets that follow facts: joins the groups of what the actor sees now."""
+    """Base of sockets that follow facts: hears of what the actor sees now."""
 
     async def join(self) -> None:
-        projects = await sync_to_async(project_ids_visible, thread_sensitive=False)(self.actor)
-        wanted = {GROUP_ALL} if projects is None else {GROUP_SITE, *map(group_of_project, projects)}
-        joined: set[str] = getattr(self, "_joined", set())
-        for group in wanted - joined:
-            await self.channel_layer.group_add(group, self.channel_name)
-        for group in joined - wanted:
-            await self.channel_layer.group_discard(group, self.channel_name)
-        self._joined = wanted
+        """From now on, and only of that."""
+        projects = await self._projects()
+        await facthub.join(self, audiences_of(projects))
+
+    def fact(self, told: Told) -> None:
+        """Called by the hub for each fact that the actor may see."""
+        raise AssertionError("every socket of facts says what it does with one")
 
     async def still_allowed(self) -> None:
-        await self.join()
+        key = ("projects", self.actor.user_id, self.actor.is_admin, self.actor.credential)
+        projects = await ask_once(key, self._projects)
+        if not self._closing:
+            await facthub.join(self, audiences_of(projects))
 
     async def finish(self) -> None:
-        for group in getattr(self, "_joined", set()):
-            await self.channel_layer.group_discard(group, self.channel_name)
+        facthub.leave(self)
+
+    async def _projects(self) -> set[uuid.UUID] | None:
+        return await sync_to_async(project_ids_visible, thread_sensitive=False)(self.actor)
 
 
 class Events(Facts):
@@ -47,13 +55,10 @@ class Events(Facts):
         self._wanted: dict[str, set[str]] = {"instance": set(), "project": set(), "operation": set()}
         await self.join()
 
-    async def fact(self, message: dict[str, Any]) -> None:
-        """Called by the channel layer."""
-        envelope = message["envelope"]
-        if self._is_wanted(envelope["data"]):
-            data = envelope["data"]
-            key = ("progress", data.get("operation")) if envelope["type"] == "operation.progress" else None
-            self.push_envelope(envelope, key=key)
+    def fact(self, told: Told) -> None:
+        if self._is_wanted(told.data):
+            is_progress = told.type == "operation.progress"
+            self.push_text(told.text, key=("progress", told.data["operation"]) if is_progress else None)
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         """``{"type": "subscribe" | "unsubscribe", "data": {"instance" | "project" | "operation": id}}``."""
@@ -69,7 +74,7 @@ class Events(Facts):
         except (ValueError, KeyError, TypeError, AttributeError):
             await self.fail(InvalidInput("Send {“type”: “subscribe”, “data”: {“instance”: id}}."))
 
-    def _is_wanted(self, data: dict[str, Any]) -> bool:
+    def _is_wanted(self, data: Mapping[str, Any]) -> bool:
         if not any(self._wanted.values()):
             return True
         return any(str(data.get(noun)) in ids for noun, ids in self._wanted.items())
@@ -80,18 +85,31 @@ class OperationSocket(Facts):
 
     async def start(self) -> None:
         self._id = str(self.scope["url_route"]["kwargs"]["operation_id"])
+        self._news = asyncio.Event()
         await self.join()
-        row = await sync_to_async(operation_get, thread_sensitive=False)(self.actor, self._id)
-        await self._show(row)
+        await self._show(await self._row())
+        self.run(self._follow())
 
-    async def fact(self, message: dict[str, Any]) -> None:
-        envelope = message["envelope"]
-        if str(envelope["data"].get("operation")) != self._id:
+    def fact(self, told: Told) -> None:
+        if told.data.get("operation") != self._id:
             return
-        if envelope["type"] == "operation.progress":
-            self.push_envelope(envelope, key="progress")
-            return
-        await self._show(await sync_to_async(operation_get, thread_sensitive=False)(self.actor, self._id))
+        if told.type == "operation.progress":
+            self.push_text(told.text, key="progress")
+        else:
+            self._news.set()
+
+    async def _follow(self) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                await self._show(await self._row())
+            except ComputeError as error:
+                await self.fail(error)
+                return
+
+    async def _row(self) -> Operation:
+        return await sync_to_async(operation_get, thread_sensitive=False)(self.actor, self._id)
 
     async def _show(self, row: Operation) -> None:
         shown = await sync_to_async(operation_dict, thread_sensitive=False)(row)

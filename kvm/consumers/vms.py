@@ -25,6 +25,7 @@ from compute.consumers.facts import Facts
 from compute.consumers.instance import InstanceSocket
 from compute.consumers.terminals import Console
 from compute.errors import ComputeError, InvalidInput
+from compute.facthub import Told
 from compute.models import Instance, Operation
 from compute.selectors.page import time_text
 from compute.sockets import ask_once
@@ -145,9 +146,8 @@ class VmMonitor(_Older, Facts):
         row = sync_to_async(vm_row, thread_sensitive=False)
         await ask_once(("vm", self.actor.user_id, self._row_id), lambda: row(self.actor, self._row_id))
 
-    async def fact(self, message: dict[str, Any]) -> None:
-        """Called by the channel layer."""
-        if str(message["envelope"]["data"].get("instance")) == self._row_id:
+    def fact(self, told: Told) -> None:
+        if told.data.get("instance") == self._row_id:
             self._changed.set()
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:

@@ -1,0 +1,144 @@
+"""Facts for all who look on: taken from the channel layer once in each event loop, whatever the number of
+sockets. Who may see one is found by its audience; its text is made once for all of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+import weakref
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Any, Protocol
+
+import orjson
+import structlog
+from channels.layers import get_channel_layer
+from redis.exceptions import RedisError
+
+from compute.errors import BackendUnavailable
+from compute.events import EVERYTHING, FACTS
+
+log = structlog.get_logger(__name__)
+
+# How long somebody who joins waits for the broker, and how long the hub pauses before it asks it again.
+_READY_MAX_S, _AGAIN_S = 2.0, 1.0
+
+
+class Told:
+    """A fact on its way to the screens."""
+
+    def __init__(self, envelope: Mapping[str, Any]) -> None:
+        self.envelope = envelope
+        self.type: str = envelope["type"]
+        self.data: Mapping[str, Any] = envelope["data"]
+
+    @cached_property
+    def text(self) -> str:
+        return orjson.dumps(self.envelope, default=str).decode()
+
+
+class Listener(Protocol):
+    """One who is told. Compared by identity."""
+
+    def fact(self, told: Told) -> None:
+        """In the event loop, at once: it queues what it wants and returns."""
+
+
+class _Hub:
+    """The listeners of one event loop, and the task that hears for them while there are any."""
+
+    def __init__(self) -> None:
+        self._audiences: dict[Listener, frozenset[str]] = {}
+        self._listeners: dict[str, set[Listener]] = {}
+        self._ready = asyncio.Event()
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def ready(self) -> None:
+        """Returns when nothing that is told from now on is missed. Raises ``BackendUnavailable``."""
+        deadline = time.monotonic() + _READY_MAX_S
+        while not self._ready.is_set():
+            if time.monotonic() > deadline:
+                raise BackendUnavailable("The broker does not answer, so no news come; connect again.")
+            waiting = asyncio.ensure_future(self._ready.wait())
+            await asyncio.wait({waiting}, timeout=_READY_MAX_S)
+            waiting.cancel()
+
+    def put(self, listener: Listener, audiences: frozenset[str]) -> None:
+        """What it sees from now on; nothing is the end."""
+        before = self._audiences.get(listener, frozenset())
+        for audience in before - audiences:
+            self._listeners[audience].discard(listener)
+            if not self._listeners[audience]:
+                del self._listeners[audience]
+        for audience in audiences - before:
+            self._listeners.setdefault(audience, set()).add(listener)
+        self._audiences[listener] = audiences
+
+    def remove(self, listener: Listener) -> None:
+        self.put(listener, frozenset())
+        del self._audiences[listener]
+        if not self._audiences:
+            self._task.cancel()
+
+    def __contains__(self, listener: Listener) -> bool:
+        return listener in self._audiences
+
+    @property
+    def is_over(self) -> bool:
+        return not self._audiences
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self._hear()
+            except (RedisError, OSError) as error:
+                log.warning("facts_not_heard", reason=str(error))
+                await asyncio.sleep(_AGAIN_S)
+
+    async def _hear(self) -> None:
+        layer = get_channel_layer()
+        assert layer is not None
+        channel = await layer.new_channel()
+        await layer.group_add(FACTS, channel)
+        self._ready.set()
+        try:
+            while True:
+                message = await layer.receive(channel)
+                self._tell(message["audience"], Told(message["envelope"]))
+        finally:
+            with contextlib.suppress(RedisError, OSError):
+                await layer.group_discard(FACTS, channel)
+
+    def _tell(self, audience: str, told: Told) -> None:
+        """Nobody belongs both to those who see everything and to others."""
+        for which in {EVERYTHING, audience}:
+            for listener in list(self._listeners.get(which, ())):
+                try:
+                    listener.fact(told)
+                except Exception as error:  # one that fails must not make all the others deaf
+                    log.error("fact_not_told", type=told.type, reason=repr(error))
+
+
+_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Hub] = weakref.WeakKeyDictionary()
+
+
+async def join(listener: Listener, audiences: Collection[str]) -> None:
+    """Tell it what these see (``compute.events``), and nothing else any more; end it with ``leave``.
+    Raises ``BackendUnavailable`` while the broker is away."""
+    loop = asyncio.get_running_loop()
+    hub = _hubs.get(loop)
+    if hub is None or hub.is_over:
+        hub = _hubs[loop] = _Hub()
+    is_new = listener not in hub
+    hub.put(listener, frozenset(audiences))
+    if is_new:
+        await hub.ready()
+
+
+def leave(listener: Listener) -> None:
+    """It is told nothing more. One that never joined may leave, too."""
+    hub = _hubs.get(asyncio.get_running_loop())
+    if hub is not None and listener in hub:
+        hub.remove(listener)
