@@ -112,13 +112,12 @@ class _Hub:
                 await layer.group_discard(FACTS, channel)
 
     def _tell(self, audience: str, told: Told) -> None:
-        """Nobody belongs both to those who see everything and to others."""
+        """Nobody belongs both to those who see everything and to others. Each is called by the loop, so one
+        that fails makes nobody else deaf."""
+        call_soon = asyncio.get_running_loop().call_soon
         for which in {EVERYTHING, audience}:
-            for listener in list(self._listeners.get(which, ())):
-                try:
-                    listener.fact(told)
-                except Exception as error:  # one that fails must not make all the others deaf
-                    log.error("fact_not_told", type=told.type, reason=repr(error))
+            for listener in self._listeners.get(which, ()):
+                call_soon(listener.fact, told)
 
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Hub] = weakref.WeakKeyDictionary()
