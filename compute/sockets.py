@@ -73,20 +73,14 @@ class Socket(AsyncWebsocketConsumer):
         self._rights: BellWatch | None = None
         offered = self.scope.get("subprotocols", [])
         problem: ComputeError | None = None
-        try:
-            # Before anything is asked: a change from now on is heard of.
-            self._rights = rights_bell.join()
-            found = await self._authenticate(offered)
-            self.actor = replace(found, user_agent=self._header(b"user-agent"))
-            self._rights.about(self.actor.user_id)
-            self._count()
-            await self.start()
-        except ComputeError as error:
-            problem = error
-        except BaseException:
+        async with contextlib.AsyncExitStack() as taken:
             # Of a socket that never opened, nobody tells the end.
-            await self.disconnect(1011)
-            raise
+            taken.push_async_callback(self.disconnect, 1011)
+            try:
+                await self._begin(offered)
+            except ComputeError as error:
+                problem = error
+            taken.pop_all()
         # Accepted only now: a client that is let in is subscribed already and misses nothing.
         await self.accept(SUB_PROTOCOL if SUB_PROTOCOL in offered else None)
         self._accepted.set()
@@ -96,6 +90,15 @@ class Socket(AsyncWebsocketConsumer):
         self.run(self._write_out())
         assert self._rights is not None
         self.run(self._recheck(self._rights))
+
+    async def _begin(self, offered: list[str]) -> None:
+        # Before anything is asked: a change from now on is heard of.
+        self._rights = rights_bell.join()
+        found = await self._authenticate(offered)
+        self.actor = replace(found, user_agent=self._header(b"user-agent"))
+        self._rights.about(self.actor.user_id)
+        self._count()
+        await self.start()
 
     async def start(self) -> None:
         """Subscribe, open streams. Raises ``ComputeError``."""

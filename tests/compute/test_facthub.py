@@ -16,18 +16,21 @@ import redis
 import uvicorn
 from asgiref.sync import sync_to_async
 from django.conf import settings as site_settings
+from django.db import OperationalError
 from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed
 
 from compute import events, facthub
 from compute.actor import Actor
+from compute.bells import rights_bell
 from compute.errors import BackendUnavailable
 from compute.events import FACTS, Fact, audiences_of, events_publish
 from compute.facthub import Told
 from compute.live import ticket_issue
 from compute.models import Event, Project
-from tests.compute.test_sockets import APPLICATION
+from compute.sockets import _open_sockets
+from tests.compute.test_sockets import APPLICATION, Client
 from tests.sockets import until_true
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -231,3 +234,19 @@ async def test_a_slow_reader_is_closed_with_4408_and_the_others_lose_nothing(
     assert came == sorted(set(came))
     await quick.close()
     await reading
+
+
+async def test_a_socket_that_fails_while_it_opens_leaves_nothing_behind(
+    admin: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise OperationalError("the database is away")
+
+    monkeypatch.setattr("compute.consumers.facts.operation_get", away)
+    ticket = await sync_to_async(ticket_issue)({"user": str(admin.user_id)})
+    client = Client(f"/ws/v1/operations/{uuid.uuid4()}?ticket={ticket}")
+    watched = len(rights_bell._watches)
+    with pytest.raises(OperationalError):
+        await client.open()
+    assert not facthub._hubs[asyncio.get_running_loop()]._audiences
+    assert len(rights_bell._watches) == watched and not _open_sockets[admin.user_id]
