@@ -8,12 +8,13 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import libvirt
 
 from compute.backends.types import EngineEvent
-from compute.errors import BackendUnavailable
+from compute.errors import BackendUnavailable, ComputeError
 from kvm.engine.connection import Connection
 
 _KINDS = (
@@ -38,6 +39,8 @@ _POOL_KINDS = (libvirt.VIR_STORAGE_POOL_EVENT_ID_LIFECYCLE, libvirt.VIR_STORAGE_
 # What storage is mirrored; libvirt tells of pools alone, and who uses a volume is told by domains.
 _STORAGE = ("pool", "volume", "image")
 _CHANGE_USERS = ("define", "undefine", "start", "stop", "change")
+# What events should have told is looked at so often: a few calls, however many domains there are.
+_COMPARE_EVERY_S = 5.0
 # No event tells that a guest got an address, so a started one is looked at again after these.
 _LOOK_AGAIN_S = (5.0, 10.0, 15.0, 25.0, 45.0)
 
@@ -74,12 +77,14 @@ def events_follow(
     )
     try:
         ready()
+        compared = _Compared(connection)
         while not stop.is_set():
             if not conn.isAlive():
                 raise BackendUnavailable(
                     f"libvirt on {connection.node.name} was lost: the daemon stopped or hangs."
                 )
             yield from _next(inbox, later)
+            yield from compared.due()
     finally:
         for number in ids:
             with contextlib.suppress(libvirt.libvirtError):
@@ -89,6 +94,58 @@ def events_follow(
                 conn.storagePoolEventDeregisterAny(number)
         with contextlib.suppress(libvirt.libvirtError):
             conn.networkEventDeregisterAny(network_id)
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """What a host has, as few calls tell it however much that is: each domain with its state, and what
+    there is of networks and pools. Events should tell whatever differs; that they do is not left to faith."""
+
+    domains: dict[str, tuple[Any, ...]]
+    networks: tuple[list[str], list[str]]
+    pools: tuple[list[str], list[str]]
+
+
+class _Compared:
+    """Looks at the stamp now and then."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._stamp, self._at = self._look(), time.monotonic()
+
+    def due(self) -> Iterator[EngineEvent]:
+        """What differs, when it is time to look."""
+        if time.monotonic() - self._at < _COMPARE_EVERY_S:
+            return
+        before, self._stamp, self._at = self._stamp, self._look(), time.monotonic()
+        if before is not None and self._stamp is not None:
+            yield from _different(before, self._stamp)
+
+    def _look(self) -> _Stamp | None:
+        """None when the host does not tell. Whether it answers at all is looked after by the watcher."""
+        with contextlib.suppress(ComputeError):
+            return self._connection.call(_stamp)
+        return None
+
+
+def _stamp(conn: libvirt.virConnect) -> _Stamp:
+    told = conn.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0)
+    return _Stamp(
+        {domain.UUIDString(): (domain.name(), *sorted(stats.items())) for domain, stats in told},
+        (sorted(conn.listNetworks()), sorted(conn.listDefinedNetworks())),
+        (sorted(conn.listStoragePools()), sorted(conn.listDefinedStoragePools())),
+    )
+
+
+def _different(before: _Stamp, now: _Stamp) -> Iterator[EngineEvent]:
+    """To be looked at again: mostly what an event told already, which costs a look."""
+    for uuid in {uuid for uuid, _ in before.domains.items() ^ now.domains.items()}:
+        yield EngineEvent(uuid, "compare")
+    if before.networks != now.networks:
+        yield EngineEvent("", "compare", kind="network")
+    if before.pools != now.pools:
+        for kind in _STORAGE:
+            yield EngineEvent("", "compare", kind=kind)
 
 
 def _action(details: tuple[Any, ...]) -> str:

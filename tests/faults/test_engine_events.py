@@ -23,6 +23,9 @@ from tests.reporter import MemoryReporter
 _EVENTS = "GET .*/events"
 _MANY = 300
 _CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+# It stands, and tells nothing; what is asked beside it is answered.
+_DEAF = Rule(r"GET .*/events\?(?!.*until=)", bytes_per_s=1)
+_DEAF_S = 10.0
 _ENDS = Rule(_EVENTS, answer=_CHUNKED + b"0\r\n\r\n")
 _CLOSING = _CHUNKED.replace(b"\r\n", b"\r\nConnection: close\r\n", 1)
 _BREAKS = Rule(_EVENTS, answer=_CLOSING + b'40\r\n{"Type":"container","Act')
@@ -100,11 +103,10 @@ def test_many_that_come_and_go_while_nobody_listens_are_a_list_each_time(
     before = live.get("/alerts")["total"]
     with node_added(live, f"unix://{way.path}") as path, lists_timed(live) as slowest:
         name = live.get(path)["name"]
-        way.rules = [Rule(_EVENTS, bytes_per_s=1)]
+        way.rules = [_DEAF]
         way.cut()
         until(lambda: any(re.match(_EVENTS, request) for request in way.asked[-40:]), "it listens", 5)
         made = _make(client, _MANY, "many")
-        assert not _shows(live, name, made), "nobody could know"
         way.rules = []
         way.cut()
         measured("shown after", until(lambda: _shows(live, name, made), "all are shown", 10))
@@ -126,6 +128,53 @@ def test_many_that_come_and_go_while_nobody_listens_are_a_list_each_time(
     measured("slowest list", max(slowest))
     assert max(slowest) < 1.0
     assert live.get("/alerts")["total"] <= before + 1
+
+
+@fault(
+    "F05 F06",
+    "the stream of events stands, but nothing comes any more; the engine answers whatever it is asked",
+    sees=f"what changes, within {_DEAF_S:g} s, and from then on at once again",
+    keeps="instances; the node stays in use; no list more than before while nothing happens",
+)
+def test_a_stream_that_has_gone_deaf_is_followed_anew(
+    live: LiveConsole,
+    node: str,
+    way: FaultyProxy,
+    client: docker.APIClient,
+    measured: Measured,
+    converged: Callable[[], None],
+) -> None:
+    with node_added(live, f"unix://{way.path}") as path:
+        name = live.get(path)["name"]
+        way.rules = [_DEAF]
+        way.cut()
+        until(lambda: _subscribed(way), "it listens", 10)
+        time.sleep(2)
+        lists = _lists(way)
+        time.sleep(12)
+        assert _lists(way) == lists, "a quiet engine is left alone"
+        for turn in range(2):
+            came, began = _make(client, 1, f"deaf{turn}-{os.urandom(2).hex()}"), time.monotonic()
+            assert not _shows(live, name, came), "nobody could know"
+            if turn:
+                # It is deaf again; the next one will hear.
+                way.rules = []
+            until(lambda came=came: _shows(live, name, came), "it is shown", 20)  # type: ignore[misc]
+            took = time.monotonic() - began
+            measured(f"{'again' if turn else 'shown'} after", took)
+            assert took < _DEAF_S, took
+            assert live.get(path)["status"] == "online"
+        came = _make(client, 1, f"heard-{os.urandom(2).hex()}")
+        measured("then after", until(lambda: _shows(live, name, came), "it hears", 3))
+        _remove(client, [container["Id"] for container in client.containers(all=True)])
+
+
+def _subscribed(way: FaultyProxy) -> int:
+    return sum(bool(re.match(_DEAF.match, request)) for request in way.asked)
+
+
+def _lists(way: FaultyProxy) -> int:
+    return sum("/containers/json" in request for request in way.asked)
 
 
 @fault(
