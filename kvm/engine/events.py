@@ -76,8 +76,8 @@ def events_follow(
         )
     )
     try:
-        ready()
         compared = _Compared(connection)
+        ready()
         while not stop.is_set():
             if not conn.isAlive():
                 raise BackendUnavailable(
