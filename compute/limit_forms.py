@@ -33,6 +33,7 @@ class MaximumsForm(forms.Form):
 
     def __init__(self, known: Mapping[str, Any], data: Any = None) -> None:
         """``known``: what is set now, as the API tells it."""
+        self._known = known
         initial: dict[str, Any] = {name: known.get(_api_name(name)) for name in self.base_fields}
         for name, unit in _UNIT.items():
             if initial.get(name) is not None:
@@ -43,12 +44,14 @@ class MaximumsForm(forms.Form):
             field.widget.attrs["class"] = "form-control font-monospace" if is_text else "form-control"
 
     def body(self) -> dict[str, Any]:
-        """The body of the API's request."""
-        given = dict(self.cleaned_data)
-        return {
-            _api_name(name): int(value * _UNIT[name]) if name in _UNIT and value is not None else value
-            for name, value in given.items()
-        }
+        """The body of the API's request. What was not touched stays to the byte, whatever its field shows."""
+        given, touched = dict(self.cleaned_data), set(self.changed_data)
+        return {_api_name(name): self._value(name, value, name in touched) for name, value in given.items()}
+
+    def _value(self, name: str, value: Any, is_touched: bool) -> Any:
+        if name not in _UNIT or value is None:
+            return value
+        return int(value * _UNIT[name]) if is_touched else self._known.get(_api_name(name))
 
 
 class SiteLimitsForm(MaximumsForm):
@@ -57,7 +60,7 @@ class SiteLimitsForm(MaximumsForm):
     assumed_cpu_cores = forms.FloatField(
         required=False, min_value=0, max_value=1024, label=_("Cores of an instance that states none")
     )
-    assumed_memory_mib = forms.IntegerField(
+    assumed_memory_mib = forms.FloatField(
         required=False, min_value=0, max_value=2**30, label=_("Its memory (MiB)")
     )
     cpu_overcommit = forms.FloatField(

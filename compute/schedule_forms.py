@@ -39,8 +39,12 @@ _OVERLAP = {
 }
 
 
+_FILTER = ("q", "state", "backend", "node")
+
+
 class ScheduleForm(ThingForm):
-    """``instances`` are ``(id, name)``; the chosen ones, or what the filter matches at each run."""
+    """``instances`` are ``(id, name)``; the chosen ones, or what the filter matches at each run. ``row`` is
+    the one that is changed, in its public shape: what of it has no field here stays as it is."""
 
     FIELD_OF: ClassVar[dict[str, str]] = {
         "target": "instances",
@@ -122,15 +126,18 @@ class ScheduleForm(ThingForm):
         targets: Iterable[str],
         data: Any = None,
         initial: Mapping[str, Any] | None = None,
+        row: Mapping[str, Any] | None = None,
     ) -> None:
+        self._row = row or {}
         for name in _KEEPS:
             field = forms.IntegerField(label=_KEEP_LABELS[name], required=False, min_value=0, max_value=1000)
             self.base_fields.setdefault(f"keep_{name}", field)
-        super().__init__(projects, ["", *nodes], data)
+        names = list(nodes)
+        super().__init__(projects, ["", *names], data)
         self.initial = {**_FIRST, **(initial or {})}
         self.fields["node"].required = False
         for name, pairs in (
-            ("node", [("", _("Any node")), *((word, word) for word in nodes)]),
+            ("node", [("", _("Any node")), *((word, word) for word in names)]),
             ("action", _action_choices()),
             ("instances", list(instances)),
             ("backup_target", [("", _("No target")), *((word, word) for word in targets)]),
@@ -156,17 +163,44 @@ class ScheduleForm(ThingForm):
         if given.get("project"):
             body["project"] = given["project"]
         body["missed_within_s"] = given["within_minutes"] * 60
+        if self._row and "within_minutes" not in self.changed_data:
+            body["missed_within_s"] = self._row["missed_within_s"]
         body["keep"] = {name: given[f"keep_{name}"] for name in _KEEPS if given[f"keep_{name}"]}
         body["options"], body["target"] = self._options(), self._target()
         return body
 
+    @property
+    def unseen(self) -> dict[str, Any]:
+        """What the API gave it that has no field here: options of its action, and of its filter."""
+        row = self._row
+        if not row:
+            return {}
+        shown = self._options_shown(row["action"])
+        options = {name: value for name, value in row["options"].items() if name not in shown}
+        return {**options, **self._unseen_filter()}
+
+    def _unseen_filter(self) -> dict[str, Any]:
+        wanted = self._row.get("target", {}).get("filter", {})
+        return {name: value for name, value in wanted.items() if name not in _FILTER}
+
+    @staticmethod
+    def _options_shown(action: str) -> tuple[str, ...]:
+        if action in {known.word for known in node_actions_known()}:
+            return _PIECES
+        if action == BACKUP:
+            return ("target",)
+        return ("force",) if action in _FORCED else ()
+
     def _options(self) -> dict[str, Any]:
         given = self.cleaned_data
-        if given["action"] in {action.word for action in node_actions_known()}:
-            return dict.fromkeys(given["pieces"], True)
+        shown, kept = self._options_shown(given["action"]), {}
+        if given["action"] == self._row.get("action"):
+            kept = {name: value for name, value in self._row["options"].items() if name not in shown}
+        if shown == _PIECES:
+            return kept | dict.fromkeys(given["pieces"], True)
         if given["action"] == BACKUP:
-            return {"target": given["backup_target"]}
-        return {"force": True} if given["force"] and given["action"] in _FORCED else {}
+            return kept | {"target": given["backup_target"]}
+        return kept | ({"force": True} if given["force"] and "force" in shown else {})
 
     def _target(self) -> dict[str, Any]:
         given = self.cleaned_data
@@ -174,7 +208,8 @@ class ScheduleForm(ThingForm):
             return {"node": given["node"]}
         if given["instances"]:
             return {"ids": given["instances"]}
-        return {"filter": {name: given[name] for name in ("q", "state", "backend", "node") if given[name]}}
+        wanted = {name: given[name] for name in _FILTER if given[name]}
+        return {"filter": {**self._unseen_filter(), **wanted}}
 
     def complain(self, error: ComputeError) -> str:
         fields = error.details.get("fields", {})

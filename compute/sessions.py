@@ -1,10 +1,13 @@
-"""Interactive sessions: how many one person may have, and the record of each."""
+"""Sessions and commands inside instances: how many one person may have, and the record of each."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -20,28 +23,23 @@ from compute.models import Instance
 log = structlog.get_logger(__name__)
 
 _open: Counter[Any] = Counter()
-_recorded: dict[uuid.UUID, Session] = {}
+_recorded: dict[uuid.UUID, Record] = {}
 _seen_at = 0.0
 
 
-class Session:
-    """A place for one session, and its record, which names the program and never what went in or came
-    out, nor the arguments, which may hold secrets. Raises ``RateLimited`` when the person has no more."""
+class Record:
+    """What somebody does inside an instance, with its program and never what went in or came out, nor the
+    arguments, which may hold secrets. Whatever becomes of this process, the audit tells of it."""
 
     def __init__(self, actor: Actor, action: str) -> None:
-        most = settings.LIBGO["compute"]["sessions_per_user"]
-        if most and _open[actor.user_id] >= most:
-            raise RateLimited(f"You have {most} sessions open, which is the most; close one.", retry_after=5)
-        _open[actor.user_id] += 1
         self._actor, self._action = actor, action
         self._id: uuid.UUID | None = None
         self._instance_uid: uuid.UUID | None = None
-        self._over = False
         # Its end was told by somebody else, who took this process for lost.
         self.is_told = False
 
     async def begin(self, instance: Instance, **details: Any) -> None:
-        """It was opened."""
+        """It is about to happen, or was opened."""
         write = sync_to_async(session_begin, thread_sensitive=False)
         self._id = await write(self._actor, self._action, instance, details)
         self._instance_uid = instance.pk
@@ -53,19 +51,49 @@ class Session:
         return await sync_to_async(rows.exists, thread_sensitive=False)()
 
     async def end(self, result: str) -> None:
-        """Gives the place back; the first result counts."""
-        if self._over:
+        """The first result counts."""
+        if self._id is None or _recorded.pop(self._id, None) is None:
             return
-        self._over = True
-        _open[self._actor.user_id] -= 1
-        if self._id is None:
-            return
-        _recorded.pop(self._id, None)
         try:
             await sync_to_async(session_end, thread_sensitive=False)(self._id, result)
         except DatabaseError as error:
             # Nobody says any more that it is open, so the sweeper tells of its end.
             log.warning("session_end_not_written", session=str(self._id), reason=str(error))
+
+
+class Session(Record):
+    """A place for an interactive one, and its record. Raises ``RateLimited`` when the person has no more."""
+
+    def __init__(self, actor: Actor, action: str) -> None:
+        most = settings.LIBGO["compute"]["sessions_per_user"]
+        if most and _open[actor.user_id] >= most:
+            raise RateLimited(f"You have {most} sessions open, which is the most; close one.", retry_after=5)
+        _open[actor.user_id] += 1
+        super().__init__(actor, action)
+        self._over = False
+
+    async def end(self, result: str) -> None:
+        """Gives the place back; the first result counts."""
+        if not self._over:
+            self._over = True
+            _open[self._actor.user_id] -= 1
+            await super().end(result)
+
+
+@asynccontextmanager
+async def beating() -> AsyncIterator[None]:
+    """Meanwhile it is said that the records of this process are open."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_S)
+            await sessions_beat()
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()
 
 
 async def sessions_beat() -> None:

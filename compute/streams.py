@@ -24,9 +24,10 @@ from compute.models import Instance
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
-from compute.services.execs import exec_ended
+from compute.services.execs import exec_details, exec_result
 from compute.services.guards import content_guarded
 from compute.services.nodes import node_require
+from compute.sessions import Record, beating
 from compute.states import InstanceState
 
 # A shell that most images have; bash where it is there.
@@ -114,23 +115,27 @@ async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> Async
     ``RateLimited`` when too many run at once."""
     if len(_running) >= _EXECS_AT_ONCE:
         raise RateLimited("Too many commands run at once. Try again in a moment.", retry_after=2)
-    word = object()
+    word, record = object(), Record(actor, "instance.exec")
     _running.add(word)
+    ended: ExecResult | ComputeError | None = None
     try:
-        backend = backend_for(node_config(instance.node))
-        ended: ExecResult | ComputeError = await backend.exec_run(instance.engine_id, wanted)
-    except ComputeError as error:
-        ended = error
-    except asyncio.CancelledError:
-        # Whoever asked went away, or may not any more; the engine ends the command.
-        await asyncio.shield(sync_to_async(exec_ended, thread_sensitive=False)(actor, instance, wanted, None))
-        raise
+        await record.begin(instance, **exec_details(wanted))
+        async with beating():
+            ended = await _exec_ended(instance, wanted)
     finally:
+        # Cut off: whoever asked went away, or may not any more, and the engine ends the command.
         _running.discard(word)
-    await sync_to_async(exec_ended, thread_sensitive=False)(actor, instance, wanted, ended)
+        await asyncio.shield(record.end(exec_result(ended)))
     if isinstance(ended, ComputeError):
         raise ended
     yield orjson.dumps(asdict(ended))
+
+
+async def _exec_ended(instance: Instance, wanted: ExecSpec) -> ExecResult | ComputeError:
+    try:
+        return await backend_for(node_config(instance.node)).exec_run(instance.engine_id, wanted)
+    except ComputeError as error:
+        return error
 
 
 async def console_join(actor: Actor, instance_id: str, *, force: bool = False) -> tuple[Instance, Attached]:

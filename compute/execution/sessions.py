@@ -1,4 +1,5 @@
-"""The record of interactive sessions: who was in what, from where, how long, and how it ended.
+"""The record of interactive sessions and of single commands: who was in what, from where, how long, and how
+it ended.
 
 The process that holds a session writes its beginning and its end. When that process is lost, the sweeper
 writes the end: the row of ``OpenSession`` is taken by whoever writes it, so it is written once.
@@ -22,10 +23,12 @@ BEAT_S = 15.0
 # Three beats may be missed.
 LOST_AFTER = timedelta(seconds=60)
 _BATCH = 200
+# Has one row in the audit, when it is over; a session has one for its beginning, too.
+_TOLD_ONCE = frozenset({"instance.exec"})
 
 
 def session_begin(actor: Actor, action: str, instance: Instance, details: Mapping[str, Any]) -> uuid.UUID:
-    """Tell of its beginning; the id by which its end is told."""
+    """Note its beginning, before anything of it happens; the id by which its end is told."""
     with transaction.atomic():
         row = OpenSession.objects.create(
             action=action,
@@ -42,7 +45,8 @@ def session_begin(actor: Actor, action: str, instance: Instance, details: Mappin
             began_at=Now(),
             seen_at=Now(),
         )
-        audit(actor, action, instance.name, target_uid=instance.pk, details=details)
+        if action not in _TOLD_ONCE:
+            audit(actor, action, instance.name, target_uid=instance.pk, details=details)
     return row.pk
 
 
@@ -87,7 +91,7 @@ def _end(row: OpenSession, result: str) -> bool:
         via=row.method,
     )
     details = {**row.details, "began_at": _text(row.began_at), "duration_s": _seconds(row)}
-    action = f"{row.action}.end"
+    action = row.action if row.action in _TOLD_ONCE else f"{row.action}.end"
     audit(actor, action, row.instance_name, target_uid=row.instance_uid, result=result, details=details)
     return True
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from compute.actor import Actor
-from compute.audit import audit
 from compute.backends.capabilities import Capability
 from compute.backends.types import ExecResult, ExecSpec
 from compute.errors import ComputeError, InvalidInput, InvalidState
@@ -43,25 +42,18 @@ def exec_prepare(actor: Actor, instance: Instance, body: Mapping[str, Any]) -> E
     return wanted
 
 
-def exec_ended(
-    actor: Actor, instance: Instance, wanted: ExecSpec, ended: ExecResult | ComputeError | None
-) -> None:
-    """The record of it: which program, not its arguments, because those may hold secrets. ``ended`` is None
-    when it was cut off."""
+def exec_details(wanted: ExecSpec) -> dict[str, Any]:
+    """For the record: which program, not its arguments, because those may hold secrets."""
+    return {"program": wanted.command[0][:200], "arguments": len(wanted.command) - 1}
+
+
+def exec_result(ended: ExecResult | ComputeError | None) -> str:
+    """How it ended, for the record. None: it was cut off."""
     if ended is None:
-        result = "cancelled"
-    elif isinstance(ended, ComputeError):
-        result = ended.code
-    else:
-        result = "timed_out" if ended.timed_out else f"exit {ended.exit_code}"
-    audit(
-        actor,
-        "instance.exec",
-        instance.name,
-        target_uid=instance.pk,
-        result=result,
-        details={"program": wanted.command[0][:200], "arguments": len(wanted.command) - 1},
-    )
+        return "cancelled"
+    if isinstance(ended, ComputeError):
+        return ended.code
+    return "timed_out" if ended.timed_out else f"exit {ended.exit_code}"
 
 
 def _checked(body: Mapping[str, Any]) -> ExecSpec:

@@ -116,7 +116,7 @@ def schedule_edit(request: HttpRequest, schedule_id: str) -> HttpResponse:
     actor, message = actor_of(request), ""
     row = schedule_get(actor, schedule_id)
     data = request.POST if request.method == "POST" else None
-    form = _form(actor, [row.project.name], data, schedule_initial(schedule_shown(row)))
+    form = _form(actor, [row.project.name], data, row=schedule_shown(row))
     if is_look(request):
         path = f"/compute/schedules/{row.pk}"
         return form_look(form, lambda: ApiCall(path, form.body(), method="PATCH"))
@@ -160,16 +160,26 @@ def schedule_action(request: HttpRequest, schedule_id: str, action: str) -> Http
     raise InvalidInput.field("action", "is not known.")
 
 
-def _form(actor: Actor, projects: list[str], data: Any, initial: dict[str, Any]) -> ScheduleForm:
+def _form(
+    actor: Actor,
+    projects: list[str],
+    data: Any,
+    initial: dict[str, Any] | None = None,
+    *,
+    row: dict[str, Any] | None = None,
+) -> ScheduleForm:
+    initial = schedule_initial(row) if row else initial or {}
     instances = instances_matching(actor, InstanceFilter(), _CHOICES_MAX)
     choices = [(str(row.pk), f"{row.name} on {row.node.name}") for row in instances]
     known = {pk for pk, _label in choices}
     gone = [(pk, _("%(pk)s (gone)") % {"pk": pk}) for pk in initial.get("instances", []) if pk not in known]
     nodes = list(Node.objects.order_by("name").values_list("name", flat=True))
+    # By the API also named by its id, or gone since: it stays what was chosen.
+    nodes += [word for word in [initial.get("node", "")] if word and word not in nodes]
     targets = [row.name for row in targets_visible(actor).filter(is_enabled=True)]
-    # By the API also named by its id, or switched off since: it stays what was chosen.
+    # The same, or switched off since.
     targets += [word for word in [initial.get("backup_target", "")] if word and word not in targets]
-    return ScheduleForm(projects, nodes, [*choices, *gone], targets, data, initial)
+    return ScheduleForm(projects, nodes, [*choices, *gone], targets, data, initial, row)
 
 
 def _worded(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -141,3 +142,39 @@ async def test_the_end_of_a_session_is_told_though_its_process_was_killed(
     again = await socket_open(live, f"/instances/{name}/exec")
     await again.close()
     assert live.get("/audit/verify")["holds"]
+
+
+@fault(
+    "F26 (part)",
+    "the web process is killed (SIGKILL) while a command runs in a container for somebody",
+    sees="the request breaks off; the same again works at once",
+    keeps="the command stands in the audit, once: by whom, from where, which program, interrupted",
+)
+async def test_a_command_is_told_of_though_its_process_was_killed(
+    live: LiveConsole, name: str, measured: Measured
+) -> None:
+    await asyncio.to_thread(live.create, name, "docker")
+    path, wanted = f"/compute/instances/{name}/exec", {"command": ["sleep", "31"], "timeout": 60}
+    running = asyncio.create_task(asyncio.to_thread(live.api, "POST", path, wanted))
+    await asyncio.to_thread(until, lambda: _sleeps(name), "it runs", 15)
+    live.kill("web")
+    with pytest.raises(requests.RequestException):
+        await running
+
+    def rows() -> list[dict[str, Any]]:
+        found = live.get(f"/audit?q={name}&action=instance.exec&page_size=200")["items"]
+        return [row for row in found if row["details"]["program"] == "sleep"]
+
+    measured("told after", await asyncio.to_thread(until, rows, "it is told", _TOLD_WITHIN_S))
+    (row,) = rows()
+    assert (row["user"], row["remote_address"], row["method"]) == ("admin", "127.0.0.1", "jwt"), row
+    assert row["code"] == "interrupted" and 0 <= row["details"]["duration_s"] < 31, row
+    assert row["details"]["arguments"] == 1 and row["details"]["began_at"]
+    again = await asyncio.to_thread(live.api, "POST", path, {"command": ["true"]})
+    assert again.status_code == 200 and again.json()["exit_code"] == 0, again.text
+    assert not _sleeps(name), "what it ran was ended"
+
+
+def _sleeps(name: str) -> bool:
+    words = ["docker", "top", name, "-o", "pid,args"]
+    return "sleep 31" in subprocess.run(words, check=True, capture_output=True, text=True).stdout
