@@ -122,13 +122,61 @@ def event_text(message: str) -> str:
     return message
 
 
+# Fields of what the audit tells, and of them those whose values are words of ours.
+_WORD_FIELDS = frozenset(
+    "role state status kind type severity action result method missed overlap metric outcome".split()
+)
+_AUDIT_FIELDS = _WORD_FIELDS | frozenset(
+    "above add annotations allow_internal arguments backend backups began_at by_token channels clear_threshold "
+    "code columns command config cpu cpu_overcommit credentials cron description directory "
+    "duration_s email enabled error fields file filter for_s force host insecure instance_uid is_active is_enabled "
+    "is_superuser keep labels language left_out limit max_cpu_cores max_instances max_memory_bytes "
+    "max_storage_bytes memory memory_overcommit message missed_within_s name network node_id of operation "
+    "options page path position program project project__name projects reason recipients route rows rule "
+    "schedule scopes silenced_until storage target threshold timezone to token up_to_seq url user "
+    "username verified version wanted from hash".split()
+)
+
+
+# What the audit tells of beside what the matrix of permissions names and what operations do.
+_AUDIT_ACTIONS = frozenset(
+    "audit.cut audit.export auth.logout auth.refresh_reused auth.session_end columns.set directory.gone "
+    "directory.roles instance.exec_session instance.resize instance.vnc instance.xml_read limits.project "
+    "limits.site limits.user node.try profile.recovery_codes profile.second_factor_off "
+    "profile.second_factor_on profile.token_create profile.token_revoke project.member_removed "
+    "schedule.pause schedule.refused user.second_factor_reset view.delete view.save volume.download".split()
+)
+
+
+def is_word_field(name: str) -> bool:
+    """Whether the values of a field that the audit tells of are words of ours, not data."""
+    return name in _WORD_FIELDS or name.startswith(_ROLE_IN)
+
+
+def audit_field_text(name: str) -> str:
+    if name.startswith(_ROLE_IN):
+        return gettext("role in %(project)s") % {"project": name.removeprefix(_ROLE_IN)}
+    return word_text(name) if name in _AUDIT_FIELDS else name
+
+
+_ROLE_IN = "role in "
+
+
+def audit_action_text(action: str) -> str:
+    """“instance.stop” as “stop”; the route of a request that no service told of stays as it is."""
+    if "/" in action:
+        return action
+    begun = action.removesuffix(".end")
+    return word_text(action) if begun == action else gettext("%(action)s: end") % {"action": word_text(begun)}
+
+
 def words_known() -> set[str]:
     """Every word that ``word_text`` translates."""
     kinds = [kind for kind in vars(states).values() if isinstance(kind, EnumMeta) and issubclass(kind, Word)]
     words = {member.value for kind in kinds for member in kind}
     words |= {action.progressive for action in Action}
     words |= {metric for metrics in ALERT_METRICS.values() for metric in metrics}
-    words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE, *_STATUSES}
+    words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE, *_STATUSES, *_AUDIT_FIELDS, *_AUDIT_ACTIONS}
     return {action_words(word) for word in words} - {""}
 
 

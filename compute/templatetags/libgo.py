@@ -106,7 +106,7 @@ def sparkline(values: Sequence[float | None], label: str, most: float = 0) -> st
 def config_rows(config: Mapping[str, Any]) -> list[tuple[str, list[str]]]:
     """A configuration for reading: each key in words, its value as lines; what says nothing is left
     out."""
-    rows = [(str(key).replace("_", " "), _lines(value)) for key, value in sorted(config.items())]
+    rows = [(word_text(key), _lines(value)) for key, value in sorted(config.items())]
     return [(name, lines) for name, lines in rows if any(lines)]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext
 from django.views.decorators.http import require_GET
 
 from compute.audit_chain import audit_verify
@@ -15,6 +16,7 @@ from compute.selectors.audit import AuditFilter, audit_page
 from compute.selectors.events import events_page
 from compute.states import Outcome, colour_of
 from compute.views.common import actor_of, number, page
+from compute.wording import audit_action_text, audit_field_text, is_word_field, word_text
 
 _FILTERS = ("q", "user", "action", "target", "result", "project")
 _EVENT_KINDS = ("instance", "operation", "node", "alert", "backup")
@@ -71,23 +73,43 @@ def event_list(request: HttpRequest) -> HttpResponse:
 
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    """With its colour, its changes field by field, and the rest of the details."""
+    """With its colour, its changes field by field, and the rest of the details, in the reader's words;
+    ``is_data`` of a value that stands as it was given."""
     before, after = (row["details"].get(word) for word in _OWN)
-    more = {key: _text(value) for key, value in row["details"].items() if key not in _OWN}
-    changes: list[tuple[str, str, str]] = []
+    more = {key: value for key, value in row["details"].items() if key not in _OWN}
+    changes: list[dict[str, Any]] = []
     if isinstance(before, dict) and isinstance(after, dict):
-        names = sorted({*before, *after})
-        changes = [(name, _text(before.get(name)), _text(after.get(name))) for name in names]
+        changes = [_change(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
     elif isinstance(before or after, dict):
         # Of what was made or removed: all of it, folded away with the rest.
-        more = {**{name: _text(value) for name, value in (before or after).items() if _text(value)}, **more}
+        more = {**{name: value for name, value in (before or after).items() if _text(value)}, **more}
     elif before is not None or after is not None:
-        changes = [("", _text(before), _text(after))]
-    return {**row, "colour": colour_of("outcome", row["result"]), "changes": changes, "more": more}
+        changes = [_change("", before, after)]
+    return {
+        **row,
+        "colour": colour_of("outcome", row["result"]),
+        "action_text": audit_action_text(row["action"]),
+        # Codes of errors stay as programs read them.
+        "code_text": row["code"] if row["code"].isupper() else word_text(row["code"]),
+        "changes": changes,
+        "more": [{"key": key, "name": audit_field_text(key), "value": _said(key, more[key])} for key in more],
+    }
+
+
+def _change(name: str, before: Any, after: Any) -> dict[str, Any]:
+    return {"name": audit_field_text(name), "before": _said(name, before), "after": _said(name, after)}
+
+
+def _said(name: str, value: Any) -> dict[str, Any]:
+    """Words of ours and yes or no in the reader's language, all else as it stands in the export; what is
+    not there, or empty, is an empty text."""
+    if isinstance(value, bool):
+        return {"text": gettext("yes") if value else gettext("no"), "is_data": False}
+    is_word = isinstance(value, str) and is_word_field(name)
+    return {"text": word_text(value) if is_word else _text(value), "is_data": not is_word}
 
 
 def _text(value: Any) -> str:
-    """As it stands in the export; what is not there, or empty, is an empty text."""
     if isinstance(value, str):
         return value
     return "" if value is None or value in ({}, []) else json.dumps(value, ensure_ascii=False)

@@ -22,7 +22,10 @@ class Command(BaseCommand):
             for path in catalogue_paths():
                 with path.open("rb") as file:
                     catalogue = read_po(file, locale=path.parent.parent.name)
+                # The date of each run would be in the way wherever two branches add messages.
+                made_at = catalogue.creation_date
                 catalogue.update(messages_of(path.stem), no_fuzzy_matching=True)
+                catalogue.creation_date = made_at
                 catalogue.obsolete.clear()
                 with path.open("wb") as file:
                     write_po(
