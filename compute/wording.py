@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import EnumMeta
 from typing import cast
 
-from django.utils.translation import gettext_lazy, ngettext, ngettext_lazy, pgettext
+from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_lazy, pgettext
 
 from compute import states
 from compute.permissions import ACTIONS
@@ -127,8 +127,8 @@ _WORD_FIELDS = frozenset(
     "role state status kind type severity action result method missed overlap metric outcome".split()
 )
 _AUDIT_FIELDS = _WORD_FIELDS | frozenset(
-    "above add annotations allow_internal arguments backend backups began_at by_token channels clear_threshold "
-    "code columns command config cpu cpu_overcommit credentials cron description directory "
+    "above add annotations allow_internal arguments backend backups began_at by_token channels "
+    "clear_threshold code columns command config cpu cpu_overcommit credentials cron description directory "
     "duration_s email enabled error fields file filter for_s force host insecure instance_uid is_active is_enabled "
     "is_superuser keep labels language left_out limit max_cpu_cores max_instances max_memory_bytes "
     "max_storage_bytes memory memory_overcommit message missed_within_s name network node_id of operation "

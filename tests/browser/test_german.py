@@ -20,7 +20,8 @@ _TEXTS = """() => {
   while (walk.nextNode()) {
     const at = walk.currentNode.parentElement;
     // translate="no": what stands there is data (a name, a value as it was given).
-    if (!at.closest("script, style, code, pre, kbd, textarea, svg title, [data-name] .name-text, [translate=no]"))
+    if (!at.closest("script, style, code, pre, kbd, textarea, svg title, [data-name] .name-text")
+        && !at.closest("[translate=no]"))
       said.push(walk.currentNode.textContent);
   }
   for (const name of ["title", "aria-label", "placeholder", "alt"])
