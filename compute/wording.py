@@ -130,11 +130,11 @@ _AUDIT_FIELDS = _WORD_FIELDS | frozenset(
     "above add annotations allow_internal arguments backend backups began_at by_token channels "
     "clear_threshold code columns command config cpu cpu_overcommit credentials cron description directory "
     "duration_s email enabled error fields file filter for_s force host insecure instance_uid is_active "
-    "is_enabled is_superuser keep labels language left_out limit max_cpu_cores max_instances max_memory_bytes "
-    "max_storage_bytes memory memory_overcommit message missed_within_s name network node_id of operation "
-    "options page path position program project project__name projects reason recipients route rows rule "
-    "schedule scopes silenced_until storage target threshold timezone to token up_to_seq url user "
-    "username verified version wanted from hash".split()
+    "is_enabled is_superuser keep labels language left_out limit max_cpu_cores max_instances "
+    "max_memory_bytes max_storage_bytes memory memory_overcommit message missed_within_s name network "
+    "node_id of operation options page path position program project project__name projects reason "
+    "recipients route rows rule schedule scopes silenced_until storage target threshold timezone to token "
+    "up_to_seq url user username verified version wanted from hash".split()
 )
 
 
