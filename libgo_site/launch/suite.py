@@ -10,14 +10,16 @@ from pathlib import Path
 from libgo_site.launch import state
 from libgo_site.launch.state import ROOT
 
-# Tests that kill processes and measure how soon a page shows it: two of them wait beside each other, but
-# nothing computes meanwhile.
-_LAST = "faults"
+# Tests that kill processes and measure how soon a page shows it: they wait beside each other, but what
+# computes for minutes does it with the rest.
+_LAST, _COMPUTES = "faults", "tests/faults/test_failpoints.py"
 # The storm takes the whole machine.
 _ALONE = "load"
 _FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
-# Most tests wait for engines and browsers much of their time.
-_BESIDE, _BESIDE_LAST = ("-n", "3", *_FILES), ("-n", "2", *_FILES)
+# Of their time tests need a processor for a third: they wait for engines and browsers.
+_BESIDE, _BESIDE_LAST = ("-n", "5", *_FILES), ("-n", "3", *_FILES)
+# The slowest, for whoever wants to make the whole quicker.
+_SLOWEST = ("--durations", "25", "--durations-min", "5")
 # More than any run takes; a run beyond it hangs where no timeout of a single test reaches.
 _RUN_S = 2400.0
 # One fixture that broke fails all the tests that need it; more is no matter of load.
@@ -78,7 +80,13 @@ def _all_tests() -> list[list[str]]:
     found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
     last, alone = f"tests/{_LAST}", f"tests/{_ALONE}"
     beside = [name for name in found if name not in (last, alone)]
-    return [[*_BESIDE, *beside], [*_BESIDE_LAST, last], *([alone] for name in found if name == alone)]
+    if (ROOT / _COMPUTES).exists():
+        beside.append(_COMPUTES)
+    return [
+        [*_BESIDE, *_SLOWEST, *beside],
+        [*_BESIDE_LAST, *_SLOWEST, last, f"--ignore={_COMPUTES}"],
+        *([alone] for name in found if name == alone),
+    ]
 
 
 def _has_tests(path: Path) -> bool:

@@ -173,6 +173,7 @@ def test_the_palette_goes_anywhere_and_does_things_by_the_keyboard(
     page: Page, live: LiveConsole, name: str
 ) -> None:
     live.create(name, "docker")
+    page.goto(live.url)
     keys = page.keyboard
     keys.press("Control+k")
     expect(page.locator(".palette input")).to_be_focused()

@@ -30,6 +30,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "tests" / folder / "test_fine.py").write_text("def test_fine(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q --import-mode=importlib\n")
     monkeypatch.setattr(suite, "ROOT", tmp_path)
+    # Five processes for five tests would be slow.
+    for words in ("_BESIDE", "_BESIDE_LAST"):
+        monkeypatch.setattr(suite, words, ("-n", "2", *suite._FILES))
     monkeypatch.setattr(state, "var", lambda: tmp_path / "var")
     monkeypatch.setattr(state, "python", lambda: sys.executable)
     return tmp_path
@@ -68,6 +71,15 @@ def test_a_run_that_hangs_is_ended(root: Path, monkeypatch: pytest.MonkeyPatch) 
     (root / "tests/faults/test_hangs.py").write_text("import time\ndef test_hangs(): time.sleep(600)\n")
     monkeypatch.setattr(suite, "_RUN_S", 6.0)
     assert _run() == 2
+
+
+def test_what_computes_for_minutes_runs_with_the_rest_and_once(root: Path) -> None:
+    """Of the folder that watches the clock; the rest of it has failed tests, so both parts have run."""
+    seen = root / "seen"
+    (root / suite._COMPUTES).write_text(f"def test_long(): open({str(seen)!r}, 'a').write('x')\n")
+    (root / "tests/faults/test_bad.py").write_text(_ALWAYS_BAD)
+    assert _run() == 1
+    assert seen.read_text() == "x"
 
 
 def test_chosen_tests_are_given_to_pytest_as_they_are(root: Path) -> None:
