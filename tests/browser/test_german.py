@@ -13,6 +13,7 @@ from compute.translations.build import catalogue_paths
 from tests.browser.conftest import context_close, log_in
 from tests.browser.test_accessibility import menu_paths, violations
 from tests.live import PASSWORD, LiveConsole
+from tests.thorough import cut
 
 _TEXTS = """() => {
   const said = [];
@@ -48,7 +49,7 @@ def english() -> set[str]:
     return found - _NAMES
 
 
-@pytest.fixture(params=[(1440, 900), (390, 844)], ids=lambda size: str(size[0]))
+@pytest.fixture(params=cut([(1440, 900), (390, 844)], 2), ids=lambda size: str(size[0]))
 def reader(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -> Iterator[Page]:
     width, height = request.param
     context = chromium.new_context(viewport={"width": width, "height": height}, locale="de-DE")
