@@ -102,6 +102,11 @@ _TOLD = (
     (r"(?P<name>.+) appeared on (?P<place>.+)\.", later("%(name)s appeared on %(place)s.")),
     (r"(?P<name>.+) is back on (?P<place>.+)\.", later("%(name)s is back on %(place)s.")),
     (r"(?P<name>.+) is (?P<word>\w+)\.", later("%(name)s is %(word)s.")),
+    (r"(?P<name>\S+) is (?P<word>\w+): (?P<status>.+)\.", later("%(name)s is %(word)s: %(status)s.")),
+    (
+        r"(?P<name>.+) ran out of memory: the system ended a process in it\.",
+        later("%(name)s ran out of memory: the system ended a process in it."),
+    ),
     (r"(?P<action>[A-Z][^:]*?)(?P<name> \S+)?: (?P<word>[a-z]+)\.", later("%(action)s%(name)s: %(word)s.")),
 )
 _TOLD_PATTERNS = tuple((re.compile(pattern), text) for pattern, text in _TOLD)
@@ -113,8 +118,8 @@ def event_text(message: str) -> str:
         match = pattern.fullmatch(message)
         if match:
             said = {key: value or "" for key, value in match.groupdict().items()}
-            if "word" in said:
-                said["word"] = word_text(said["word"])
+            for key in said.keys() & {"word", "status"}:
+                said[key] = word_text(said[key])
             if "action" in said:
                 action = word_text(said["action"][:1].lower() + said["action"][1:])
                 said["action"] = action[:1].upper() + action[1:]
@@ -190,6 +195,7 @@ _STATUSES = frozenset(
         "Shutting down",
         "Shut off",
         "Crashed",
+        "QEMU crashed or was killed, as the system does when memory runs out",
         "Suspended by the guest",
         "Shut off by the guest",
         "Forced off",

@@ -64,6 +64,17 @@ def backend_node_names(backend: str) -> list[str]:
     return list(rows.values_list("name", flat=True))
 
 
+def backend_nodes_room(backend: str) -> list[dict[str, Any]]:
+    """The same, each as ``{"name", "free_bytes"}``: what was free on its disk (libvirt: in its pool) when it
+    was last seen; None when its engine does not tell."""
+    rows = Node.objects.filter(backend=backend, is_enabled=True).order_by("-is_local", "name")
+    sizes = rows.values_list("name", "storage_total_bytes", "storage_used_bytes")
+    return [
+        {"name": name, "free_bytes": None if total is None or used is None else max(0, total - used)}
+        for name, total, used in sizes
+    ]
+
+
 def address_kind(url: str, options: Mapping[str, Any]) -> str:
     """The way to an engine in one word: socket, tls, tcp (in the clear), ssh, or uri."""
     # libvirt names the driver before the way: qemu+tls.

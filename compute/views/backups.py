@@ -24,7 +24,7 @@ from compute.selectors.backups import (
     targets_for,
     targets_list,
 )
-from compute.selectors.nodes import backend_node_names
+from compute.selectors.nodes import backend_nodes_room
 from compute.selectors.page import Page
 from compute.services import backups
 from compute.states import ACTIVE_OPERATION_STATES, BackupState
@@ -143,7 +143,7 @@ def backup_back(request: HttpRequest, backup_id: str) -> HttpResponse:
             message = _words(error)
     context = {
         "row": _shown(actor, row),
-        "nodes": backend_node_names(row.backend),
+        "nodes": backend_nodes_room(row.backend),
         "projects": projects_with(actor, "instance.create"),
         "given": given,
         "message": message,

@@ -106,7 +106,13 @@ def container_restore(
 ) -> InstanceInfo:
     """The image, the volumes with what was in them, and then the container around them."""
     definition = source.definition
-    room_check(f"The disk of {client.node.name}", disk_free(client), _needed_bytes(client, source))
+    needed, free = _needed_bytes(client, source), disk_free(client)
+    room_check(f"The disk of {client.node.name}", free, needed)
+    if free is None:
+        report.log(
+            f"How much room {client.node.name} has is not known: its engine does not tell. Up to "
+            f"{-(-needed // 1024**2)} MiB are needed; if they are not there, what was made is taken back."
+        )
     reference = _image_bring(client, containers, spec, source, report)
     claims_make(client, spec, report)
     report.undo(UndoStep(UNDO_HELPERS, {}))

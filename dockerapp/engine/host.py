@@ -25,6 +25,7 @@ _WARNINGS_MAX, _WARNING_CHARS = 20, 300
 def node_info(client: EngineClient, capabilities: frozenset[Capability]) -> NodeInfo:
     """Within the connection deadline and a little more: the engine's ``/info``."""
     info = engine_info(client)
+    total, free = _disk(client, info)
     return NodeInfo(
         version=str(info.get("ServerVersion", "")),
         api_version=client.negotiated(),
@@ -32,6 +33,8 @@ def node_info(client: EngineClient, capabilities: frozenset[Capability]) -> Node
         capabilities=capabilities - _LACKING.get(client.product, frozenset()),
         cpu_cores=float(info.get("NCPU") or 0),
         memory_bytes=int(info.get("MemTotal") or 0),
+        storage_total_bytes=total,
+        storage_used_bytes=None if total is None or free is None else total - free,
         details={
             "operating_system": info.get("OperatingSystem", ""),
             "kernel": info.get("KernelVersion", ""),
@@ -63,14 +66,27 @@ def engine_asked(client: EngineClient, path: str) -> Mapping[str, Any]:
 
 
 def disk_free(client: EngineClient) -> int | None:
-    """The bytes that are free where the engine keeps everything; None for an engine elsewhere: it does not
-    tell."""
-    if not client.is_local:
-        return None
-    try:
-        return shutil.disk_usage(str(engine_info(client).get("DockerRootDir") or "")).free
-    except OSError:
-        return None
+    """The bytes that are free where the engine keeps everything; None when nobody tells."""
+    return _disk(client, engine_info(client))[1]
+
+
+def _disk(client: EngineClient, info: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """The bytes of the disk that the engine keeps everything on, and those that are free. Our own machine is
+    asked itself. Docker's API has no question for it: of an engine elsewhere only its storage driver may
+    tell, and that of ZFS alone does."""
+    if client.is_local:
+        try:
+            usage = shutil.disk_usage(str(info.get("DockerRootDir") or ""))
+        except OSError:
+            return None, None
+        return usage.total, usage.free
+    rows = info.get("DriverStatus")
+    pairs = [row for row in rows if isinstance(row, list) and len(row) == 2] if isinstance(rows, list) else []
+    told = {str(name): str(value) for name, value in pairs}
+    used, free = (told.get(name, "") for name in ("Space Used By Parent", "Space Available"))
+    if not (used.isdigit() and free.isdigit()):
+        return None, None
+    return int(used) + int(free), int(free)
 
 
 def warnings_of(info: Mapping[str, Any]) -> list[str]:

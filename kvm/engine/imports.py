@@ -142,8 +142,9 @@ def _pieces(path: Path) -> Iterator[bytes]:
 def pool_room_check(conn: libvirt.virConnect, pool_name: str, needed_bytes: int) -> None:
     """Raises ``InvalidState`` when the pool, as it is now, has not so much free."""
     pool = storage.pool_ensure(conn, pool_name)
-    # Others may have written there; libvirt counts only what it did itself.
-    pool.refresh(0)
+    # Others may have written there; libvirt counts only what it did itself. While something is written it
+    # does not look, and then what it counted has to do.
+    storage.pool_refresh(pool, within_s=2.0)
     room_check(f"The pool {pool_name}", int(pool.info()[3]), needed_bytes)
 
 
