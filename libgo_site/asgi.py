@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import os
 
-from a2wsgi import WSGIMiddleware
 from channels.auth import AuthMiddlewareStack
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.urls import get_resolver
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "libgo_site.settings.prod")
 
-from libgo_site.wsgi import application as wsgi_application  # noqa: E402, I001
+from libgo_site.bridge import WsgiBridge  # noqa: E402, I001
+from libgo_site.wsgi import application as wsgi_application  # noqa: E402
 from compute.api.transfers import TransferMiddleware  # noqa: E402
 from compute.api.waiting import WaitMiddleware  # noqa: E402
 from compute import routing as compute_routing  # noqa: E402
@@ -31,7 +31,7 @@ get_resolver()._populate()
 
 application = ProtocolTypeRouter(
     {
-        "http": TransferMiddleware(WaitMiddleware(WSGIMiddleware(wsgi_application, workers=16))),
+        "http": TransferMiddleware(WaitMiddleware(WsgiBridge(wsgi_application, workers=16))),
         "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns)),
     }
 )
