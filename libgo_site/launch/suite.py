@@ -17,7 +17,7 @@ _LAST, _COMPUTES = "faults", "tests/faults/test_failpoints.py"
 _ALONE = "load"
 _FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
 # Of their time tests need a processor for a third: they wait for engines and browsers.
-_BESIDE, _BESIDE_LAST = ("-n", "5", *_FILES), ("-n", "3", *_FILES)
+_BESIDE, _BESIDE_LAST = ("-n", "5", *_FILES), ("-n", "4", *_FILES)
 # The slowest, for whoever wants to make the whole quicker.
 _SLOWEST = ("--durations", "25", "--durations-min", "5")
 # More than any run takes; a run beyond it hangs where no timeout of a single test reaches.
