@@ -174,6 +174,8 @@ def _saved(actor: Actor, row: AdoptionRule, given: Mapping[str, Any], action: st
         _conditions(actor, row, adoption_filter_of(given["filter"]))
     row.owner_id, row.token_uid = actor.user_id, actor.credential.token_id
     row.scope = scope_kept(actor).get("scope")
+    # It was of the rule as it was.
+    row.problem, row.problem_at = "", None
     try:
         with transaction.atomic():
             row.save()

@@ -7,7 +7,7 @@ from typing import Any
 
 import libvirt
 
-from compute.errors import ComputeError, InvalidInput, OperationNotSupported
+from compute.errors import BackendUnavailable, ComputeError, InvalidInput, OperationNotSupported
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import CPU_MODES, parse
 from kvm.engine.virt_type import virt_type_of
@@ -47,9 +47,12 @@ def machine_facts(connection: Connection, timeout_s: float = _FACTS_TIMEOUT_S) -
 
 
 def machine_facts_quick(connection: Connection) -> dict[str, Any]:
-    """The same for a probe, which must not wait for a host that looks at its emulators first."""
+    """The same for a probe, which must not wait for a host that looks at its emulators first. Raises
+    ``BackendUnavailable``: who cannot be reached is not called again, and the probe ends in half the time."""
     try:
         return machine_facts(connection, _PROBE_TIMEOUT_S)
+    except BackendUnavailable:
+        raise
     except ComputeError:
         return {}
 

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
+from django.apps import apps
+from django.db import connection
 from rest_framework.test import APIClient
 
 from compute.actor import Actor
+from compute.audit_guards import guards_lay, guards_lift
 from compute.models import AdoptionRule, AuditEvent, Event, Instance, Node, Project, User
+from compute.selectors.access import actor_for
 from compute.services.adoption_rules import arrivals_adopt
 from compute.services.tokens import token_create, token_revoke
 from compute.states import TOKEN_SCOPES
 from tests.compute.adoption.conftest import Appear
 from tests.compute.api.conftest import client_for
 
+older = import_module("compute.migrations.0029_adoption_rules_older_than_tokens")
 pytestmark = pytest.mark.django_db
 BASE = "/api/v1/compute/adoption-rules"
 
@@ -183,3 +189,38 @@ def test_in_bulk_it_needs_a_project(client: APIClient, appear: Appear, shop: Pro
     assert client.post("/api/v1/compute/instances/bulk", body, format="json").status_code == 400
     listed = client.get("/api/v1/compute/instances?managed=false").json()
     assert [item["name"] for item in listed["instances"]] == ["web"]
+
+
+def _old(name: str, rule: Any, method: str | None) -> AdoptionRule:
+    """As it stands after 0027 when it was written before; the audit's row of it says how, if it is there."""
+    made = rule(name, {"name": f"{name}-*"})
+    AdoptionRule.objects.filter(pk=made["id"]).update(scope=None, token_uid=None)
+    guards_lift(connection)
+    rows = AuditEvent.objects.filter(target_uid=made["id"])
+    if method:
+        rows.update(method=method)
+    else:
+        rows.delete()
+    guards_lay(connection)
+    return AdoptionRule.objects.get(pk=made["id"])
+
+
+def test_one_older_than_the_column_finds_its_token_or_rests(client: APIClient, rule: Any) -> None:
+    """What the audit knows of it decides."""
+    by_page, forgotten = _old("page", rule, "session"), _old("forgotten", rule, None)
+    ada = actor_for(User.objects.get(username="ada"))
+    token, _ = token_create(ada, {"name": "t", "scopes": ["operate"]})
+    by_token = _old("token", rule, "token")
+    older.tokens_find(apps, None)
+    by_token.refresh_from_db()
+    assert str(by_token.token_uid) == token["id"] and by_token.is_enabled
+    assert "admin" not in by_token.scope["permissions"] and by_token.scope["permissions"]
+    assert not client.get(f"{BASE}/{by_page.pk}").json()["problem"]
+    shown = client.get(f"{BASE}/{forgotten.pk}").json()
+    assert shown["enabled"] and "ada wrote it before" in shown["problem"]
+    AdoptionRule.objects.filter(pk=by_token.pk).update(scope=None, token_uid=None)
+    token_create(ada, {"name": "u", "scopes": ["read"]})
+    older.tokens_find(apps, None)
+    shown = client.get(f"{BASE}/{by_token.pk}").json()
+    assert not shown["enabled"] and "ada wrote it with a personal token" in shown["problem"]
+    assert client.patch(f"{BASE}/{by_token.pk}", {"enabled": True}, format="json").json()["enabled"]
