@@ -45,6 +45,15 @@ class MatrixAdmin(ModelAdmin):
     noun = "site"
     verbs: dict[str, str] = {}
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Only what the list shows or offers as a filter: what it does not show (seals, hashes, parameters)
+        cannot be guessed letter by letter either."""
+        offered = {str(name) for name in (*self.list_display, *self.list_filter, self.date_hierarchy, "id")}
+        hidden = set(self.exclude or ())
+        return lookup.partition("__")[0] in offered - hidden and super().lookup_allowed(
+            lookup, value, request
+        )
+
     def has_module_permission(self, request: HttpRequest) -> bool:
         return action_allowed(actor_of(request), "site.admin")
 

@@ -140,6 +140,8 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("requestTimeout", "request_timeout_s", _duration, 30.0),
         _Key("connectionTimeout", "connection_timeout_s", _duration, 2.0),
         _Key("stallTimeout", "stall_timeout_s", _duration, 300.0),
+        _Key("buildTimeout", "build_timeout_s", _duration, 3600.0),
+        _Key("lowestPort", "lowest_port", _count, 1),
         _Key("maxRetries", "max_retries", _count, 2),
         _Key("retryDelay", "retry_delay_s", _duration, 0.2),
         _Key("allowedRegistries", "allowed_registries", _words, ["*"]),

@@ -22,6 +22,9 @@ Headers = list[tuple[bytes, bytes]]
 
 # How long a sender or a reader may stand still.
 IDLE_MAX_S = 120.0
+# How much a sender has to bring in such a time, unless its body ends before: a byte now and then would hold
+# its place for ever.
+PACE_MIN_BYTES = 64 * 1024
 RECHECK_EVERY_S = 5.0
 _SMALL_WITHIN_S = 60.0
 # How much of a body that nobody wants is read away after its answer, so that its sender gets to see it.
@@ -62,9 +65,12 @@ class RequestBody:
         and when there ``is_news`` of rights."""
         if self.declared is not None and self.declared > max_bytes:
             raise _too_large(max_bytes)
-        size, asked_at = 0, time.monotonic()
+        size, asked_at, pace = 0, time.monotonic(), _Pace()
         while not self.is_over:
+            began = time.monotonic()
             chunk = await self._next(IDLE_MAX_S)
+            if not self.is_over:
+                pace.keep(time.monotonic() - began, len(chunk))
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(max_bytes)
@@ -123,6 +129,24 @@ class RequestBody:
             raise InvalidInput("The body of the request ended before it was complete.")
         self.is_over = not message.get("more_body", False)
         return bytes(message.get("body", b""))
+
+
+class _Pace:
+    """How fast a sender is, by the time that we waited for it; what others take does not count."""
+
+    def __init__(self) -> None:
+        self._waited_s, self._came = 0.0, 0
+
+    def keep(self, waited_s: float, came: int) -> None:
+        """Raises ``InvalidInput`` when it is too slow."""
+        self._waited_s += waited_s
+        self._came += came
+        if self._came >= PACE_MIN_BYTES:
+            self._waited_s, self._came = 0.0, 0
+        if self._waited_s > IDLE_MAX_S:
+            raise InvalidInput(
+                f"The body came too slowly: less than {PACE_MIN_BYTES} bytes in {IDLE_MAX_S:.0f} s."
+            )
 
 
 def _too_large(limit: int) -> PayloadTooLarge:

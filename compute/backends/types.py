@@ -49,6 +49,7 @@ class NodeConfig:
     request_timeout_s: float = 30.0
     # How long a pull or a push may stand still.
     stall_timeout_s: float = 300.0
+    build_timeout_s: float = 3600.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     runtime_dir: str = ""
 

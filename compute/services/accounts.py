@@ -279,6 +279,8 @@ def password_change(actor: Actor, old: str, new: str) -> None:
         raise InvalidState("Your password is kept elsewhere; change it there.", state="external")
     if not user.check_password(old):
         raise InvalidInput.field("old_password", "is wrong.")
+    if new == old:
+        raise InvalidInput.field("new_password", "is the one that you have.")
     _password_check(new, user, "new_password")
     with transaction.atomic():
         user.set_password(new)

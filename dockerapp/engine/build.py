@@ -14,7 +14,15 @@ from typing import Any
 from docker import APIClient
 
 from compute.backends.types import Reporter, UndoStep
-from compute.errors import BackendError, ComputeError, ImageNotFound, InvalidInput, InvalidState, NotFound
+from compute.errors import (
+    BackendError,
+    BackendTimeout,
+    ComputeError,
+    ImageNotFound,
+    InvalidInput,
+    InvalidState,
+    NotFound,
+)
 from dockerapp.credentials import Credentials, config_headers
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import reason
@@ -145,6 +153,8 @@ def image_build(
     """The id of the new image. What a build had made that did not end well is recorded for undo, so
     nothing of it stays. ``body`` is the context as a tar; None with ``spec.remote``."""
     output, say, recorded = BuildOutput(), log or report.log, 0
+    most_s = client.node.build_timeout_s
+    deadline = time.monotonic() + most_s
     began = str(client.call(lambda api: api.info()).get("SystemTime", ""))
     before = image_doc(client, spec.tag)
     report.undo(UndoStep(UNDO_TAG, {"tag": spec.tag, "before": str(before["Id"]) if before else ""}))
@@ -156,6 +166,11 @@ def image_build(
 
     def each(event: Event) -> None:
         nonlocal recorded
+        if time.monotonic() > deadline:
+            raise BackendTimeout(
+                f"The build took longer than {most_s:.0f} s and was given up (docker.buildTimeout).",
+                step=output.step,
+            )
         for line in output.feed(event):
             say(line)
         if len(output.made) > recorded:

@@ -6,6 +6,7 @@ something else in it than the checks did.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +20,7 @@ _DEPTH_MAX = 32
 _ALIASES_MAX = 200
 _SCALAR_MAX = 64 * 1024
 _TAGS = {f"tag:yaml.org,2002:{word}" for word in ("str", "int", "float", "bool", "null", "map", "seq")}
+_RANGE, _RANGE_MAX = re.compile(r"(\d{1,5})-(\d{1,5})"), 256
 _MERGE = "<<"
 
 
@@ -100,7 +102,7 @@ def document_read(text: str) -> tuple[Document | None, list[Problem]]:
         _expanded(node, {}, set())
         lines: dict[Path, int] = {}
         _walk(node, (), lines)
-        problems = list(_file_keys(node))
+        problems = [*_file_keys(node), *_wide_ranges(node)]
         names = tuple(key for key, _, _ in _pairs(_child(node, "services")))
         rewritten = yaml.serialize(node, Dumper=_Dumper, allow_unicode=True, width=4096)
         return Document(rewritten, lines, names), problems
@@ -230,6 +232,23 @@ def _file_keys(top: yaml.MappingNode) -> Iterator[Problem]:
             if _child(body, "file") is not None:
                 reason = f"“{name}” comes from a file: files of the server are not read; use “environment”"
                 yield Problem(reason, line, rule=f"compose_{kind}")
+
+
+def _wide_ranges(top: yaml.MappingNode) -> Iterator[Problem]:
+    """Compose writes a range out, port by port, and takes minutes for many; the engine starts a program for
+    each."""
+    for service, body, _ in _pairs(_child(top, "services")):
+        for _, ports, line in (pair for pair in _pairs(body) if pair[0] in ("ports", "expose")):
+            for text in _scalars(ports):
+                if any(int(last) - int(first) >= _RANGE_MAX for first, last in _RANGE.findall(text)):
+                    yield Problem(f"a range of more than {_RANGE_MAX} ports is not taken", line, service)
+
+
+def _scalars(node: yaml.Node) -> Iterator[str]:
+    if isinstance(node, yaml.ScalarNode):
+        yield str(node.value)
+    for child in _children(node):
+        yield from _scalars(child)
 
 
 def env_text(env: dict[str, str]) -> str:

@@ -25,7 +25,7 @@ _LOADED = (
     "libgo_site.celery",
     "uvicorn.main",
     "uvicorn.loops.uvloop",
-    "uvicorn.protocols.http.httptools_impl",
+    "libgo_site.impatient",
     "uvicorn.protocols.websockets.websockets_impl",
     "celery.bin.celery",
     "celery.apps.worker",

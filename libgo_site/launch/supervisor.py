@@ -61,7 +61,7 @@ def children() -> list[Child]:
         "--loop",
         "uvloop",
         "--http",
-        "httptools",
+        "libgo_site.impatient:ImpatientProtocol",
         "--ws",
         "websockets",
         "--no-access-log",

@@ -54,6 +54,8 @@ def _secret_key() -> str:
 
 
 SECRET_KEY = _secret_key()
+# Where LibGo itself listens.
+LIBGO_PORT = int(os.environ.get("LIBGO_PORT") or 8000)
 DEBUG = False
 _HOST = os.environ.get("LIBGO_HOST", "127.0.0.1")
 _extra_hosts = [name.strip() for name in os.environ.get("LIBGO_ALLOWED_HOSTS", "").split(",") if name.strip()]

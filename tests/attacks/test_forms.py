@@ -133,6 +133,35 @@ def test_a_name_is_a_name(operator: Actor, fake_node: Any, name: str) -> None:
     assert not Instance.objects.exists()
 
 
+@attack("S36", "a name with a newline at its end", refused="it is the name without it")
+@pytest.mark.django_db
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\u2028"])
+def test_what_is_not_seen_at_the_end_is_no_part_of_a_name(operator: Actor, fake_node: Any, end: str) -> None:
+    body = {"name": f"web{end}", "backend": "fake", "config": {"image": "demo"}}
+    assert client_for(operator).post(ONE, body, format="json").status_code in (202, 400)
+    assert set(Instance.objects.values_list("name", flat=True)) <= {"web"}
+
+
+@attack(
+    "S36",
+    "a name that is another's id, another's engine id and its beginning",
+    refused="an id means whose id it is, to whoever asks",
+)
+@pytest.mark.django_db
+def test_a_name_takes_nobodys_place(
+    operator: Actor, stranger: Actor, fake_node: Any, make: Callable[..., Instance]
+) -> None:
+    theirs = make("theirs")
+    Instance.objects.filter(pk=theirs.pk).update(engine_id="ab" * 32)
+    for number, taken in enumerate((str(theirs.pk), theirs.pk.hex, "ab" * 32, "ab" * 6)):
+        named = make(f"x-{number}")
+        Instance.objects.filter(pk=named.pk).update(name=taken)
+        for actor, status in ((operator, 200), (stranger, 404)):
+            answer = client_for(actor).get(f"{ONE}/{theirs.pk}")
+            assert answer.status_code == status, answer.content
+        assert client_for(operator).get(f"{ONE}/{theirs.pk}").json()["name"] == "theirs"
+
+
 def _deep(opening: str, closing: str) -> bytes:
     return (opening * 100_000 + closing * 100_000).encode()
 

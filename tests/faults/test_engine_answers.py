@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.attacks.catalogue import attack
 from tests.engines import PrivateEngine
 from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
@@ -150,6 +151,11 @@ def test_lists_that_are_none_delete_nothing_and_an_older_engine_is_spoken_to_in_
     _remove(live, far)
 
 
+@attack(
+    "S75",
+    "an engine answers what it is asked of one container with JSON that has no end",
+    refused="that operation fails, others go on, memory stays flat",
+)
 @fault(
     "F30",
     "an engine answers what it is asked of one container with JSON that has no end",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,30 @@ def test_everything_in_it_asks_the_matrix() -> None:
         assert {f"{found.noun}.{verb}" for verb in found.verbs.values()} <= set(ACTIONS), model
         for name in _ASKS:
             assert getattr(type(found), name) is getattr(MatrixAdmin, name), f"{model} decides by itself"
+
+
+_NOT_SHOWN = re.compile(r"secret|passw|digest|hash|seal|params|config|data|options|steps|^scope$")
+
+
+@attack(
+    "S86",
+    "guessing seals, hashes and parameters by the filters of each list of the admin site",
+    refused="400 for what a list does not offer; no list offers one",
+)
+def test_no_list_is_filtered_by_what_it_does_not_show(admin: Actor) -> None:
+    client, tried = _client(admin), 0
+    for model, found in django_admin.site._registry.items():
+        path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        names = [field.name for field in model._meta.concrete_fields if _NOT_SHOWN.search(field.name)]
+        assert not set(names) & {*map(str, found.list_filter), *map(str, found.list_display)}, path
+        related = [f"{name}__password" for name in map(str, found.list_filter) if name == "user"]
+        for name in [*names, *related]:
+            for how in ("startswith", "contains", "regex", "isnull"):
+                assert client.get(f"{path}?{name}__{how}=1").status_code == 400, f"{path} {name}"
+                tried += 1
+        for name in map(str, found.list_filter):
+            assert client.get(f"{path}?{name}__isnull=False").status_code in (200, 302), f"{path} {name}"
+    assert tried > 30
 
 
 @attack("S86", "the admin site as anybody but a site administrator", refused="refused")

@@ -346,6 +346,22 @@ async def test_an_upload_that_stalls_is_given_up(uploads: None, monkeypatch: pyt
     assert (client.status, client.code) == (400, "INVALID_INPUT")
 
 
+@attack(
+    "S53", "an upload of a byte now and then, which never stalls", refused="given up; what comes fast is not"
+)
+async def test_an_upload_that_trickles_is_given_up(uploads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies, "IDLE_MAX_S", 0.2)
+    monkeypatch.setattr(bodies, "_LINGER_S", 0.1)
+    monkeypatch.setattr(bodies, "PACE_MIN_BYTES", 100)
+    client = _sends(*[b"a"] * 40, pause_s=0.02)
+    await _talk(client, Upload(_read_all))
+    assert (client.status, client.code) == (400, "INVALID_INPUT")
+    assert client.pieces, "it was not read to its end"
+    quick = _sends(*[b"a" * 100] * 40, pause_s=0.02)
+    await _talk(quick, Upload(_read_all))
+    assert quick.status == 201 and not quick.pieces
+
+
 async def test_an_upload_is_read_only_as_fast_as_it_is_used(uploads: None) -> None:
     most: list[int] = []
     client = _sends(*[b"x" * 1000] * 40)

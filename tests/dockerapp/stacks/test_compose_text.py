@@ -117,3 +117,18 @@ def test_nothing_of_the_environment_of_this_process_is_seen(monkeypatch: pytest.
     assert model is not None, error
     assert model["services"]["web"]["environment"] == {"X": "", "CANARY": None}
     assert any("CANARY" in line for line in warnings)
+
+
+@attack(
+    "S43",
+    "ranges of tens of thousands of ports, in each way of writing them",
+    refused="named with their line",
+)
+@pytest.mark.parametrize(
+    "ports",
+    ["['1000-60999:1000-60999']", "['127.0.0.1:1-65535:1-65535/udp']", "[{target: 80, published: 1-60000}]"],
+)
+def test_a_wide_range_of_ports_is_refused_before_compose_writes_it_out(ports: str) -> None:
+    _, problems = document_read(f"services:\n  web:\n    image: a\n    ports: {ports}\n")
+    assert [(found.line, found.service) for found in problems] == [(4, "web")]
+    assert document_read("services:\n  web:\n    ports: ['8000-8100:8000-8100']\n")[1] == []
