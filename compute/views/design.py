@@ -13,6 +13,7 @@ from django.views.decorators.http import require_GET
 from compute.states import COLOURED, InstanceState
 from compute.views.bulk import bulk_actions
 from compute.views.common import page
+from compute.views.instance_lines import lines_fill
 
 _MIB = 1024**2
 _PALETTE = "blue azure indigo purple pink red orange yellow lime green teal cyan secondary".split()
@@ -26,12 +27,12 @@ def design(request: HttpRequest) -> HttpResponse:
     rows.append({**_row(8, InstanceState.RUNNING), "health": "unhealthy", "name": "sick"})
     under_way = {"action": "stopping", "progress": 40.0, "id": rows[0]["id"], "step": "Asking it to stop"}
     rows.append({**_row(9, InstanceState.RUNNING), "active_operation": under_way, "name": "under-way"})
+    lines_fill(rows, ("node", "address", "cpu", "memory", "created"))
     now = datetime.now(timezone.utc)
     context = {
         "kinds": [(kind, [(word.value, word.colour) for word in words]) for kind, words in _coloured()],
         "palette": _PALETTE,
         "rows": rows,
-        "show": dict.fromkeys(("node", "address", "cpu", "memory", "created"), True),
         "bulk_actions": bulk_actions(),
         "times": [now - timedelta(seconds=seconds) for seconds in (2, 90, 8000, 400_000, 40_000_000)],
         "sizes": (0, 900, 1536, 5 * _MIB, 3 * 1024 * _MIB),
@@ -60,7 +61,7 @@ def _row(number: int, state: InstanceState) -> dict[str, Any]:
         "published": [(8080, 80)] if number == 1 else [],
         "resources": {"cpu": {"cores": 2.0}, "memory": {"limit": 512 * _MIB}},
         "usage": used if runs else None,
-        "created_at": datetime.now(timezone.utc) - timedelta(days=number + 1),
+        "created_at": (datetime.now(timezone.utc) - timedelta(days=number + 1)).isoformat(),
         "actions": ["stop"] if runs else ["start"],
         "bulk_can": "start stop",
         "has_log": True,

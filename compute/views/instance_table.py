@@ -37,6 +37,7 @@ from compute.services.projects import projects_list
 from compute.states import InstanceState, InstanceType
 from compute.views.bulk import bulk_actions, bulk_filter
 from compute.views.common import actor_of, number, page
+from compute.views.instance_lines import lines_fill
 from compute.views.instances import rows_for_page
 from compute.views.things import projects_with
 from compute.wording import later
@@ -138,6 +139,7 @@ def _listing(actor: Actor, given: QueryDict) -> dict[str, Any]:
         ]
     chosen = columns_of(actor, PAGE)
     show = {c.name for c in COLUMNS if (c.is_default if chosen is None else c.name in chosen)}
+    lines_fill(rows, show)
     columns = [_head(column, given) for column in COLUMNS if column.name in show]
     return {
         "rows": rows,
@@ -149,7 +151,6 @@ def _listing(actor: Actor, given: QueryDict) -> dict[str, Any]:
             _head(Column("state", _("State"), "state"), given),
         ],
         "columns": columns,
-        "show": dict.fromkeys(show, True),
         "width": len(columns) + 4,
         "views": _views(actor, given),
         "pages": _pages(given, found.page, found.pages),
