@@ -131,11 +131,18 @@ class UseForm(_Styled):
     node_labels = Pairs(
         2, label=_("Labels of the node"), help_text=_("zone=a, one a line, instead of its name.")
     )
+    # Of a page that shows another than the newest; empty: the newest.
+    version = forms.IntegerField(min_value=1, required=False, widget=forms.HiddenInput())
 
     def __init__(
-        self, parameters: Sequence[Mapping[str, Any]], projects: Sequence[str], data: Any = None
+        self,
+        parameters: Sequence[Mapping[str, Any]],
+        projects: Sequence[str],
+        data: Any = None,
+        *,
+        version: int | None = None,
     ) -> None:
-        super().__init__(data)
+        super().__init__(data, initial={"version": version})
         project = self.fields["project"]
         assert isinstance(project, forms.ChoiceField)
         project.choices = [(word, word) for word in projects]

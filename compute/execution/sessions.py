@@ -24,7 +24,7 @@ BEAT_S = 15.0
 LOST_AFTER = timedelta(seconds=60)
 _BATCH = 200
 # Has one row in the audit, when it is over; a session has one for its beginning, too.
-_TOLD_ONCE = frozenset({"instance.exec"})
+_TOLD_ONCE = frozenset({"instance.exec", "instance.guest_file_read", "instance.guest_file_write"})
 
 
 def session_begin(actor: Actor, action: str, instance: Instance, details: Mapping[str, Any]) -> uuid.UUID:

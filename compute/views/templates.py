@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
@@ -59,7 +59,7 @@ def template_use(request: HttpRequest, template_id: str) -> HttpResponse:
     """The form that is made of its parameters."""
     actor, message = actor_of(request), ""
     row = template_get(actor, template_id)
-    shown, projects = template_full(actor, row), _projects(actor, row)
+    shown, projects = template_full(actor, row, _version(request.POST)), _projects(actor, row)
     if not projects:
         action_require(actor, "template.use", row.project_id)
     form = UseForm(shown["parameters"], projects, request.POST)
@@ -106,7 +106,8 @@ def template_edit(request: HttpRequest, template_id: str) -> HttpResponse:
     actor, message = actor_of(request), ""
     row = template_get(actor, template_id)
     action_require(actor, "template.update", row.project_id)
-    shown = template_full(actor, row)
+    # An older one that is opened and saved is the newest again.
+    shown = template_full(actor, row, _version(request.GET))
     data = request.POST if request.method == "POST" else None
     form = TemplateForm([], [], data, initial=shown, without=("project", "backend"))
     if data is not None and form.is_valid():
@@ -128,21 +129,26 @@ def template_remove(request: HttpRequest, template_id: str) -> HttpResponse:
 def _detail(request: HttpRequest, template_id: str, form: UseForm | None, message: str) -> HttpResponse:
     actor = actor_of(request)
     row = template_get(actor, template_id)
-    version = number(request.GET.get("version"), 0) or None
-    shown = template_full(actor, row, version)
+    shown = template_full(actor, row, _version(request.POST if form else request.GET))
     project_id = row.project_id
-    projects = _projects(actor, row)
+    projects, is_newest = _projects(actor, row), shown["shown_version"] == row.version
+    older = None if is_newest else shown["shown_version"]
     context = {
         "row": shown,
-        "form": form or UseForm(shown["parameters"], projects),
+        "form": form or UseForm(shown["parameters"], projects, version=older),
         "message": message,
         "may_use": bool(projects),
         "may_update": action_allowed(actor, "template.update", project_id),
         "may_delete": action_allowed(actor, "template.delete", project_id),
-        "is_newest": shown["shown_version"] == row.version,
+        "is_newest": is_newest,
         "nodes": backend_node_names(row.backend),
     }
     return render(request, "compute/template_detail.html", context)
+
+
+def _version(given: QueryDict) -> int | None:
+    """None is the newest."""
+    return number(given.get("version"), 0) or None
 
 
 def _projects(actor: Actor, row: Template) -> list[str]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from compute.actor import Actor
-from compute.audit import audit
 from compute.backends.capabilities import Capability
 from compute.errors import ComputeError, InvalidInput, InvalidState
+from compute.execution.sessions import session_begin, session_end
 from compute.models import Instance
 from compute.selectors.access import action_require
 from compute.services.guards import content_guarded
@@ -18,6 +19,7 @@ from compute.states import InstanceState
 from kvm.selectors.machines import machine_get
 from kvm.selectors.nodes import kvm_of
 
+T = TypeVar("T")
 FILE_MAX = 1024 * 1024
 _PATH_MAX = 4096
 
@@ -40,24 +42,25 @@ def guest_file_target(actor: Actor, id_or_name: str | uuid.UUID, path: str) -> I
 
 def guest_file_read(actor: Actor, row: Instance, path: str) -> bytes:
     """At most ``FILE_MAX`` bytes. Raises ``NotFound``, ``PayloadTooLarge``, ``InvalidState``."""
-    try:
-        data = kvm_of(row.node).guest_file_read(row.engine_id, path)
-    except ComputeError as error:
-        _record(actor, row, "instance.guest_file_read", path, error.code)
-        raise
-    _record(actor, row, "instance.guest_file_read", path, "ok")
-    return data
+    return _told(
+        actor,
+        row,
+        "instance.guest_file_read",
+        path,
+        lambda: kvm_of(row.node).guest_file_read(row.engine_id, path),
+    )
 
 
 def guest_file_write(actor: Actor, row: Instance, path: str, data: bytes) -> dict[str, Any]:
     """Create or replace it; a part is never left behind as the whole without an error. Raises
     ``NotFound`` for a folder that is not there, ``InvalidState``."""
-    try:
-        kvm_of(row.node).guest_file_write(row.engine_id, path, data)
-    except ComputeError as error:
-        _record(actor, row, "instance.guest_file_write", path, error.code)
-        raise
-    _record(actor, row, "instance.guest_file_write", path, "ok")
+    _told(
+        actor,
+        row,
+        "instance.guest_file_write",
+        path,
+        lambda: kvm_of(row.node).guest_file_write(row.engine_id, path, data),
+    )
     return {"path": path, "size": len(data)}
 
 
@@ -72,5 +75,15 @@ def _target(actor: Actor, id_or_name: str | uuid.UUID, action: str) -> Instance:
     return row
 
 
-def _record(actor: Actor, row: Instance, action: str, path: str, result: str) -> None:
-    audit(actor, action, row.name, target_uid=row.pk, result=result, details={"path": path[:500]})
+def _told(actor: Actor, row: Instance, action: str, path: str, work: Callable[[], T]) -> T:
+    """Noted before it is done, so that the audit tells of it whatever becomes of this process."""
+    noted, result = session_begin(actor, action, row, {"path": path[:500]}), "INTERNAL"
+    try:
+        found = work()
+        result = "ok"
+    except ComputeError as error:
+        result = error.code
+        raise
+    finally:
+        session_end(noted, result)
+    return found

@@ -182,6 +182,9 @@ def test_the_agent_tells_runs_reads_and_writes(
     assert too_large.status_code == 413, too_large.text
     missing = live.api("GET", f"{vm}/guest/files?path=/tmp/nope")
     assert missing.status_code == 404 and missing.json()["error"]["code"] == "NOT_FOUND"
+    rows = live.get(f"/audit?q={guest['name']}&page_size=200")["items"]
+    told = [(row["action"].rpartition("_")[2], row["code"]) for row in rows if "guest_file" in row["action"]]
+    assert sorted(told) == [("read", "NOT_FOUND"), ("read", "ok"), ("write", "ok")], told
     page.goto(f"{live.url}/kvm/machines/{guest['id']}/guest")
     expect(page.locator("body")).to_contain_text("LibGo demo guest", timeout=15000)
 

@@ -61,6 +61,20 @@ def test_written_by_hand_then_used(page: Client, viewer: Actor) -> None:
     assert looks.get(f"/templates/{row.pk}/edit").status_code == 403
 
 
+def _an_older_version_is_used_and_comes_back(page: Client, row: Template) -> None:
+    """What is shown is what is made."""
+    shown = page.get(f"/templates/{row.pk}?version=1").content.decode()
+    assert 'name="version" value="1"' in shown and "Create from version 1" in shown
+    use = {"parameter_token": "t", "parameter_image": "demo"}
+    assert page.post(f"/templates/{row.pk}/use", {**use, "name": "old", "version": "1"}).status_code == 302
+    assert page.post(f"/templates/{row.pk}/use", {**use, "name": "new", "version": ""}).status_code == 302
+    assert page.post(f"/templates/{row.pk}/use", {**use, "name": "no", "version": "9"}).status_code == 404
+    labels = {each.name: each.labels for each in Instance.objects.all()}
+    assert labels == {"old": {}, "new": {"a": "b"}}
+    older = page.get(f"/templates/{row.pk}/edit?version=1").content.decode()
+    assert "labels" not in older.partition('name="body"')[2].partition("</textarea>")[0]
+
+
 def test_changed_into_versions_and_deleted(page: Client) -> None:
     row = _written(page)
     edit = f"/templates/{row.pk}/edit"
@@ -74,6 +88,7 @@ def test_changed_into_versions_and_deleted(page: Client) -> None:
     assert "because" in page.get(f"/templates/{row.pk}").content.decode()
     assert "not the newest" in page.get(f"/templates/{row.pk}?version=1").content.decode()
     assert page.get(f"/templates/{row.pk}?version=7").status_code == 404
+    _an_older_version_is_used_and_comes_back(page, row)
     assert page.post(f"/templates/{row.pk}/remove").status_code == 302
     assert not Template.objects.exists()
 
