@@ -6,7 +6,9 @@ import json
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
+from urllib.parse import urlsplit
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -24,6 +26,7 @@ from compute.selectors.events import events_newest
 from compute.states import OperationState
 
 View = Callable[..., HttpResponse]
+_LEVELS = {"success": messages.SUCCESS, "danger": messages.ERROR}
 
 
 def actor_of(request: HttpRequest) -> Actor:
@@ -51,7 +54,7 @@ def page(view: View, *, home: str = "instances") -> View:
             with audit_watched() as seen:
                 response = view(request, *args, **kwargs)
             _audit(request, _ended(request, response, seen), is_told=seen.is_told or _is_redrawn(response))
-            return response
+            return _without_script(request, response, home)
         except ComputeError as error:
             status = HTTP_STATUS.get(error.code, 500)
             _audit(request, Asked(*_asked(request), status, error.code, error.details), is_told=False)
@@ -99,6 +102,19 @@ def name_confirm(request: HttpRequest, name: str) -> None:
 def toast(text: str, kind: str = "success") -> HttpResponse:
     """No content, but a word to the person who clicked."""
     return _trigger("toast", {"text": str(text), "kind": kind})
+
+
+def _without_script(request: HttpRequest, response: HttpResponse, home: str) -> HttpResponse:
+    """A browser that ran no script asked: what a toast would say stands on the page one came from."""
+    if request.headers.get("HX-Request") or "text/html" not in request.headers.get("Accept", ""):
+        return response
+    said = json.loads(response.get("HX-Trigger", "{}")).get("toast")
+    if said is None:
+        return response
+    messages.add_message(request, _LEVELS.get(said["kind"], messages.INFO), said["text"])
+    came_from = urlsplit(request.headers.get("Referer", ""))
+    is_ours = came_from.netloc == request.get_host()
+    return redirect(came_from._replace(scheme="", netloc="").geturl() if is_ours else reverse(home))
 
 
 def gone(request: HttpRequest, to: str) -> HttpResponse:

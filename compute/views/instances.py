@@ -295,10 +295,14 @@ def instance_remove(request: HttpRequest, instance_id: str) -> HttpResponse:
     if request.method == "GET":
         instance, context = instance_context(actor, instance_id, "overview")
         context["losses"] = losses_of_delete(actor, instance, context["row"])
+        if not request.headers.get("HX-Request"):
+            return render(request, "compute/instance_delete.html", {**context, "alone": True})
         return render(request, "compute/_instance_delete.html", context)
     instance = instance_get(actor, instance_id)
     action_require(actor, "instance.delete", instance.project_id)
     name_confirm(request, instance.name)
     keep = bool(request.POST.get("keep_storage"))
     operation = instance_delete(actor, instance_id, force=True, keep_storage=keep)
+    if not request.headers.get("HX-Request"):
+        return redirect("operation", operation.id)
     return toast(_("%(instance_name)s: deleting …") % {"instance_name": operation.instance_name}, "info")

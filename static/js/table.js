@@ -228,6 +228,7 @@
     }
     const button = event.target.closest("button[data-do]");
     if (button) {
+      event.preventDefault();
       button.disabled = true;
       post(button, button.dataset.do).finally(() => { button.disabled = false; happened(); });
     }

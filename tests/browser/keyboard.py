@@ -82,5 +82,5 @@ class Keyboard:
 
     def has(self, selector: str, within_s: float = 10) -> None:
         """The focus comes to it by itself."""
-        until(lambda: self.is_on(selector), f"{selector} has the focus, not {self.stop()}", within_s)
+        until(lambda: self.is_on(selector), f"{selector} has the focus", within_s)
         self.stop()

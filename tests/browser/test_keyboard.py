@@ -12,12 +12,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import context_close
 from tests.browser.keyboard import Keyboard
-from tests.browser.shots import LOOKS, Look
+from tests.browser.shots import Look, looks
 from tests.live import PASSWORD, LiveConsole, until
 
 _SLOW_MS = 60_000
-# One of each theme and each width.
-_CUT = tuple(look for look in LOOKS if str(look) in ("light-1440", "dark-390"))
 _COMPOSE = """services:
   web:
     image: libgo/demo:latest
@@ -35,7 +33,7 @@ class Seat:
     keys: Keyboard
 
 
-@pytest.fixture(params=_CUT, ids=str)
+@pytest.fixture(params=looks(), ids=str)
 def seat(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -> Iterator[Seat]:
     look: Look = request.param
     context = chromium.new_context(
@@ -214,7 +212,7 @@ def test_a_stack_is_written_and_deployed(seat: Seat, live: LiveConsole) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seat", _CUT[:1], ids=str, indirect=True)
+@pytest.mark.parametrize("seat", looks()[:1], ids=str, indirect=True)
 def test_a_machine_its_console_and_its_screen_and_the_way_out_of_them(
     seat: Seat, live: LiveConsole, name: str
 ) -> None:
