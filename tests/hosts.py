@@ -124,12 +124,8 @@ class LibvirtHost:
 
     def inside(self) -> list[str]:
         """What is put in front of a command so that this host is the local one for it."""
-        return [*self._enter, *self.as_local()]
-
-    def as_local(self) -> list[str]:
-        """The same for one that stays in its own network: this host is its ``qemu:///system``."""
         assert self.process is not None
-        return ["nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", f"--wd={ROOT}"]
+        return [*self._enter, "nsenter", f"--mount=/proc/{self.process.pid}/ns/mnt", f"--wd={ROOT}"]
 
     def image_copy(self, name: str) -> None:
         """An image of the machine's own pool, for a host that does not share it."""

@@ -41,8 +41,6 @@ class LiveConsole:
             **environ,
         }
         self.environ.pop("LIBGO_SECRET_KEY", None)
-        # What is put in front of the launcher.
-        self.before: list[str] = []
         self._tokens: dict[str, tuple[float, str]] = {}
         self._http = requests.Session()
         self._http.trust_env = False
@@ -66,7 +64,7 @@ class LiveConsole:
 
     def try_launch(self, *words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*self.before, str(ROOT / "libgo"), *words],
+            [str(ROOT / "libgo"), *words],
             env=self.environ,
             capture_output=True,
             text=True,

@@ -15,6 +15,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import context_close, log_in
+from tests.browser.pictures import HEIGHT, WIDTH, picture
 from tests.kvm.agent import agent_image
 from tests.live import PASSWORD, LiveConsole, until
 
@@ -140,6 +141,8 @@ def test_the_screen_shows_and_takes_keys(page: Page, live: LiveConsole, guest: d
     page.fill("#screen-text", 'echo "TYPED_$((40+6))" >/dev/ttyS0\n')
     page.click("#screen-type")
     until(lambda: "TYPED_46" in _log(live, guest["id"]), "text is typed, with Shift where it needs it", 20)
+    page.set_viewport_size({"width": WIDTH, "height": HEIGHT})
+    picture(page, "screen")
 
 
 def test_pictures_of_the_screen(page: Page, live: LiveConsole, guest: dict[str, Any], vm: str) -> None:

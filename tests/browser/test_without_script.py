@@ -37,6 +37,7 @@ def test_a_container_is_made_stopped_started_found_and_deleted(
     expect(page.locator("main .alert")).to_have_count(0)
     page.click("#advice:has-text('Start it')")
     until(lambda: live.get(f"/compute/instances/{name}")["state"] == "running", "it runs again", 30)
+    page.reload()
     page.click("button:has-text('Delete')")
     expect(page.locator("main")).to_contain_text("cannot be undone")
     page.fill("#confirm-delete", "something else")
