@@ -68,18 +68,18 @@ def operation_write(operation_id: Any, fence: int, **columns: Any) -> bool:
 
 
 def operation_close(operation: Operation, state: OperationState, columns: Mapping[str, Any]) -> bool:
-    """The last write: final state and outcome. False when the operation is no longer ours."""
-    with transaction.atomic():
-        closed = operation_write(
-            operation.pk,
-            operation.fence,
-            state=state.value,
-            finished_at=Now(),
-            lease_until=None,
-            **columns,
-        )
-        if closed:
-            operation.refresh_from_db()
+    """The last write: final state and outcome, in the transaction of the caller. False when the operation
+    is no longer ours."""
+    closed = operation_write(
+        operation.pk,
+        operation.fence,
+        state=state.value,
+        finished_at=Now(),
+        lease_until=None,
+        **columns,
+    )
+    if closed:
+        operation.refresh_from_db()
     return closed
 
 

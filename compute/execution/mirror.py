@@ -25,6 +25,7 @@ from compute.events import Fact, events_publish
 from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
+from compute.selectors.resource_users import used_by
 from compute.selectors.sealed_config import config_resealed
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, OperationState
 
@@ -61,6 +62,7 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
     moving = moving_ids()
     with transaction.atomic():
         known = _known(node, infos)
+        used = {row.pk: used_by(row) for row in known.rows.values()}
         replaced = _being_replaced(node)
         facts: list[Fact] = []
         created: list[Instance] = []
@@ -83,13 +85,14 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
             if _is_outdated(row, info):
                 outdated.add(info.engine_id)
                 continue
+            known.rows[info.engine_id] = row
             fact = _row_update(row, info, stamp=stamp)
             if fact is not None:
                 facts.append(fact)
         Instance.objects.bulk_create(created)
         notes_settle(node, known.vanished.keys() & {row.engine_id for row in created})
         events_publish(facts)
-        if facts:
+        if created or any(used.get(row.pk) != used_by(row) for row in known.rows.values()):
             owners_settle(node)
     return outdated
 
@@ -124,7 +127,6 @@ def instances_gone(node: Node, engine_ids: Iterable[str], looked_at: datetime | 
     )
     later = {row for row in rows if looked_at and row.observed_at and row.observed_at > looked_at}
     _forget(node, [row for row in rows if row not in later], vanished=True)
-    owners_settle(node)
     return {row.engine_id for row in later}
 
 
@@ -186,6 +188,8 @@ def _forget(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -> 
         events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row) for row in found])
         note_gone(node, found, vanished=vanished)
         there.delete()
+        if any(used_by(row) for row in found):
+            owners_settle(node)
 
 
 @dataclass(frozen=True)
@@ -236,9 +240,11 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
             if row.engine_id and row.engine_id != info.engine_id:
                 _changes_lock(row.node)
                 note_gone(row.node, [row])
+            used = used_by(row)
             fact = _row_update(row, info, stamp=True)
             if fact is not None:
                 events_publish([fact])
+            if used_by(row) != used:
                 owners_settle(row.node)
     except IntegrityError:
         # Another row took this engine id first: a full list ran between make and mark.

@@ -6,6 +6,8 @@ import threading
 import time
 from dataclasses import asdict
 
+from django.db import transaction
+
 from compute.backends.types import UndoStep
 from compute.errors import OperationCancelled, OperationInterrupted
 from compute.events import operation_progress_send
@@ -36,15 +38,19 @@ class OperationReporter:
         now = time.monotonic()
         if new_step or now - self._written_at >= _WRITE_EVERY_S:
             self._written_at = now
-            self._write(progress=bounded, step=step[:255])
+            self._write(step if new_step else "", progress=bounded, step=step[:255])
             self._send()
         if new_step:
-            self.log(step)
             boundary(self._operation, step)
         self.checkpoint()
 
     def log(self, line: str) -> None:
         patiently(lambda: OperationLog.objects.create(operation=self._operation, line=line[:2000]))
+
+    def begin(self) -> None:
+        """The first checkpoint: the claim has just read the row."""
+        self._checked_at = time.monotonic()
+        self._cancel_heard(self._operation.cancel_requested)
 
     def checkpoint(self) -> None:
         if self._lost.is_set():
@@ -58,7 +64,10 @@ class OperationReporter:
         if row is None or row["fence"] != self._operation.fence:
             self._lost.set()
             raise OperationInterrupted("Another worker took this operation over.")
-        if row["cancel_requested"] and self._operation.may_cancel:
+        self._cancel_heard(row["cancel_requested"])
+
+    def _cancel_heard(self, is_asked: bool) -> None:
+        if is_asked and self._operation.may_cancel:
             raise OperationCancelled("The operation was cancelled.")
 
     def undo(self, step: UndoStep) -> None:
@@ -67,8 +76,19 @@ class OperationReporter:
         self._write(undo_steps=[asdict(item) for item in self.undo_steps])
         boundary(self._operation, f"make {step.kind}")
 
-    def _write(self, **columns: object) -> None:
-        if not patiently(lambda: operation_write(self._operation.pk, self._operation.fence, **columns)):
+    def _write(self, line: str = "", **columns: object) -> None:
+        """The columns, and a line of the log with them: both or neither."""
+
+        def write() -> bool:
+            if not line:
+                return operation_write(self._operation.pk, self._operation.fence, **columns)
+            with transaction.atomic():
+                is_ours = operation_write(self._operation.pk, self._operation.fence, **columns)
+                if is_ours:
+                    OperationLog.objects.create(operation=self._operation, line=line[:2000])
+            return is_ours
+
+        if not patiently(write):
             self._lost.set()
             raise OperationInterrupted("Another worker took this operation over.")
 

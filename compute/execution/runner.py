@@ -59,12 +59,21 @@ def operation_execute(operation_id: str) -> bool:
     if not slot.acquire(blocking=False):
         return False
     try:
-        operation = operation_claim(operation_id)
+        operation = operation_begin(operation_id)
         if operation is not None:
             _run(operation)
     finally:
         slot.release()
     return True
+
+
+def operation_begin(operation_id: str) -> Operation | None:
+    """Claim it and tell so, both or neither; None when someone else has it or it is over."""
+    with transaction.atomic():
+        operation = operation_claim(operation_id)
+        if operation is not None:
+            _tell(operation, "operation.running")
+    return operation
 
 
 def operation_carry_out(operation: Operation, body: Iterable[bytes]) -> None:
@@ -76,7 +85,6 @@ def _run(operation: Operation, body: Iterable[bytes] = ()) -> None:
     lost = heartbeat.hold(operation)
     report = OperationReporter(operation, lost)
     try:
-        patiently(lambda: _tell(operation, "operation.running"))
         work = _work(operation, report, body)
         _handle(work)
     except OperationInterrupted:
@@ -100,7 +108,7 @@ def _handle(work: Work) -> None:
     handler = handler_for(operation.action, work.node.backend)
     if handler is None:
         raise ComputeError(f"No part of LibGo knows how to do “{operation.action}”.")
-    work.report.checkpoint()
+    work.report.begin()
     boundary(operation, "begin")
     result = _guarded(operation, lambda: handler(work))
     boundary(operation, "close")

@@ -30,6 +30,12 @@ def projects_using(node: Node) -> dict[tuple[str, str], set[uuid.UUID]]:
     return found
 
 
+def used_by(row: Instance) -> frozenset[tuple[str, str]]:
+    """``{(kind, name)}`` of what one instance uses, whichever addresses it has there."""
+    columns = {"networks": row.networks, "storage": row.storage}
+    return frozenset((kind, item["of"]) for kind in USED_KINDS for item in _uses(columns, kind))
+
+
 def names_used(node_ids: Iterable[uuid.UUID], kind: str) -> dict[uuid.UUID, set[str]]:
     """Which names are in use, by node, whoever uses them."""
     found: dict[uuid.UUID, set[str]] = defaultdict(set)

@@ -15,7 +15,7 @@ from compute.actor import Actor
 from compute.audit import audit, audit_told, origin_of
 from compute.errors import InstanceBusy, InvalidState
 from compute.events import Fact, event_publish
-from compute.execution.lease import operation_claim
+from compute.execution.runner import operation_begin
 from compute.models import Instance, Node, Operation, Project
 from compute.permissions import ACTIONS
 from compute.selectors.access import action_require
@@ -80,7 +80,7 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
     event_publish(Fact("operation.queued", operation.told, operation=operation, username=actor.username))
     if intent.here:
         # Ours from birth: the lease runs from now on, so the sweeper finds it if this process is lost.
-        return operation_claim(str(operation.pk)) or operation
+        return operation_begin(str(operation.pk)) or operation
     transaction.on_commit(lambda: operation_ring(str(operation.pk)))
     return operation
 

@@ -235,3 +235,15 @@ def test_every_error_of_the_tree_has_its_own_code() -> None:
     # An engine may tell cases apart for itself; outside they keep the code of what they are.
     codes = [cls.code for cls in tree(ComputeError) if cls.__module__ == ComputeError.__module__]
     assert len(codes) == len(set(codes))
+
+
+def test_a_lifecycle_change_asks_and_writes_no_more_than_it_must(
+    admin: Actor, make: Callable[..., Instance], django_assert_max_num_queries: Any
+) -> None:
+    """What one stop costs the worker, from the bell to the end."""
+    operation = instance_act(admin, make("web").pk, Action.STOP, {})
+    assert operation is not None
+    with django_assert_max_num_queries(20):
+        runner.operation_execute(str(operation.pk))
+    operation.refresh_from_db()
+    assert operation.state == "succeeded"

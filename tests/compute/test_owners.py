@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from compute.actor import Actor
 from compute.backends.fake import FakeEngine
 from compute.backends.types import LABEL_PROJECT, Grants, NetworkInfo, ResourceInfo, StorageInfo
 from compute.errors import InvalidInput, NotFound, OperationNotSupported, PermissionDenied
+from compute.execution import mirror
 from compute.execution.mirror import instances_gone, instances_observe
 from compute.execution.resources import grants_of, owner_of, resources_observe_complete
 from compute.models import Event, Instance, Node, Operation, Project, Resource
 from compute.services.attachments import network_attach, network_detach, storage_attach
+from compute.states import InstanceState
 from tests.compute.test_resources import _volume
 
 pytestmark = pytest.mark.django_db
@@ -77,6 +81,31 @@ def test_unmarked_volumes_follow_their_users(
     instances_gone(fake_node, [job.engine_id])
     assert _owner("data") == "other", "what is left behind stays with whom it was"
     assert Event.objects.filter(type="volume.changed").count() >= 4
+
+
+def test_owners_are_settled_when_what_is_used_changes_and_not_at_every_change(
+    make: Callable[..., Instance],
+    fake_node: Node,
+    project: Project,
+    other: Project,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    web, job = make("web"), make("job")
+    resources_observe_complete(fake_node, "volume", [_volume("data")])
+    _use(fake_node, "web", project, "data")
+    _use(fake_node, "job", other, "data")
+    assert _owner("data") is None
+    settled: list[Node] = []
+    monkeypatch.setattr(mirror, "owners_settle", settled.append)
+    seen = FakeEngine.of(str(fake_node.pk)).instances[job.engine_id]
+    storage = (StorageInfo("data", "data", "/data", format="volume"),)
+    stopped = replace(seen, storage=storage, state=InstanceState.STOPPED, observed_at=timezone.now())
+    instances_observe(fake_node, [stopped])
+    assert Instance.objects.get(pk=job.pk).state == "stopped" and not settled
+    monkeypatch.undo()
+    web.refresh_from_db()
+    mirror.instance_forget(web)
+    assert _owner("data") == "other", "one that is deleted uses nothing any more"
 
 
 def test_a_volume_made_anew_under_a_name_is_another_thing(
