@@ -24,8 +24,9 @@ is over the server time is the server's parser, the two hops between threads and
 _LIFE = """LibGo is asked with `wait`, so its answer means that the thing is done, written down and
 told. “What LibGo adds” is the difference of the medians."""
 _ADDED = f"""{_LIFE} Where that goes: a pause passes through two processes and the
-broker between them. On a busy machine (load 14, medians of 40) the request took 7 % of the whole its commit, from there it took 31 % until a worker had claimed it (broker, queue, thread), the worker 48 %,
-the answer 8 %. Of the worker's time (py-spy, before its writes were merged) 37 % were the engine's own two
+broker between them. On a busy machine (load 14, medians of 40) the request took 7 % of the whole up to its
+commit; from there it took 31 % until a worker had claimed it (broker, queue, thread), the worker 48 %, the
+answer 8 %. Of the worker's time (py-spy, before its writes were merged) 37 % were the engine's own two
 answers (the act, and the look after it, which the mirror needs), 16 % telling (waiting for the broker), 15 %
 commits of SQLite, 13 % the claim with what it reads. What is left are a commit each at begin, look and close:
 from them an operation is recovered whose worker was lost."""
