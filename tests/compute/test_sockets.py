@@ -111,7 +111,11 @@ async def test_a_page_of_another_site_is_refused_even_with_a_ticket(connect: Any
     assert await (await connect(admin, "/ws/v1/events", headers=headers)).closed_with() == 4401
 
 
-@attack("S25", "listening to the events of a project one is no member of", refused="nothing is heard")
+@attack(
+    "S25",
+    "listening to foreign events, by any and by no subscription",
+    refused="nothing is heard",
+)
 async def test_facts_reach_those_who_may_see_them(
     connect: Any, viewer: Actor, stranger: Actor, project: Any, fake_node: Any
 ) -> None:
@@ -124,10 +128,22 @@ async def test_facts_reach_those_who_may_see_them(
     assert set(envelope) == {"type", "seq", "timestamp", "data"}
     assert (envelope["type"], envelope["data"]["instance"]) == ("instance.started", str(row.pk))
     assert await outsider.is_quiet()
+    for noun, value in (
+        ("instance", row.pk),
+        ("project", "*"),
+        ("project", project.pk),
+        ("operation", row.pk),
+    ):
+        await outsider.send(orjson.dumps({"type": "subscribe", "data": {noun: str(value)}}).decode())
+        await sync_to_async(event_publish)(Fact("instance.updated", "web changed.", instance=row))
+        assert await outsider.is_quiet(), f"{noun} {value}"
+        assert (await member.envelope())["type"] == "instance.updated"
 
 
 @attack(
-    "S23 S30", "logs, exec and console as a viewer and as a stranger", refused="closed with 4403 and 4404"
+    "S23 S30",
+    "logs, exec, consoles, attach as a viewer and a stranger",
+    refused="closed with 4403 and 4404",
 )
 async def test_a_viewer_gets_no_content_and_a_stranger_no_instance(
     connect: Any, viewer: Actor, stranger: Actor, project: Any, fake_node: Any
@@ -140,9 +156,9 @@ async def test_a_viewer_gets_no_content_and_a_stranger_no_instance(
         state="running",
         created_at="2026-01-01T00:00:00Z",
     )
-    for what in ("logs", "exec", "console"):
+    for what in ("logs", "exec", "console", "vnc", "attach"):
         assert await (await connect(viewer, f"/ws/v1/instances/{row.pk}/{what}")).closed_with() == 4403
-    for what in ("logs", "stats", "exec"):
+    for what in ("logs", "stats", "exec", "console", "vnc", "attach"):
         assert await (await connect(stranger, f"/ws/v1/instances/{row.pk}/{what}")).closed_with() == 4404
 
 
