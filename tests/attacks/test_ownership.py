@@ -128,6 +128,7 @@ def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any])
     "S40 S45",
     "volumes and networks with drivers and options that reach the host",
     refused="403 naming the rule; nothing is made",
+    audit="a row with the result refused and POLICY_DENIED",
 )
 @pytest.mark.parametrize(
     ("path", "body", "rule"),
@@ -158,6 +159,10 @@ def test_what_reaches_the_host_is_for_administrators(
     assert error["details"]["rule"] == rule
     words = ["docker", path.removesuffix("s"), "inspect", name]
     assert subprocess.run(words, capture_output=True, check=False).returncode, "nothing was made"
+    told = world.admin.ok("GET", "/audit?page_size=50")["items"]
+    assert (world.b.username, "refused", "POLICY_DENIED") in {
+        (r["user"], r["result"], r["code"]) for r in told
+    }
 
 
 @attack("S45", "pruning as an operator, also in a foreign project", refused="only one's own goes; 404")

@@ -73,12 +73,14 @@ def test_an_operator_does_not_get_into_what_reaches_the_host(
     "S37 S39 S41",
     "the same on a whole console over a real engine, by create and recreate",
     refused="403; nothing is made",
+    audit="rows with the result refused and POLICY_DENIED",
 )
 def test_an_operator_asks_for_nothing_that_is_as_good_as_root(
     people: dict[str, Person],  # noqa: F811
     make: Any,  # noqa: F811
 ) -> None:
     operator, own = people["operator"], make(command=_shell("sleep 600"))
+    before = operator.console.get("/audit?page_size=1")["items"][0]["id"]
     for config, rule in (
         ({"privileged": True}, "privileged"),
         ({"network_mode": "host"}, "host_network"),
@@ -106,6 +108,9 @@ def test_an_operator_asks_for_nothing_that_is_as_good_as_root(
         assert _refused(operator.api("POST", BASE, body), 403, "POLICY_DENIED")["rule"] == rule
         answer = operator.api("POST", f"{BASE}/{own['id']}/recreate", config)
         assert _refused(answer, 403, "POLICY_DENIED")["rule"] == rule
+    rows = [row for row in operator.console.get("/audit?page_size=100")["items"] if row["id"] > before]
+    told = {row["action"] for row in rows if (row["result"], row["code"]) == ("refused", "POLICY_DENIED")}
+    assert told == {"POST docker/containers", "POST docker/containers/<container_id>/recreate"}, told
 
 
 def test_a_viewer_reads_and_a_stranger_sees_nothing(
