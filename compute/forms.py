@@ -16,6 +16,7 @@ from django import forms
 from compute.backends.registry import backend_registration
 from compute.errors import ComputeError, InvalidInput
 from compute.services.instance_body import InstanceCreate
+from compute.wording import event_text
 from compute.wording import later as _
 
 MIB, GIB = 1024**2, 1024**3
@@ -148,14 +149,14 @@ class CreateForm(forms.Form):
         for name, text in error.details.get("fields", {}).items():
             field = known.get(name, known.get(".".join(name.split(".")[:2]), ""))
             if field in self.fields:
-                self.add_error(field, text)
+                self.add_error(field, event_text(text))
             else:
-                rest.append(f"{name}: {text}")
+                rest.append(event_text(f"{name}: {text}"))
         by_code = {"NAME_CONFLICT": "name", "IMAGE_NOT_FOUND": "image"}
         if by_code.get(error.code) in self.fields:
-            self.add_error(by_code[error.code], error.message)
+            self.add_error(by_code[error.code], event_text(error.message))
         elif not error.details.get("fields"):
-            rest.append(error.message)
+            rest.append(event_text(error.message))
         return " ".join(rest)
 
 

@@ -10,6 +10,7 @@ from django import forms
 
 from compute.errors import ComputeError
 from compute.forms import Pairs
+from compute.wording import event_text
 from compute.wording import later as _
 
 SITE = _("(the whole site)")
@@ -36,13 +37,13 @@ class _Styled(forms.Form):
         for name, text in error.details.get("fields", {}).items():
             field = self._field_of(name)
             if field in self.fields:
-                self.add_error(field, text if field == name else f"{name}: {text}")
+                self.add_error(field, event_text(text if field == name else f"{name}: {text}"))
             else:
-                rest.append(f"{name}: {text}")
+                rest.append(event_text(f"{name}: {text}"))
         if error.code == "NAME_CONFLICT":
-            self.add_error("name", error.message)
+            self.add_error("name", event_text(error.message))
         elif not error.details.get("fields"):
-            rest.append(error.message)
+            rest.append(event_text(error.message))
         return " ".join(rest)
 
     def _field_of(self, name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.errors import ComputeError
+from compute.wording import event_text
 
 
 class ThingForm(forms.Form):
@@ -65,11 +66,11 @@ class ThingForm(forms.Form):
         for name, text in error.details.get("fields", {}).items():
             field = self.FIELD_OF.get(name, name.partition(".")[0])
             if field in self.fields:
-                self.add_error(field, text)
+                self.add_error(field, event_text(text))
             else:
-                rest.append(f"{name}: {text}")
+                rest.append(event_text(f"{name}: {text}"))
         if error.code == "NAME_CONFLICT":
-            self.add_error("name", error.message)
+            self.add_error("name", event_text(error.message))
         elif not error.details.get("fields"):
-            rest.append(error.message)
+            rest.append(event_text(error.message))
         return " ".join(rest)

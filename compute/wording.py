@@ -16,6 +16,7 @@ from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_l
 from compute import states
 from compute.permissions import ACTIONS
 from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words
+from compute.told import told_text
 
 # Tells a word of a table from the same word in a sentence.
 CONTEXT = "word"
@@ -85,8 +86,9 @@ def counted_noun(noun: str, count: int) -> str:
 
 
 def step_text(step: str) -> str:
-    """“Starting the VM” in the reader's language; a step that names something stays as it was told."""
-    return pgettext(STEP, step) if step else ""
+    """“Starting the VM” in the reader's language."""
+    said = pgettext(STEP, step) if step else ""
+    return told_text(step) if said == step else said
 
 
 # What events say, as they were written down: read again, so that it can be said in another language.
@@ -113,7 +115,11 @@ _TOLD_PATTERNS = tuple((re.compile(pattern), text) for pattern, text in _TOLD)
 
 
 def event_text(message: str) -> str:
-    """What an event says in the reader's language; what is not known here stays as it was told."""
+    """What an event, an error or a finding says in the reader's language; what is not known here stays as it
+    was told."""
+    known = told_text(message)
+    if known != message:
+        return known
     for pattern, text in _TOLD_PATTERNS:
         match = pattern.fullmatch(message)
         if match:

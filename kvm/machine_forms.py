@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.errors import ComputeError
+from compute.wording import event_text
 from compute.wording import later as _
 
 _MIB, _GIB = 1024**2, 1024**3
@@ -57,9 +58,9 @@ class DeviceForm(forms.Form):
             last = name.rpartition(".")[2]
             field = self.FIELD_OF.get(last, last)
             if field in self.fields:
-                self.add_error(field, text)
+                self.add_error(field, event_text(text))
             else:
-                rest.append(text)
+                rest.append(event_text(text))
         return " ".join(rest) if error.details.get("fields") else error.message
 
 

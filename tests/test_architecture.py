@@ -69,6 +69,7 @@ LEVELS = {
     "compute.urls": 6,
     "compute.translations": 6,
     "compute.wording": 1,
+    "compute.told": 1,
     "compute.menu": 6,
     "compute.parts": 6,
     "compute.templatetags": 6,

@@ -22,6 +22,8 @@ from compute.menu import CONTEXT as MENU
 from compute.menu import menu_labels
 from compute.services.actions import actions_known, node_actions_known
 from compute.states import Action, OperationState, action_words
+from compute.told import CONTEXT as TOLD
+from compute.translations.told import told_messages
 from compute.wording import CONTEXT, STEP, words_known
 
 Message = str | tuple[str, ...]
@@ -68,6 +70,8 @@ def _pages(root: Path) -> Iterator[Found]:
         yield "compute/wording.py", word, CONTEXT
     for step in sorted(_steps(root) | _ROWS_OWN_STEPS):
         yield "compute/execution/report.py", step, STEP
+    for place, message in told_messages(root, _CODE):
+        yield place, message, TOLD
     for label in sorted(menu_labels()):
         yield "compute/menu.py", label, MENU
     for label in sorted(_form_labels()):

@@ -24,6 +24,7 @@ from compute.models import User
 from compute.selectors.access import actor_for
 from compute.selectors.events import events_newest
 from compute.states import OperationState
+from compute.wording import event_text
 
 View = Callable[..., HttpResponse]
 _LEVELS = {"success": messages.SUCCESS, "danger": messages.ERROR}
@@ -101,7 +102,7 @@ def name_confirm(request: HttpRequest, name: str) -> None:
 
 def toast(text: str, kind: str = "success") -> HttpResponse:
     """No content, but a word to the person who clicked."""
-    return _trigger("toast", {"text": str(text), "kind": kind})
+    return _trigger("toast", {"text": event_text(str(text)), "kind": kind})
 
 
 def _without_script(request: HttpRequest, response: HttpResponse, home: str) -> HttpResponse:

@@ -19,7 +19,7 @@ SAME = re.compile(
     r"\b(?:LibGo|Docker(?:file)?|Podman|KVM|CPU|API|UEFI|BIOS|UUID|DHCP|MAC|IPv6|ISO|TPM|SHA-256|Swarm|Cgroups"
     r"|CSV|JSON(?: Lines)?|OVA|S3|SSH|NIC|UTC|GiB|MiB|KiB|TiB|vCPU|stdout|stderr|libgo|virtio|scsi|sata"
     r"|Ctrl(?:-Alt-Del|\+S)?|Entrypoint|Amazon|shop|db|TAG|BEGIN (?:PRIVATE KEY|CERTIFICATE))\b"
-    r"|Linux or BSD|Authorization: Token|before-upgrade|[\w.-]+/app|\bapp\b|/main\b|&#?\w+;"
+    r"|has-foot|Linux or BSD|Authorization: Token|before-upgrade|[\w.-]+/app|\bapp\b|/main\b|&#?\w+;"
     # Addresses, paths and examples as a machine takes them.
     r"|FROM libgo/demo.*|\S*(?:://|/|\.example\.)\S*|\bhost-2\b|nginx:\S+|registry\.\S+"
 )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.utils.translation import override
 
+from compute.told import told_text
+from compute.translations.told import told_messages
 from compute.wording import event_text, step_text
+from tests.live import ROOT
 
 TOLD = [
     ("web is being made.", "web wird erstellt."),
@@ -28,4 +33,43 @@ def test_what_an_event_says(message: str, german: str) -> None:
 def test_what_a_worker_says_of_its_step() -> None:
     with override("de"):
         assert step_text("Starting the container") == "Der Container wird gestartet"
-        assert step_text("Pulling nginx:1.27") == "Pulling nginx:1.27" and step_text("") == ""
+        assert step_text("Pulling nginx:1.27") == "nginx:1.27 wird gezogen" and step_text("") == ""
+
+
+ERRORS = [
+    ("There is no node “web”.", "Es gibt keinen Knoten „web“."),
+    ("The code is wrong or was used before.", "Der Code ist falsch oder wurde schon benutzt."),
+    # Words of ours are said, names that are such words are not.
+    ("running is stopped; start it first.", "running ist im Zustand „angehalten“; zuerst starten."),
+    # A reason within a text, and two texts behind one another.
+    (
+        "The node n is unreachable: Docker on n did not answer in time.",
+        "Der Knoten n ist nicht erreichbar: Docker auf n antwortete nicht rechtzeitig.",
+    ),
+    ("The VM does not run. The container does not run.", "Die VM läuft nicht. Der Container läuft nicht."),
+    ("Nobody knows this. The VM does not run.", "Nobody knows this. The VM does not run."),
+    ("There are 200 rules there already, which is the most.", "Es gibt schon 200 Regeln, mehr geht nicht."),
+    ("100% of %s and %(name)s", "100% of %s and %(name)s"),
+]
+
+
+@pytest.mark.parametrize(("message", "german"), ERRORS)
+def test_what_an_error_says(message: str, german: str) -> None:
+    assert told_text(message) == message
+    with override("de"):
+        assert told_text(message) == german
+
+
+def test_each_text_of_the_catalogue_is_known_again_with_anything_filled_in() -> None:
+    """Also where two of them are alike: what was filled in is not lost."""
+    told = [message for _, message in told_messages(ROOT, ("compute", "dockerapp", "kvm"))]
+    assert len(told) > 500
+    with override("de"):
+        for message in told:
+            names = re.findall(r"%\((\w+)\)s", message)
+            filled = {name: f"x{n}-{name}" for n, name in enumerate(names)}
+            english = message % filled if names else message.replace("%%", "%")
+            german = told_text(english)
+            assert german != english or len(english.split()) == 2, english
+            if not any(re.fullmatch(r"(state|status|kind|verb|action|type)\d*", name) for name in names):
+                assert all(text in german for text in filled.values()), (english, german)
