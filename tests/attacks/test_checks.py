@@ -16,7 +16,7 @@ from tests.attacks.catalogue import attack
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
 _CODE = ("compute", "dockerapp", "kvm", "libgo_site")
-_PRAGMA = re.compile(r"# nosec\b(?P<id> B\d{3})?(?P<reason> # \w.+)?")
+_PRAGMA = re.compile(r"# nosec\b(?P<id>(?: B\d{3})+)?(?P<reason> # \w.+)?")
 # What of Django's advice is not ours to decide, each with its reason.
 _LEFT = {
     "security.W005": "subdomains of the site's domain are not LibGo's",
