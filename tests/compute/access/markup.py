@@ -23,6 +23,7 @@ from compute.models import (
     Template,
     User,
 )
+from compute.sealing import seal
 from dockerapp.models import Registry, Stack
 from kvm.models import Export
 
@@ -44,7 +45,6 @@ _TEXTS: dict[type[models.Model], str] = {
     Registry: "name host username",
     Resource: "name",
     Schedule: "name keep_problem paused_reason",
-    Stack: "compose",
     Template: "name description",
     User: "first_name last_name email",
 }
@@ -79,6 +79,7 @@ def markup_plant() -> None:
         storage=[{"name": CANARY, "source": CANARY, "target": CANARY, "format": CANARY}],
     )
     Node.objects.update(labels=_MARKS)
+    Stack.objects.update(compose_sealed=seal(f"services: {{a: {{image: demo}}}} # {CANARY}"))
 
 
 def _spoilt(value: Any) -> Any:
