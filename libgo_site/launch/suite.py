@@ -16,8 +16,8 @@ _LAST, _COMPUTES = "faults", "tests/faults/test_failpoints.py"
 # The storm takes the whole machine.
 _ALONE = "load"
 _FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
-# Of their time tests need a processor for a third: they wait for engines and browsers.
-_BESIDE, _BESIDE_LAST = ("-n", "5", *_FILES), ("-n", "4", *_FILES)
+# Tests wait for engines and browsers much of their time.
+_BESIDE = ("-n", "4", *_FILES)
 # The slowest, for whoever wants to make the whole quicker.
 _SLOWEST = ("--durations", "25", "--durations-min", "5")
 # More than any run takes; a run beyond it hangs where no timeout of a single test reaches.
@@ -84,7 +84,7 @@ def _all_tests() -> list[list[str]]:
         beside.append(_COMPUTES)
     return [
         [*_BESIDE, *_SLOWEST, *beside],
-        [*_BESIDE_LAST, *_SLOWEST, last, f"--ignore={_COMPUTES}"],
+        [*_BESIDE, *_SLOWEST, last, f"--ignore={_COMPUTES}"],
         *([alone] for name in found if name == alone),
     ]
 

@@ -11,8 +11,10 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from tests.live import PASSWORD, LiveConsole
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
+    """Ended with the last file of browsers in a row: Playwright's loop runs in the main thread, and a test of
+    another kind could not run one there."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]

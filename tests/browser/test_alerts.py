@@ -80,7 +80,7 @@ def test_a_busy_container_rings_the_bell_and_the_webhook(
     page.locator("#dialog-box summary", has_text="Further settings").click()
     _field(page, "instance", name)
     page.locator("#dialog-box button[type=submit]").click()
-    expect(page.locator(f"tr[data-name='busy-{name}']")).to_contain_text("cpu percent above 20 · for 3 s")
+    expect(page.locator(f"tr[data-name='busy-{name}']")).to_contain_text("CPU above 20 % · for 3 s")
 
     try:
         expect(page.locator("#bell [data-new]")).to_be_visible(timeout=40_000)

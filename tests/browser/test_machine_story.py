@@ -103,7 +103,7 @@ def test_a_machine_is_made_used_restored_grown_taken_away_and_brought_back(
     made = _done(live.api("POST", "/compute/instances?wait=60", {**body, "labels": {"libgo.test": "live"}}))
     pk = made["instance"]["id"]
     until(lambda: "host=story" in _log(live, name), "it has the host name of its seed", _BOOT_S)
-    until(lambda: _address(live, name).startswith("10.214."), "DHCP gave it an address", 60)
+    until(lambda: _address(live, name).startswith("10.214."), "DHCP gave it an address", _BOOT_S)
 
     shell = _Shell(page, live, pk)
     shell.run("hostname; cat /data/told", "story\ntold-by-seed")

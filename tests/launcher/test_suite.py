@@ -30,9 +30,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "tests" / folder / "test_fine.py").write_text("def test_fine(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -q --import-mode=importlib\n")
     monkeypatch.setattr(suite, "ROOT", tmp_path)
-    # Five processes for five tests would be slow.
-    for words in ("_BESIDE", "_BESIDE_LAST"):
-        monkeypatch.setattr(suite, words, ("-n", "2", *suite._FILES))
+    # More processes for five tests would be slow.
+    monkeypatch.setattr(suite, "_BESIDE", ("-n", "2", *suite._FILES))
     monkeypatch.setattr(state, "var", lambda: tmp_path / "var")
     monkeypatch.setattr(state, "python", lambda: sys.executable)
     return tmp_path
