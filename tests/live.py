@@ -44,6 +44,8 @@ class LiveConsole:
         self._tokens: dict[str, tuple[float, str]] = {}
         self._http = requests.Session()
         self._http.trust_env = False
+        # A connection that rests is closed after a while, perhaps just when the next request is on its way.
+        self._http.headers["Connection"] = "close"
 
     def start(self) -> LiveConsole:
         if not self.environ.get("DATABASE_URL"):

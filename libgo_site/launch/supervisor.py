@@ -69,9 +69,6 @@ def children() -> list[Child]:
         "off",
     ]
     web += ["--ws-max-size", "1048576", "--timeout-graceful-shutdown", "3", "--no-server-header"]
-    # Longer than clients and proxies keep a connection that rests (mostly 60 s): who closes first must be
-    # them, or a request that is under way meets a closed door.
-    web += ["--timeout-keep-alive", "75"]
     # Who asks is read from X-Forwarded-For only where a proxy is known to set it.
     behind = "127.0.0.1" if os.environ.get("LIBGO_BEHIND_TLS") == "1" else ""
     proxies = os.environ.get("LIBGO_TRUSTED_PROXIES") or behind

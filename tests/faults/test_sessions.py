@@ -176,5 +176,10 @@ async def test_a_command_is_told_of_though_its_process_was_killed(
 
 
 def _sleeps(name: str) -> bool:
+    """``docker top`` fails when a process ends while it looks at them: then once more."""
     words = ["docker", "top", name, "-o", "pid,args"]
-    return "sleep 31" in subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    for _ in range(4):
+        looked = subprocess.run(words, capture_output=True, text=True)
+        if looked.returncode == 0:
+            return "sleep 31" in looked.stdout
+    raise AssertionError(looked.stderr)
