@@ -41,8 +41,9 @@ _STORAGE = ("pool", "volume", "image")
 _CHANGE_USERS = ("define", "undefine", "start", "stop", "change")
 # What events should have told is looked at so often: a few calls, however many domains there are.
 _COMPARE_EVERY_S = 5.0
-# No event tells that a guest got an address, so a started one is looked at again after these.
-_LOOK_AGAIN_S = (5.0, 10.0, 15.0, 25.0, 45.0)
+# No event tells that a guest got an address, so a started one is looked at again after these; some boot for
+# minutes.
+_LOOK_AGAIN_S = (5.0, 10.0, 15.0, 25.0, 45.0, 70.0, 100.0, 150.0, 240.0, 400.0, 600.0)
 
 
 def events_follow(
