@@ -130,7 +130,7 @@ def test_ctrl_c_stops_all_of_it(settled: LiveConsole) -> None:
     process = subprocess.Popen(
         [str(root / "libgo"), "up", "--no-install"], env=settled.environ, stdout=subprocess.DEVNULL
     )
-    until(lambda: _is_ready(settled), "ready", 30)
+    until(lambda: _is_ready(settled), "ready", 90)
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     assert _processes_of(settled) == []
