@@ -41,6 +41,8 @@ def _told(tree: ast.AST) -> Iterator[ast.expr]:
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
             if name in _ERRORS and node.args:
                 yield node.args[0]
+            elif name == "field" and node.args[1:] and ast.unparse(node.func).endswith("InvalidInput.field"):
+                yield node.args[1]
             elif name == "progress" and node.args[1:] and not isinstance(node.args[1], ast.Constant):
                 yield node.args[1]
 

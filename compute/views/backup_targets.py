@@ -16,6 +16,7 @@ from compute.selectors.access import action_require
 from compute.selectors.backups import target_dict, target_get, targets_list
 from compute.services import backup_targets
 from compute.services.projects import projects_list
+from compute.told import told_text
 from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page_of, toast
 
@@ -59,7 +60,7 @@ def target_edit(request: HttpRequest, target_id: str | None = None) -> HttpRespo
             )
         except ComputeError as error:
             fields = error.details.get("fields", {})
-            message = " ".join(f"{name}: {text}" for name, text in fields.items()) or error.message
+            message = " ".join(told_text(f"{name}: {text}") for name, text in fields.items()) or error.message
             shown, chosen = {**shown, **given, "id": shown.get("id")}, given["projects"]
     context = {
         "row": shown,

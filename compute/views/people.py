@@ -18,6 +18,7 @@ from compute.selectors.access import action_allowed, action_require, visible
 from compute.services import accounts, projects
 from compute.services.limit_settings import project_limits_read
 from compute.states import Role
+from compute.told import told_text
 from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page
 from compute.views.limits import bars_of
@@ -195,7 +196,7 @@ def _roles() -> list[tuple[str, str]]:
 
 def _said(error: ComputeError) -> str:
     fields = error.details.get("fields") or {}
-    return " ".join(f"{name}: {text}" for name, text in fields.items()) or error.message
+    return " ".join(told_text(f"{name}: {text}") for name, text in fields.items()) or error.message
 
 
 def _word(request: HttpRequest, name: str) -> str:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from compute.actor import Actor
 from compute.errors import ComputeError
 from compute.selectors.access import action_require
+from compute.told import told_text
 from compute.views.common import actor_of, page
 from compute.views.instances import instance_context
 from compute.wording import later
@@ -77,5 +78,7 @@ def _saved(actor: Actor, instance_id: str, request: HttpRequest) -> dict[str, An
 def _problem(field: str, reason: str) -> dict[str, Any]:
     found = re.fullmatch(r"line (\d+): (.*)", reason, re.DOTALL)
     if found is None:
-        return {"field": field, "line": "", "reason": reason}
-    return {"field": field, "line": found[1], "reason": found[2]}
+        return {"field": field, "line": "", "reason": told_text(reason)}
+    # The line stands in a button of its own, so its word goes from what is said.
+    said = re.sub(r"\w+ \d+: ", "", told_text(reason), count=1)
+    return {"field": field, "line": found[1], "reason": said}
