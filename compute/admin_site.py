@@ -18,6 +18,7 @@ from django.urls import reverse
 from compute.errors import ComputeError
 from compute.models import User
 from compute.selectors.access import action_allowed, second_factor_missing
+from compute.told import told_text
 from compute.views.common import actor_of
 
 
@@ -96,8 +97,8 @@ class MatrixAdmin(ModelAdmin):
         try:
             return ask()
         except ComputeError as error:
-            words = "; ".join(f"{name} {text}" for name, text in error.details.get("fields", {}).items())
-            self.message_user(request, words or error.message, messages.ERROR)
+            words = "; ".join(f"{name} {told_text(text)}" for name, text in error.details.get("fields", {}).items())
+            self.message_user(request, words or told_text(error.message), messages.ERROR)
             return redirect(request.get_full_path())
 
 

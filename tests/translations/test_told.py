@@ -49,6 +49,10 @@ ERRORS = [
     ("The VM does not run. The container does not run.", "Die VM läuft nicht. Der Container läuft nicht."),
     ("Nobody knows this. The VM does not run.", "Nobody knows this. The VM does not run."),
     ("There are 200 rules there already, which is the most.", "Es gibt schon 200 Regeln, mehr geht nicht."),
+    # A complaint beside its field, and with the field before it.
+    ("must be true or false.", "muss wahr oder falsch sein."),
+    ("config.tty: must be true or false.", "config.tty: muss wahr oder falsch sein."),
+    ("line 3: “hosts” must be a list.", "Zeile 3: „hosts“ muss eine Liste sein."),
     ("100% of %s and %(name)s", "100% of %s and %(name)s"),
 ]
 
