@@ -97,7 +97,9 @@ class MatrixAdmin(ModelAdmin):
         try:
             return ask()
         except ComputeError as error:
-            words = "; ".join(f"{name} {told_text(text)}" for name, text in error.details.get("fields", {}).items())
+            words = "; ".join(
+                f"{name} {told_text(text)}" for name, text in error.details.get("fields", {}).items()
+            )
             self.message_user(request, words or told_text(error.message), messages.ERROR)
             return redirect(request.get_full_path())
 
