@@ -67,7 +67,7 @@ async def _open_all(live: LiveConsole, container: str, machine: str) -> list[Cli
 
 
 async def test_who_was_inside_from_where_and_how_long(live: LiveConsole, name: str, machine: str) -> None:
-    await asyncio.to_thread(live.create, name, "docker")
+    await asyncio.to_thread(live.create, name, "docker", node="local-docker")
     sockets = await _open_all(live, name, machine)
     await sockets[0].send(b"exit 3\n")
     assert await _closed(sockets[0]) == 1000
@@ -90,7 +90,7 @@ async def test_who_was_inside_from_where_and_how_long(live: LiveConsole, name: s
 
 
 async def test_what_is_revoked_is_told_as_revoked(live: LiveConsole, name: str, machine: str) -> None:
-    await asyncio.to_thread(live.create, name, "docker")
+    await asyncio.to_thread(live.create, name, "docker", node="local-docker")
     username = f"inside-{uuid.uuid4().hex[:6]}"
     made = live.api("POST", "/users", {"username": username, "password": PASSWORD, "role": "operator"})
     assert made.status_code == 201, made.text
@@ -125,7 +125,7 @@ async def _open_by_token(live: LiveConsole, name: str, machine: str, token: str)
 async def test_the_end_of_a_session_is_told_though_its_process_was_killed(
     live: LiveConsole, name: str, machine: str, measured: Measured
 ) -> None:
-    await asyncio.to_thread(live.create, name, "docker")
+    await asyncio.to_thread(live.create, name, "docker", node="local-docker")
     sockets = await _open_all(live, name, machine)
     await asyncio.sleep(1)
     live.kill("web")
@@ -153,7 +153,7 @@ async def test_the_end_of_a_session_is_told_though_its_process_was_killed(
 async def test_a_command_is_told_of_though_its_process_was_killed(
     live: LiveConsole, name: str, measured: Measured
 ) -> None:
-    await asyncio.to_thread(live.create, name, "docker")
+    await asyncio.to_thread(live.create, name, "docker", node="local-docker")
     path, wanted = f"/compute/instances/{name}/exec", {"command": ["sleep", "31"], "timeout": 60}
     running = asyncio.create_task(asyncio.to_thread(live.api, "POST", path, wanted))
     await asyncio.to_thread(until, lambda: _sleeps(name), "it runs", 15)
