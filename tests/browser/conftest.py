@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from collections.abc import Iterator
 
@@ -11,16 +12,22 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from tests.live import PASSWORD, LiveConsole
 
 
-@pytest.fixture(scope="package")
-def chromium() -> Iterator[Browser]:
-    """Ended with the last file of browsers in a row: Playwright's loop runs in the main thread, and a test of
-    another kind could not run one there."""
+@contextlib.contextmanager
+def chromium_run() -> Iterator[Browser]:
+    """Playwright's loop runs in the main thread meanwhile: no other can."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="package")
+def chromium() -> Iterator[Browser]:
+    """Ended with the last file of this folder in a row."""
+    with chromium_run() as browser:
+        yield browser
 
 
 _CLOSE_S = 20.0

@@ -18,7 +18,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from websockets.asyncio.client import ClientConnection
 
-from tests.browser.conftest import chromium, context_close, log_in  # noqa: F401
+from tests.browser.conftest import chromium_run, context_close, log_in
 from tests.faults.cases import QUIET
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
@@ -97,8 +97,14 @@ async def _lost(live: LiveConsole, name: str, instance: str) -> int:
     return number
 
 
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with chromium_run() as browser:
+        yield browser
+
+
 @pytest.fixture
-def tabs(chromium: Browser, shaky: Shaky) -> Iterator[list[Page]]:  # noqa: F811
+def tabs(chromium: Browser, shaky: Shaky) -> Iterator[list[Page]]:
     context = chromium.new_context()
     context.add_init_script(_COUNTS_TRIES)
     pages = [context.new_page() for _ in range(_TABS)]
