@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from django import forms
 
 from compute.backends.registry import backend_registration
+from compute.complaints import complain
 from compute.errors import ComputeError, InvalidInput
 from compute.services.instance_body import InstanceCreate
-from compute.wording import event_text
 from compute.wording import later as _
 
 MIB, GIB = 1024**2, 1024**3
@@ -144,20 +144,12 @@ class CreateForm(forms.Form):
 
     def complain(self, error: ComputeError) -> str:
         """Put an error beside its field; what belongs to none is returned for the top."""
-        rest = []
         known = {**self._COMMON, **self.FIELD_OF}
-        for name, text in error.details.get("fields", {}).items():
-            field = known.get(name, known.get(".".join(name.split(".")[:2]), ""))
-            if field in self.fields:
-                self.add_error(field, event_text(text))
-            else:
-                rest.append(event_text(f"{name}: {text}"))
-        by_code = {"NAME_CONFLICT": "name", "IMAGE_NOT_FOUND": "image"}
-        if by_code.get(error.code) in self.fields:
-            self.add_error(by_code[error.code], event_text(error.message))
-        elif not error.details.get("fields"):
-            rest.append(event_text(error.message))
-        return " ".join(rest)
+
+        def field_of(name: str) -> str:
+            return known.get(name, known.get(".".join(name.split(".")[:2]), ""))
+
+        return complain(self, error, field_of, {"NAME_CONFLICT": "name", "IMAGE_NOT_FOUND": "image"})
 
 
 class LimitsForm(forms.Form):

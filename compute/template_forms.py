@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from django import forms
 
+from compute.complaints import complain
 from compute.errors import ComputeError
 from compute.forms import Pairs
-from compute.wording import event_text
 from compute.wording import later as _
 
 SITE = _("(the whole site)")
@@ -33,18 +33,7 @@ class _Styled(forms.Form):
 
     def complain(self, error: ComputeError) -> str:
         """Put an error beside its field; what belongs to none is returned for the top."""
-        rest = []
-        for name, text in error.details.get("fields", {}).items():
-            field = self._field_of(name)
-            if field in self.fields:
-                self.add_error(field, event_text(text if field == name else f"{name}: {text}"))
-            else:
-                rest.append(event_text(f"{name}: {text}"))
-        if error.code == "NAME_CONFLICT":
-            self.add_error("name", event_text(error.message))
-        elif not error.details.get("fields"):
-            rest.append(event_text(error.message))
-        return " ".join(rest)
+        return complain(self, error, self._field_of, is_named=True)
 
     def _field_of(self, name: str) -> str:
         return name.partition(".")[0]

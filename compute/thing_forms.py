@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from django import forms
 
+from compute.complaints import complain
 from compute.errors import ComputeError
-from compute.wording import event_text
 
 
 class ThingForm(forms.Form):
@@ -62,15 +62,4 @@ class ThingForm(forms.Form):
 
     def complain(self, error: ComputeError) -> str:
         """Put an error beside its field; what belongs to none is returned for the top."""
-        rest = []
-        for name, text in error.details.get("fields", {}).items():
-            field = self.FIELD_OF.get(name, name.partition(".")[0])
-            if field in self.fields:
-                self.add_error(field, event_text(text))
-            else:
-                rest.append(event_text(f"{name}: {text}"))
-        if error.code == "NAME_CONFLICT":
-            self.add_error("name", event_text(error.message))
-        elif not error.details.get("fields"):
-            rest.append(event_text(error.message))
-        return " ".join(rest)
+        return complain(self, error, lambda name: self.FIELD_OF.get(name, name.partition(".")[0]))

@@ -10,13 +10,13 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.execution.backup_store import LOCAL, S3, local_roots
 from compute.selectors.access import action_require
 from compute.selectors.backups import target_dict, target_get, targets_list
 from compute.services import backup_targets
 from compute.services.projects import projects_list
-from compute.told import told_text
 from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page_of, toast
 
@@ -59,8 +59,7 @@ def target_edit(request: HttpRequest, target_id: str | None = None) -> HttpRespo
                 _("%(name)s was saved. Test it to see whether it takes backups.") % {"name": made.name},
             )
         except ComputeError as error:
-            fields = error.details.get("fields", {})
-            message = " ".join(told_text(f"{name}: {text}") for name, text in fields.items()) or error.message
+            message = complaints_text(error, is_named=True)
             shown, chosen = {**shown, **given, "id": shown.get("id")}, given["projects"]
     context = {
         "row": shown,

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.models import Backup, Operation
 from compute.permissions import holds
@@ -113,7 +114,7 @@ def backup_new(request: HttpRequest, instance_id: str) -> HttpResponse:
                 instance.pk,
             )
         except ComputeError as error:
-            message = _words(error)
+            message = complaints_text(error)
     context |= {"targets": targets_for(actor, instance.project_id), "given": given, "message": message}
     context["left_out"] = backup_omits(instance)
     return _dialog(request, "new", context)
@@ -140,7 +141,7 @@ def backup_back(request: HttpRequest, backup_id: str) -> HttpResponse:
                 operation.pk,
             )
         except ComputeError as error:
-            message = _words(error)
+            message = complaints_text(error)
     context = {
         "row": _shown(actor, row),
         "nodes": backend_nodes_room(row.backend),
@@ -209,7 +210,3 @@ def _said(request: HttpRequest, text: str, to: str, *words: Any) -> HttpResponse
     if request.headers.get("HX-Request"):
         return toast(text, "info")
     return redirect(reverse(to, args=words))
-
-
-def _words(error: ComputeError) -> str:
-    return " ".join(error.details.get("fields", {}).values()) or error.message

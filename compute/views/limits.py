@@ -11,6 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
 from compute.backends.types import Resources
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.forms import GIB, MIB, Pairs
 from compute.limit_forms import MaximumsForm, PlacementForm, SiteLimitsForm
@@ -93,7 +94,7 @@ def node_placement(request: HttpRequest, node_id: str) -> HttpResponse:
             node_update(actor, node.pk, form.body())
             return _saved(_("%(name)s is set.") % {"name": node.name})
         except ComputeError as error:
-            message = " ".join(error.details.get("fields", {}).values()) or error.message
+            message = complaints_text(error)
     return _dialog(
         request,
         form,
@@ -121,7 +122,7 @@ def room(request: HttpRequest) -> HttpResponse:
         bars = [bar for scope in context["scopes"] for bar in scope["bars"]]
         context["is_over"] = any(bar["is_over"] for bar in bars)
     except ComputeError as error:
-        context = {"problem": " ".join(error.details.get("fields", {}).values()) or error.message}
+        context = {"problem": complaints_text(error)}
     return render(request, "compute/_room.html", context)
 
 

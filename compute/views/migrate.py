@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
+from compute.complaints import complaints_text
 from compute.errors import ComputeError, InvalidInput
 from compute.services.migration import instance_migrate, migrate_check, migrate_targets
 from compute.views.common import actor_of, page, toast
@@ -27,7 +28,7 @@ def migrate(request: HttpRequest, instance_id: str) -> HttpResponse:
             body = _body(request)
             instance_migrate(actor, instance.pk, body)
         except ComputeError as error:
-            return render(request, "compute/_migrate_checks.html", {"message": _said(error)})
+            return render(request, "compute/_migrate_checks.html", {"message": complaints_text(error)})
         return toast(_("%(name)s: moving …") % {"name": instance.name}, "info")
     return render(request, "compute/_migrate.html", {**context, "targets": migrate_targets(instance)})
 
@@ -40,7 +41,7 @@ def migrate_look(request: HttpRequest, instance_id: str) -> HttpResponse:
     try:
         context = migrate_check(actor_of(request), instance_id, {"node": request.POST.get("node", "")})
     except ComputeError as error:
-        context = {"message": _said(error)}
+        context = {"message": complaints_text(error)}
     return render(request, "compute/_migrate_checks.html", context)
 
 
@@ -49,7 +50,3 @@ def _body(request: HttpRequest) -> dict[str, Any]:
     if speed and not (speed.isascii() and speed.isdigit() and 0 < int(speed[:8]) < 10**6):
         raise InvalidInput.field("speed", "must be a number of MiB per second.")
     return {"node": request.POST.get("node", ""), "max_bytes_per_s": int(speed or 0) * _MIB}
-
-
-def _said(error: ComputeError) -> str:
-    return " ".join(str(text) for text in error.details.get("fields", {}).values()) or error.message

@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
+from compute.complaints import complaints_text
 from compute.errors import ComputeError, NotFound
 from compute.models import Project, User
 from compute.selectors.access import action_allowed, action_require, visible
 from compute.services import accounts, projects
 from compute.services.limit_settings import project_limits_read
 from compute.states import Role
-from compute.told import told_text
 from compute.views.api_line import ApiCall, is_look, plain_look, secret_shown
 from compute.views.common import actor_of, page
 from compute.views.limits import bars_of
@@ -43,7 +43,7 @@ def project_list(request: HttpRequest) -> HttpResponse:
         try:
             return redirect("project", project_id=projects.project_create(actor, given).pk)
         except ComputeError as error:
-            message = _said(error)
+            message = complaints_text(error, is_named=True)
     rows = visible(actor, Project.objects.all(), "pk").annotate(
         instance_count=Count("instances", distinct=True),
         member_count=Count("memberships", distinct=True),
@@ -81,7 +81,7 @@ def project_change(request: HttpRequest, project_id: uuid.UUID, what: str) -> Ht
         else:
             raise NotFound(_("There is no such change."))
     except ComputeError as error:
-        return _project_shown(request, actor, project_id, _said(error))
+        return _project_shown(request, actor, project_id, complaints_text(error, is_named=True))
     return redirect("project", project_id=project_id)
 
 
@@ -109,7 +109,7 @@ def user_list(request: HttpRequest) -> HttpResponse:
             made = accounts.user_create(actor, {**given, "password": request.POST.get("password", "")})
             return redirect("user", user_id=made.pk)
         except ComputeError as error:
-            message = _said(error)
+            message = complaints_text(error, is_named=True)
     rows = User.objects.prefetch_related("memberships__project").order_by("username")
     context = {"rows": rows, "given": given, "message": message, "roles": _roles()}
     return render(request, "compute/user_list.html", context)
@@ -135,7 +135,7 @@ def user_change(request: HttpRequest, user_id: uuid.UUID, what: str) -> HttpResp
             return redirect("users")
         accounts.user_update(actor, user_id, _user_given(request, actor, user_id, what))
     except ComputeError as error:
-        return _user_shown(request, actor, user_id, _said(error))
+        return _user_shown(request, actor, user_id, complaints_text(error, is_named=True))
     return redirect("user", user_id=user_id)
 
 
@@ -192,11 +192,6 @@ def _user_shown(request: HttpRequest, actor: Actor, user_id: uuid.UUID, message:
 
 def _roles() -> list[tuple[str, str]]:
     return [(role, _ROLE_TEXTS[role]) for role in _ROLES]
-
-
-def _said(error: ComputeError) -> str:
-    fields = error.details.get("fields") or {}
-    return " ".join(told_text(f"{name}: {text}") for name, text in fields.items()) or error.message
 
 
 def _word(request: HttpRequest, name: str) -> str:

@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.selectors.nodes import backend_node_names
 from compute.services.snapshots import instance_clone
@@ -36,7 +37,7 @@ def machine_clone(request: HttpRequest, instance_id: str) -> HttpResponse:
             instance_clone(actor, instance.pk, body)
             return toast(_("%(name)s: cloning …") % {"name": body["name"]}, "info")
         except ComputeError as error:
-            message = " ".join(error.details.get("fields", {}).values()) or error.message
+            message = complaints_text(error)
     context |= {
         "message": message,
         "given": given,

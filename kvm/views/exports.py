@@ -7,6 +7,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.permissions import holds
 from compute.selectors.access import permissions_by_project
@@ -59,7 +60,7 @@ def machine_export(request: HttpRequest, instance_id: str) -> HttpResponse:
             exports.instance_export(actor, instance.pk, {**body, "options": {"disk": disk} if disk else {}})
             return toast(_("%(name)s: exporting; see Exports.") % {"name": instance.name}, "info")
         except ComputeError as error:
-            message = " ".join(error.details.get("fields", {}).values()) or error.message
+            message = complaints_text(error)
     disks = [item for item in instance.storage if item.get("format") != "cdrom"]
     context |= {"message": message, "given": given, "formats": _FORMATS, "disks": disks}
     return render(request, "kvm/_machine_export.html", context)

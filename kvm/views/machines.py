@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
+from compute.complaints import complaints_text
 from compute.errors import ComputeError, InvalidInput, NotFound
 from compute.models import Operation
 from compute.selectors.resources import resources_visible
@@ -206,7 +207,7 @@ def machine_xml_change(request: HttpRequest, instance_id: str) -> HttpResponse:
             context["checked"] = _digest(xml)
         context["lines"] = [{"text": line, "kind": _kind(line)} for line in diff.splitlines()]
     except ComputeError as error:
-        context["problem"] = " ".join(error.details.get("fields", {}).values()) or error.message
+        context["problem"] = complaints_text(error)
     return render(request, "kvm/_machine_diff.html", context)
 
 

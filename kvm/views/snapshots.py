@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.selectors.access import action_require
 from compute.services import snapshots
@@ -50,7 +51,7 @@ def snapshot_new(request: HttpRequest, instance_id: str) -> HttpResponse:
             snapshots.snapshot_create(actor, instance.pk, body)
             return toast(_("%(name)s: taking a snapshot …") % {"name": instance.name}, "info")
         except ComputeError as error:
-            message = " ".join(error.details.get("fields", {}).values()) or error.message
+            message = complaints_text(error)
     known = snapshots.snapshots_list(actor, instance.pk)
     context |= {
         "message": message,

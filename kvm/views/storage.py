@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from compute.actor import Actor
+from compute.complaints import complaints_text
 from compute.errors import ComputeError
 from compute.models import Operation, Resource
 from compute.selectors.access import action_require
@@ -162,7 +163,7 @@ def volume_act(request: HttpRequest, volume_id: str, action: str) -> HttpRespons
             _volume_work(actor, row, action, request.POST.get("size", ""))()
             return toast(f"{row.name[:40]}: {action} …", "info")
         except ComputeError as error:
-            message = " ".join(error.details.get("fields", {}).values()) or error.message
+            message = complaints_text(error)
     shown = rows_for_page(actor, volume_dicts(actor, [row]), "machines")[0]
     context = {"row": shown, "action": action, "message": message, "size": _gib(row.data["capacity"])}
     return render(request, "kvm/_volume_act.html", context)
