@@ -62,10 +62,10 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
     moving = moving_ids()
     with transaction.atomic():
         known = _known(node, infos)
-        used = {row.pk: used_by(row) for row in known.rows.values()}
         replaced = _being_replaced(node)
         facts: list[Fact] = []
         created: list[Instance] = []
+        uses_changed = False
         # All in one order, so that nobody who writes others of them waits in a circle.
         for info in sorted(infos, key=lambda info: info.engine_id):
             row = known.rows.get(info.engine_id) or _row_being_made(node, info)
@@ -85,14 +85,15 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
             if _is_outdated(row, info):
                 outdated.add(info.engine_id)
                 continue
-            known.rows[info.engine_id] = row
+            used = used_by(row)
             fact = _row_update(row, info, stamp=stamp)
             if fact is not None:
                 facts.append(fact)
+                uses_changed |= used_by(row) != used
         Instance.objects.bulk_create(created)
         notes_settle(node, known.vanished.keys() & {row.engine_id for row in created})
         events_publish(facts)
-        if created or any(used.get(row.pk) != used_by(row) for row in known.rows.values()):
+        if created or uses_changed:
             owners_settle(node)
     return outdated
 
