@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 import weakref
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -57,13 +56,10 @@ class _Hub:
 
     async def ready(self) -> None:
         """Returns when nothing that is told from now on is missed. Raises ``BackendUnavailable``."""
-        deadline = time.monotonic() + _READY_MAX_S
-        while not self._ready.is_set():
-            if time.monotonic() > deadline:
-                raise BackendUnavailable("The broker does not answer, so no news come; connect again.")
-            waiting = asyncio.ensure_future(self._ready.wait())
-            await asyncio.wait({waiting}, timeout=_READY_MAX_S)
-            waiting.cancel()
+        try:
+            await asyncio.wait_for(self._ready.wait(), _READY_MAX_S)
+        except asyncio.TimeoutError:
+            raise BackendUnavailable("The broker does not answer, so no news come; connect again.") from None
 
     def put(self, listener: Listener, audiences: frozenset[str]) -> None:
         """What it sees from now on; nothing is the end."""

@@ -133,6 +133,7 @@ def event_text(message: str) -> str:
     return message
 
 
+_ROLE_IN = "role in "
 # Fields of what the audit tells, and of them those whose values are words of ours.
 _WORD_FIELDS = frozenset(
     "role state status kind type severity action result method missed overlap metric outcome".split()
@@ -168,9 +169,6 @@ def audit_field_text(name: str) -> str:
     if name.startswith(_ROLE_IN):
         return gettext("role in %(project)s") % {"project": name.removeprefix(_ROLE_IN)}
     return word_text(name) if name in _AUDIT_FIELDS else name
-
-
-_ROLE_IN = "role in "
 
 
 def audit_action_text(action: str) -> str:
