@@ -57,6 +57,18 @@ def seat(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -
     assert complaints == [], "the browser complained"
 
 
+def _make(seat: Seat, name: str, words: str, entry: str) -> None:
+    """By the palette and the form; it runs."""
+    page, keys = seat.page, seat.keys
+    _palette(seat, words, entry)
+    page.wait_for_url(re.compile("/instances/new"))
+    keys.tab_to("#id_name")
+    keys.type(name)
+    keys.tab_to("#create [type=submit]")
+    keys.press("Enter")
+    expect(page.locator("#state")).to_have_text("running", timeout=_SLOW_MS)
+
+
 def _palette(seat: Seat, words: str, first: str) -> None:
     """Ctrl-K, some letters, and Enter on what comes first."""
     seat.keys.press("Control+k")
@@ -72,13 +84,7 @@ def test_a_container_from_the_sign_in_to_its_end(seat: Seat, live: LiveConsole, 
     keys.has(".skip")
     keys.press("Enter")
     keys.has("main")
-    _palette(seat, "new container", "New container")
-    page.wait_for_url(re.compile("/instances/new"))
-    keys.tab_to("#id_name")
-    keys.type(name)
-    keys.tab_to("#create [type=submit]")
-    keys.press("Enter")
-    expect(page.locator("#state")).to_have_text("running", timeout=_SLOW_MS)
+    _make(seat, name, "new container", "New container")
     keys.tab_to(".nav-tabs .active")
     keys.press("ArrowRight")
     while not page.evaluate("document.activeElement.textContent.includes('Logs')"):
@@ -217,13 +223,7 @@ def test_a_machine_its_console_and_its_screen_and_the_way_out_of_them(
     seat: Seat, live: LiveConsole, name: str
 ) -> None:
     page, keys = seat.page, seat.keys
-    _palette(seat, "new vir", "New virtual machine")
-    page.wait_for_url(re.compile("/instances/new"))
-    keys.tab_to("#id_name")
-    keys.type(name)
-    keys.tab_to("#create [type=submit]")
-    keys.press("Enter")
-    expect(page.locator("#state")).to_have_text("running", timeout=_SLOW_MS)
+    _make(seat, name, "new vir", "New virtual machine")
     made = live.get(f"/compute/instances/{name}")
     logs = f"/compute/instances/{made['id']}/logs?tail=500"
     until(lambda: "GUEST UP" in str(live.get(logs)), "the guest is up", 150)
