@@ -9,6 +9,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from compute.api.schema_view import Schema
+from libgo_site.static_moved import static_moved
 
 urlpatterns = [
     path("", include("compute.urls")),
@@ -20,7 +21,8 @@ urlpatterns = [
     path("api/v1/", include("compute.api.urls")),
     path("api/schema", Schema.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api_docs"),
-    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/icon.svg", permanent=True)),
+    path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/icon.svg")),
+    path("static/<path:name>", static_moved, name="static_moved"),
     path("admin/", admin.site.urls),
 ]
 handler400 = "compute.api.errors.bad_request"

@@ -16,6 +16,7 @@ from compute.states import InstanceState, InstanceType, OperationState
 from libgo_site.celery import app as celery_app  # noqa: F401  tasks of every process belong to this app
 from libgo_site.config import ConfigError, config_load, config_path
 from libgo_site.logs import logging_config
+from libgo_site.static_version import static_version
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 VAR_DIR = Path(os.environ.get("LIBGO_VAR") or BASE_DIR / "var").resolve()
@@ -260,7 +261,12 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # -- static files: ours, and the packages of package.json straight from node_modules -------------
 
-STATIC_URL = "/static/"
+# Their edition stands in the address of every file, which browsers then keep for good: what one imports from
+# another by a relative address is of the same edition, too.
+_STATIC_VERSION = static_version(
+    BASE_DIR / "static", [BASE_DIR / "package-lock.json"], ["Django", "drf-spectacular-sidecar"]
+)
+STATIC_URL = f"/static/{_STATIC_VERSION}/"
 _VENDOR = {
     "tabler": "@tabler/core/dist",
     "htmx": "htmx.org/dist",
@@ -275,7 +281,7 @@ for _name, _folder in _VENDOR.items():
         STATICFILES_DIRS.append((f"vendor/{_name}", BASE_DIR / "node_modules" / _folder))
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
-WHITENOISE_MAX_AGE = 3600
+WHITENOISE_IMMUTABLE_FILE_TEST = f"^{STATIC_URL}"
 
 # -- languages: English is the source; libgo_site/locale holds the others (docs/translating.md) ----
 

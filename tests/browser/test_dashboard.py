@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from django.templatetags.static import static
 from playwright.sync_api import Browser, Page, Response, expect
 
 from tests.attacks.catalogue import attack
@@ -16,6 +17,11 @@ _PAGE_KINDS = ("text/html", "text/css", "text/javascript", "application/javascri
 _ASKED = """
 () => [...document.querySelectorAll("script[src], link[href]")]
   .map((each) => new URL(each.src || each.href).pathname)
+"""
+# What each file cost on its way; 0 is one that the browser had.
+_WEIGHTS = """
+() => Object.fromEntries(performance.getEntriesByType("resource")
+  .map((each) => [new URL(each.name).pathname, each.transferSize]))
 """
 
 
@@ -50,14 +56,27 @@ def test_the_first_page_is_light_and_asks_no_other_host(
             sizes[path] = int(answer.headers.get("content-length") or len(answer.body()))
         if answer.headers.get("content-encoding") == "gzip":
             packed.add(path)
-    asked = {path for path in page.evaluate(_ASKED) if not path.startswith("/static/img/")}
+    asked = {path for path in page.evaluate(_ASKED) if "/img/" not in path}
     context_close(context)
     print(f"{sum(sizes.values()) / 1000:.0f} KB: {sizes}")
-    assert {"/", "/words.js", "/static/js/live.js", "/static/css/libgo.css"} <= sizes.keys()
+    assert {"/", "/words.js", static("js/live.js"), static("css/libgo.css")} <= sizes.keys()
     # Whatever the page names was counted, and what is larger than a packet came compressed.
     assert asked <= sizes.keys()
     assert {path for path, size in sizes.items() if path in asked and size > 1500} <= packed
     assert 100_000 < sum(sizes.values()) < _LIGHT_BYTES
+
+
+def test_a_second_visit_asks_for_no_file_again(page: Page, live: LiveConsole) -> None:
+    """Scripts and styles are kept for good under the address of their edition: none is asked for again."""
+    page.goto(f"{live.url}/instances")
+    page.wait_for_load_state("networkidle")
+    sent = page.evaluate("performance.getEntriesByType('resource').map(each => new URL(each.name).pathname)")
+    assert static("js/table.js") in sent
+    page.goto(f"{live.url}/instances")
+    page.wait_for_load_state("networkidle")
+    weights = page.evaluate(_WEIGHTS)
+    assert weights[static("js/table.js")] == 0 and weights[static("vendor/tabler/css/tabler.min.css")] == 0
+    assert {path: size for path, size in weights.items() if size and "/static/" in path} == {}
 
 
 def test_what_fails_and_what_works_shows_by_itself(page: Page, live: LiveConsole, name: str) -> None:

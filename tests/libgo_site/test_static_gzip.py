@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.templatetags.static import static
 from django.test import Client
 
 FILE = "js/some.js"
@@ -25,7 +26,7 @@ def ground(settings: Any, tmp_path: Path) -> None:
 
 
 def _get(client: Client, path: str, **headers: str) -> Any:
-    return client.get(f"/static/{path}", headers=headers)
+    return client.get(static(path), headers=headers)
 
 
 def test_a_text_is_sent_compressed_to_those_who_take_it(client: Client) -> None:
