@@ -18,9 +18,10 @@ from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
 from compute.backends.types import ByteStream, ExecResult, ExecSpec, LogQuery, SessionSpec
-from compute.errors import ComputeError, InvalidState, OperationNotSupported, RateLimited
+from compute.errors import ComputeError, InvalidState, OperationNotSupported
 from compute.loghub import Batch, Piece, Shown, Wanted
 from compute.models import Instance
+from compute.places import Places
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
@@ -44,8 +45,7 @@ _ACTIONS = {
     Capability.CONSOLE: "instance.console",
     Capability.GRAPHICS: "instance.screen",
 }
-_EXECS_AT_ONCE = 64
-_running: set[object] = set()
+_execs = Places("commands", most=64, share=16)
 
 
 async def logs_follow(actor: Actor, instance_id: str, wanted: Wanted) -> AsyncGenerator[Piece, None]:
@@ -113,10 +113,15 @@ async def attach_join(actor: Actor, instance_id: str) -> tuple[Instance, Attache
 async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> AsyncGenerator[bytes, None]:
     """The answer to one command, as JSON. Raises ``ComputeError`` when it could not be run, and
     ``RateLimited`` when too many run at once."""
-    if len(_running) >= _EXECS_AT_ONCE:
-        raise RateLimited("Too many commands run at once. Try again in a moment.", retry_after=2)
-    word, record = object(), Record(actor, "instance.exec")
-    _running.add(word)
+    with _execs.take(actor.user_id):
+        ended = await _exec_recorded(actor, instance, wanted)
+    if isinstance(ended, ComputeError):
+        raise ended
+    yield orjson.dumps(asdict(ended))
+
+
+async def _exec_recorded(actor: Actor, instance: Instance, wanted: ExecSpec) -> ExecResult | ComputeError:
+    record = Record(actor, "instance.exec")
     ended: ExecResult | ComputeError | None = None
     try:
         await record.begin(instance, **exec_details(wanted))
@@ -124,11 +129,8 @@ async def exec_once(actor: Actor, instance: Instance, wanted: ExecSpec) -> Async
             ended = await _exec_ended(instance, wanted)
     finally:
         # Cut off: whoever asked went away, or may not any more, and the engine ends the command.
-        _running.discard(word)
         await asyncio.shield(record.end(exec_result(ended)))
-    if isinstance(ended, ComputeError):
-        raise ended
-    yield orjson.dumps(asdict(ended))
+    return ended
 
 
 async def _exec_ended(instance: Instance, wanted: ExecSpec) -> ExecResult | ComputeError:

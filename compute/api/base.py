@@ -19,7 +19,7 @@ from rest_framework.views import APIView
 from compute.actor import Actor
 from compute.api.authentication import request_actor
 from compute.api.transfers import BODY_LENGTH_HEADER, TRANSFER_HEADER, Download, Upload, transfer_leave
-from compute.api.waiting import WAIT_HEADER
+from compute.api.waiting import WAIT_HEADER, wait_for
 from compute.audit import audit_watched
 from compute.audit_net import Asked, request_audit
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
@@ -191,7 +191,7 @@ class ApiView(APIView):
         takes longer than anyone waits is told by a 202 with the operation."""
         response = Response({"operation": operation_dict(operation)}, status=202)
         response["Location"] = f"/api/v1/operations/{operation.pk}"
-        response[WAIT_HEADER] = f"{operation.pk} {_SHAPED_WAIT_S} {ends_as}+{shape}"
+        response[WAIT_HEADER] = wait_for(self.actor, operation, _SHAPED_WAIT_S, f"{ends_as}+{shape}")
         return response
 
     def answer_download(
@@ -221,7 +221,7 @@ class ApiView(APIView):
         response = Response(body, status=202, headers={"Location": f"/api/v1/operations/{operation.pk}"})
         seconds = self.wait_seconds(default)
         if seconds:
-            response[WAIT_HEADER] = f"{operation.pk} {seconds} {ends_as}"
+            response[WAIT_HEADER] = wait_for(self.actor, operation, seconds, ends_as)
         return response
 
     def wait_seconds(self, default: float = 0) -> float:
@@ -282,4 +282,5 @@ def _asked_again(actor: Actor, transfer: T, allowed: Allowed | None) -> T:
         if allowed is not None:
             allowed(now)
 
-    return replace(transfer, still_allowed=sync_to_async(look, thread_sensitive=False))
+    asked = sync_to_async(look, thread_sensitive=False)
+    return replace(transfer, still_allowed=asked, person=actor.user_id)

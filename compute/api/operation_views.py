@@ -10,7 +10,7 @@ from compute.api import serializers as s
 from compute.api.account_views import listing_answer
 from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
-from compute.api.waiting import WAIT_HEADER
+from compute.api.waiting import WAIT_HEADER, wait_for
 from compute.errors import InvalidInput
 from compute.selectors import nodes as nodes_read
 from compute.selectors.access import action_require
@@ -63,7 +63,7 @@ class OperationWait(ApiView):
         if seconds > WAIT_MAX_S:
             raise InvalidInput.field("timeout", f"must be seconds between 0 and {WAIT_MAX_S}.")
         operation = operation_get(self.actor, operation_id)
-        header = {WAIT_HEADER: f"{operation.pk} {seconds} operation"}
+        header = {WAIT_HEADER: wait_for(self.actor, operation, seconds, "operation")}
         return Response(operation_full(operation), headers=header)
 
 

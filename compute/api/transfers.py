@@ -21,10 +21,11 @@ import re
 import secrets
 import threading
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import structlog
 from django.conf import settings
@@ -47,6 +48,7 @@ from compute.errors import ComputeError, InvalidInput, RateLimited
 from compute.execution.lease import heartbeat
 from compute.execution.runner import operation_carry_out
 from compute.models import Operation
+from compute.places import Places
 from compute.selectors.operations import operation_dict
 
 log = structlog.get_logger(__name__)
@@ -56,8 +58,8 @@ TRANSFER_HEADER = "X-LibGo-Transfer"
 BODY_LENGTH_HEADER = "X-LibGo-Body-Length"
 _HEADER, _BODY_LENGTH = TRANSFER_HEADER.lower().encode(), BODY_LENGTH_HEADER.lower().encode()
 # Uploads that an operation works on hold a thread each.
-_UPLOADS_AT_ONCE = 16
-_TRANSFERS_AT_ONCE = 200
+_UPLOADS_AT_ONCE, _UPLOADS_SHARE = 32, 8
+_TRANSFERS_AT_ONCE, _TRANSFERS_SHARE = 200, 50
 _LEFT_MAX_S = 60.0
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -79,11 +81,12 @@ class Download:
     """``open`` is called in the event loop; what it raises before its first chunk is answered as an
     error, later the connection breaks off, so a part is never taken for the whole. ``still_allowed``
     is asked every few seconds and raises when the right was taken away. ``told`` may be filled in
-    until the first chunk."""
+    until the first chunk. ``person`` is whose place it takes."""
 
     open: Callable[[], Chunks]
     still_allowed: Check | None = None
     told: Told = field(default_factory=Told)
+    person: uuid.UUID | None = None
 
 
 @dataclass(frozen=True)
@@ -91,18 +94,20 @@ class Upload:
     """``run`` gets the body and returns status and JSON body of the answer; it may raise
     ``ComputeError``. It is always called once the view let the request in: whatever is wrong with the
     body (also that it is larger than ``max_bytes``, or that ``still_allowed`` raised on the way) is
-    raised where ``run`` reads it."""
+    raised where ``run`` reads it. ``person`` is whose place it takes."""
 
     run: Callable[[Chunks], Awaitable[tuple[int, dict[str, Any]]]]
     max_bytes: int = 2**44
     still_allowed: Check | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    person: uuid.UUID | None = None
 
 
 _left: dict[str, tuple[float, Download | Upload]] = {}
 _left_lock = threading.Lock()
 _upload_routes: list[tuple[str, re.Pattern[str]]] = []
 _threads = ThreadPoolExecutor(_UPLOADS_AT_ONCE, thread_name_prefix="upload")
+_upload_places = Places("uploads that make something", _UPLOADS_AT_ONCE, _UPLOADS_SHARE)
 
 
 def transfer_leave(transfer: Download | Upload) -> dict[str, str]:
@@ -130,8 +135,14 @@ def operation_upload(operation: Operation, wait_s: float, ends_as: int | str = 2
         loop, read = asyncio.get_running_loop(), asyncio.Event()
         # The lease is ours from birth; it must not run out while all threads are busy.
         heartbeat.hold(operation)
+        place, threads = contextlib.ExitStack(), cast("ThreadPoolExecutor | None", _threads)
+        refusal = _place_taken(place, _upload_places, operation.user_id)
+        if refusal is not None:
+            # The operation ends at once, by what its body says; none of the threads that last is needed.
+            chunks, threads = _refused(refusal), None
         body = _BodyInThread(chunks, loop, read)
-        done: asyncio.Future[Any] = loop.run_in_executor(_threads, _carry_out, operation, body)
+        done: asyncio.Future[Any] = loop.run_in_executor(threads, _carry_out, operation, body)
+        done.add_done_callback(lambda _: place.close())
         ended: asyncio.Future[Any] = asyncio.ensure_future(read.wait())
         await asyncio.wait({done, ended}, return_when=asyncio.FIRST_COMPLETED)
         ended.cancel()
@@ -139,6 +150,8 @@ def operation_upload(operation: Operation, wait_s: float, ends_as: int | str = 2
             await asyncio.wait({done}, timeout=wait_s)
         if done.done():
             done.result()
+        if refusal is not None:
+            raise refusal
         outcome = await outcome_within(str(operation.pk), 0, str(ends_as))
         return outcome or (202, await asyncio.to_thread(_accepted, operation))
 
@@ -194,7 +207,7 @@ class TransferMiddleware:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._running = 0
+        self._places = Places("transfers", _TRANSFERS_AT_ONCE, _TRANSFERS_SHARE)
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         body = RequestBody(scope, receive)
@@ -210,9 +223,10 @@ class TransferMiddleware:
         held = _Held(send)
         await self._app(scope, _Replay(small, receive), held)
         if isinstance(held.transfer, Download):
-            with self._counted() as is_full:
+            with contextlib.ExitStack() as place:
+                refusal = _place_taken(place, self._places, held.transfer.person)
                 pump = _Pump(held.transfer, held.start, body, receive, send)
-                await pump.run(is_head=scope["method"] == "HEAD", is_full=is_full)
+                await pump.run(is_head=scope["method"] == "HEAD", refusal=refusal)
 
     async def _with_body_outside(self, scope: Any, body: RequestBody, send: Send) -> None:
         names = (b"content-length", b"transfer-encoding", b"expect", _BODY_LENGTH)
@@ -225,25 +239,15 @@ class TransferMiddleware:
         if not isinstance(upload, Upload):
             await body.answer(send, held.messages)
             return
-        with self._counted() as is_full:
-            with rights_bell.watch() as rights:
-                allowed = upload.still_allowed
-                chunks = _refused() if is_full else body.chunks(upload.max_bytes, allowed, rights.take)
-                outcome = await _settled(upload.run(chunks))
+        with contextlib.ExitStack() as place, rights_bell.watch() as rights:
+            refusal, allowed = _place_taken(place, self._places, upload.person), upload.still_allowed
+            chunks = _refused(refusal) if refusal else body.chunks(upload.max_bytes, allowed, rights.take)
+            outcome = await _settled(upload.run(chunks))
         if isinstance(outcome, ComputeError):
             if not body.is_client_gone:
                 await body.answer_error(send, outcome, held.headers())
             return
         await body.answer_json(send, *outcome, [*held.headers(), *_encoded(upload.headers)])
-
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[bool]:
-        """Whether there are too many already; counts this one until it is over."""
-        self._running += 1
-        try:
-            yield self._running > _TRANSFERS_AT_ONCE
-        finally:
-            self._running -= 1
 
 
 class _Held:
@@ -296,8 +300,17 @@ async def _nothing_more() -> Message:
     return {"type": "http.request", "body": b"", "more_body": False}
 
 
-async def _refused() -> Chunks:
-    raise RateLimited(f"{_TRANSFERS_AT_ONCE} transfers are under way here. Try again soon.", retry_after=5)
+def _place_taken(place: contextlib.ExitStack, places: Places, person: uuid.UUID | None) -> RateLimited | None:
+    """A place until ``place`` is closed, or why there is none."""
+    try:
+        place.enter_context(places.take(person))
+    except RateLimited as error:
+        return error
+    return None
+
+
+async def _refused(error: ComputeError) -> Chunks:
+    raise error
     yield b""
 
 
@@ -312,8 +325,8 @@ class _Pump:
         self._receive, self._send = receive, send
         self._moved_at = time.monotonic()
 
-    async def run(self, *, is_head: bool, is_full: bool) -> None:
-        chunks = _refused() if is_full else self._download.open()
+    async def run(self, *, is_head: bool, refusal: ComputeError | None) -> None:
+        chunks = _refused(refusal) if refusal else self._download.open()
         gone = asyncio.ensure_future(self._gone())
         try:
             first = asyncio.ensure_future(_settled(_first(chunks)))

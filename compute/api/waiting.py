@@ -12,15 +12,17 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import close_old_connections
 
+from compute.actor import Actor
 from compute.api.exception_handler import HTTP_STATUS, error_body
 from compute.bells import ends_bell
-from compute.errors import ComputeError
+from compute.errors import ComputeError, RateLimited
 from compute.jsontext import dumps
 from compute.models import Operation
+from compute.places import Places
 from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
@@ -34,13 +36,29 @@ _HEADER = WAIT_HEADER.lower().encode()
 _LOOK_EVERY_S, _LOOKS_PER_S = 0.25, 50.0
 _threads = ThreadPoolExecutor(4, thread_name_prefix="wait")
 _waiting: list[str] = []
+# Whoever waits for more is answered as if he did not wait: what he asked for was done.
+_places = Places("waits", most=2000, share=500)
 _shapes: dict[str, Callable[[Operation], dict[str, Any]]] = {}
+
+
+class _Wanted(NamedTuple):
+    """What a view left in the header."""
+
+    operation_id: str
+    seconds: float
+    ends_as: str
+    person: str
 
 
 def shape_register(name: str, make: Callable[[Operation], dict[str, Any]]) -> None:
     """Announce another body for a good end: ``ends_as`` then is ``<status>+<name>``. For APIs whose
     answers know nothing of operations. ``make`` may raise ``ComputeError``."""
     _shapes[name] = make
+
+
+def wait_for(actor: Actor, operation: Operation, seconds: float, ends_as: int | str) -> str:
+    """The value of the private header; ``ends_as`` as in ``outcome_within``."""
+    return f"{operation.pk} {seconds} {ends_as} {actor.user_id}"
 
 
 class WaitMiddleware:
@@ -69,7 +87,7 @@ class WaitMiddleware:
         start, bodies = held[0], held[1:]
         wanted = _wanted(start)
         assert wanted is not None
-        found = await outcome_within(*wanted)
+        found = await _outcome_in_place(wanted)
         outcome = None if found is None else (found[0], dumps(found[1]))
         headers = [(name, value) for name, value in start["headers"] if name.lower() != _HEADER]
         if outcome is None:
@@ -84,12 +102,20 @@ class WaitMiddleware:
         await send({"type": "http.response.body", "body": data})
 
 
-def _wanted(start: Message) -> tuple[str, float, str] | None:
+def _wanted(start: Message) -> _Wanted | None:
     for name, value in start["headers"]:
         if name.lower() == _HEADER:
-            operation_id, seconds, ends_as = value.decode().split(" ")
-            return operation_id, float(seconds), ends_as
+            operation_id, seconds, ends_as, person = value.decode().split(" ")
+            return _Wanted(operation_id, float(seconds), ends_as, person)
     return None
+
+
+async def _outcome_in_place(wanted: _Wanted) -> tuple[int, dict[str, Any]] | None:
+    try:
+        with _places.take(wanted.person):
+            return await outcome_within(wanted.operation_id, wanted.seconds, wanted.ends_as)
+    except RateLimited:
+        return None
 
 
 async def outcome_within(

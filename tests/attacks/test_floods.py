@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from tests.attacks.catalogue import attack
 from tests.live import LiveConsole, until
 from tests.people import World
-from tests.sockets import memory_mib, socket_open
+from tests.sockets import memory_mib, socket_open, until_true
 
 _DEMO = {"image": "libgo/demo:latest", "network_mode": "none", "command": ["sleep", "600"]}
 _GROWTH_MAX_MIB = 50
@@ -32,12 +32,12 @@ class Line:
         return line
 
     @classmethod
-    async def ask(cls, live: LiveConsole, method: str, path: str, *headers: str) -> Line:
-        """A request with its headers; a body may follow."""
+    async def ask(cls, live: LiveConsole, method: str, path: str, *headers: str, token: str = "") -> Line:
+        """A request with its headers, as the administrator unless a token is given; a body may follow."""
         head = [
             f"{method} /api/v1{path} HTTP/1.1",
             "Host: 127.0.0.1",
-            f"Authorization: Bearer {live.token()}",
+            f"Authorization: Bearer {token or live.token()}",
         ]
         return await cls.open(live, "\r\n".join([*head, *headers, "", ""]))
 
@@ -52,6 +52,10 @@ class Line:
             words = (await asyncio.wait_for(self.reader.readline(), within_s)).split()
             return int(words[1]) if len(words) > 1 else 0
         return 0
+
+    async def head(self) -> str:
+        """Of the answer, in small letters."""
+        return (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
 
     def close(self) -> None:
         self.writer.transport.abort()
@@ -87,15 +91,27 @@ def _transfers_are_over(live: LiveConsole) -> None:
 
 @attack(
     "S53",
-    "100 uploads at a byte a second at once; without a length, with a lying one, in pieces without end",
-    refused="others are served as before, memory does not grow; 413; nothing is left",
+    "100 uploads at a byte a second at once by one person; without a length, with a lying one, in pieces "
+    "without end",
+    refused="50 are let in, the others get 429 and Retry-After; other people are served and upload as before; "
+    "memory does not grow; 413; nothing is left",
 )
-async def test_a_hundred_uploads_at_a_byte_a_second_hurt_nobody(live: LiveConsole, name: str) -> None:
-    await asyncio.to_thread(live.create, name, "docker", config=_DEMO)
+async def test_a_hundred_uploads_at_a_byte_a_second_hurt_nobody(
+    live: LiveConsole, world: World, name: str
+) -> None:
+    """The operator attacks, the administrator goes on working."""
+    await asyncio.to_thread(live.create, name, "docker", config=_DEMO, project=world.a.project)
+    token = await asyncio.to_thread(lambda: world.a.token)
     path = f"/docker/containers/{name}/files?path=/root/slow"
     heads = ["Content-Length: 1000000", "Transfer-Encoding: chunked", "Content-Length: 5"]
     async with _unharmed(live) as look:
-        lines = [await Line.ask(live, "PUT", f"{path}{n}", heads[n % 2]) for n in range(100)]
+        lines = [await Line.ask(live, "PUT", f"{path}{n}", heads[n % 2], token=token) for n in range(100)]
+        heads_in = [asyncio.create_task(line.head()) for line in lines]
+        await until_true(lambda: sum(task.done() for task in heads_in) >= 50, "50 are refused", 60)
+        await asyncio.sleep(2)
+        refused = [task.result() for task in heads_in if task.done()]
+        assert len(refused) == 50, len(refused)
+        assert all(head.startswith("http/1.1 429") and "retry-after: 5" in head for head in refused)
         for _ in range(5):
             for n, line in enumerate(lines):
                 await line.send(b"x" if n % 2 == 0 else b"1\r\nx\r\n")
@@ -110,6 +126,8 @@ async def test_a_hundred_uploads_at_a_byte_a_second_hurt_nobody(live: LiveConsol
         for _ in range(200):
             await endless.send(piece)
         assert await endless.status() == 413
+        for task in heads_in:
+            task.cancel()
         for line in (*lines, lying, endless):
             line.close()
     await asyncio.to_thread(_transfers_are_over, live)

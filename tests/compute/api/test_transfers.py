@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -27,6 +28,7 @@ from compute.execution import handlers, sweep
 from compute.execution.handlers import Work
 from compute.execution.runner import operation_recover
 from compute.models import Node, Operation, Project
+from compute.places import Places
 from compute.services.operations import Intent, operation_submit
 from tests.attacks.catalogue import attack
 
@@ -400,7 +402,7 @@ async def test_a_surprise_in_an_upload_is_an_error_in_our_words(uploads: None) -
     assert (client.status, client.code) == (500, "INTERNAL") and b"surprise" not in client.body
 
 
-@attack("S53", "more transfers at once than there may be", refused="refused")
+@attack("S53", "more transfers at once than there may be", refused="429, and when to come again")
 async def test_too_many_transfers_at_once_are_refused(uploads: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transfers, "_TRANSFERS_AT_ONCE", 0)
     sends, reads = _sends(b"ab"), Client()
@@ -408,6 +410,31 @@ async def test_too_many_transfers_at_once_are_refused(uploads: None, monkeypatch
     await _talk(reads, Download(Source(b"ab").open))
     assert (sends.status, sends.code) == (reads.status, reads.code) == (429, "RATE_LIMITED")
     assert reads.answered["retry-after"] == "5"
+
+
+async def test_one_person_has_a_share_of_the_transfers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has them all waits; others, and the same person later, do not."""
+    monkeypatch.setattr(transfers, "_TRANSFERS_SHARE", 2)
+    greedy, other, held = uuid.uuid4(), uuid.uuid4(), [Client(), Client()]
+    layer = TransferMiddleware(_app(Download(Source(b"ab", b"c").open, person=greedy), []))
+    running = [asyncio.ensure_future(layer(each.scope(), each.receive, each.send)) for each in held]
+    await asyncio.sleep(0.05)
+
+    async def ask(person: uuid.UUID) -> Client:
+        client = Client()
+        client.reads.set()
+        layer._app = _app(Download(Source(b"ab").open, person=person), [])
+        await asyncio.wait_for(layer(client.scope(), client.receive, client.send), 5)
+        return client
+
+    refused = await ask(greedy)
+    assert (refused.status, refused.code) == (429, "RATE_LIMITED")
+    assert json.loads(refused.body)["error"]["details"] == {"retry_after": 5, "scope": "person", "limit": 2}
+    assert (await ask(other)).body == b"ab"
+    for each in held:
+        each.reads.set()
+    await asyncio.wait_for(asyncio.gather(*running), 5)
+    assert (await ask(greedy)).body == b"ab"
 
 
 # -- uploads that an operation works on -----------------------------------------------------------
@@ -450,6 +477,19 @@ def test_a_body_is_the_input_of_an_operation(uploads: None, sums: Any, operation
     assert client.status == 200 and json.loads(client.body)["size"] == 20_000
     assert client.answered["location"] == f"/api/v1/operations/{operation.pk}"
     assert _now(operation).state == "succeeded"
+
+
+def test_uploads_over_a_persons_share_end_at_once_and_say_why(
+    uploads: None, sums: Any, operation: Operation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfers, "_upload_places", Places("uploads", most=9, share=1))
+    client = _sends(b"ab")
+    with transfers._upload_places.take(operation.user_id):
+        _upload(client, operation)
+    assert (client.status, client.code) == (429, "RATE_LIMITED") and client.answered["retry-after"] == "5"
+    assert (_now(operation).state, _now(operation).error_code) == ("failed", "RATE_LIMITED")
+    with transfers._upload_places.take(operation.user_id):
+        pass
 
 
 def test_long_work_is_answered_once_the_body_is_read(
