@@ -93,7 +93,7 @@ def _transfers_are_over(live: LiveConsole) -> None:
     "S53",
     "100 uploads at a byte a second at once by one person; without a length, with a lying one, in pieces "
     "without end",
-    refused="50 are let in, the others get 429 and Retry-After; other people are served and upload as before; "
+    refused="50 are let in, the others get 429 and Retry-After; other people are served as before; "
     "memory does not grow; 413; nothing is left",
 )
 async def test_a_hundred_uploads_at_a_byte_a_second_hurt_nobody(
