@@ -1,4 +1,4 @@
-"""The only writer to the channel layer: facts to screens, in one envelope.
+"""The only one that tells the screens: facts, in one envelope.
 
 A fact is an :class:`Event` row and, once its transaction is committed, one message
 ``{audience, envelope}`` to the hub of each web process (``compute.facthub``), which hands the envelope
@@ -17,13 +17,13 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from compute.layer import messages_send
+from compute.broadcast import messages_send
 from compute.live import ENDS, RIGHTS, bell_ring
 from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
 from compute.states import ACTIVE_OPERATION_STATES
 
-# The group of the channel layer that all facts go to.
+# What all facts are broadcast as.
 FACTS = "facts"
 # Audiences of a fact: only those who see everything (administrators, who see all others, too); every
 # member (nodes); else the id of the project whose members see it.

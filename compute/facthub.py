@@ -1,11 +1,10 @@
-"""Facts for all who look on: taken from the channel layer once in each event loop, whatever the number of
-sockets. Who may see one is found by its audience; its text is made once for all of them.
+"""Facts for all who look on: heard once in each event loop, whatever the number of sockets. Who may see one
+is found by its audience; its text is made once for all of them.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import weakref
 from collections.abc import Collection, Mapping
 from functools import cached_property
@@ -13,9 +12,9 @@ from typing import Any, Protocol
 
 import orjson
 import structlog
-from channels.layers import get_channel_layer
 from redis.exceptions import RedisError
 
+from compute.broadcast import messages_heard
 from compute.errors import BackendUnavailable
 from compute.events import EVERYTHING, FACTS
 
@@ -23,6 +22,8 @@ log = structlog.get_logger(__name__)
 
 # How long somebody who joins waits for the broker, and how long the hub pauses before it asks it again.
 _READY_MAX_S, _AGAIN_S = 2.0, 1.0
+# What a message that is none of ours makes the hub stumble over: then nobody may be deaf without knowing.
+_SENSELESS = (ValueError, TypeError, LookupError)
 
 
 class Told:
@@ -43,6 +44,9 @@ class Listener(Protocol):
 
     def fact(self, told: Told) -> None:
         """In the event loop, at once: it queues what it wants and returns."""
+
+    def facts_lost(self) -> None:
+        """The same: the broker was lost, and what happens until it is back is not told."""
 
 
 class _Hub:
@@ -89,23 +93,24 @@ class _Hub:
         while True:
             try:
                 await self._hear()
-            except (RedisError, OSError) as error:
-                log.warning("facts_not_heard", reason=str(error))
-                await asyncio.sleep(_AGAIN_S)
+            except (RedisError, OSError, *_SENSELESS) as error:
+                log.warning("facts_not_heard", reason=repr(error))
+            self._tell_lost()
+            await asyncio.sleep(_AGAIN_S)
 
     async def _hear(self) -> None:
-        layer = get_channel_layer()
-        assert layer is not None
-        channel = await layer.new_channel()
-        await layer.group_add(FACTS, channel)
-        self._ready.set()
-        try:
-            while True:
-                message = await layer.receive(channel)
+        async with messages_heard(FACTS) as messages:
+            self._ready.set()
+            async for message in messages:
                 self._tell(message["audience"], Told(message["envelope"]))
-        finally:
-            with contextlib.suppress(RedisError, OSError):
-                await layer.group_discard(FACTS, channel)
+
+    def _tell_lost(self) -> None:
+        """Only once for each time: who waits to be heard for has lost nothing."""
+        if not self._ready.is_set():
+            return
+        self._ready.clear()
+        for listener in self._audiences:
+            asyncio.get_running_loop().call_soon(listener.facts_lost)
 
     def _tell(self, audience: str, told: Told) -> None:
         """Nobody belongs both to those who see everything and to others. Each is called by the loop, so one

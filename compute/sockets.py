@@ -60,7 +60,7 @@ class Socket(AsyncWebsocketConsumer):
     """Authenticates, then runs ``start``. Sub-classes send with ``push`` and ``push_bytes``."""
 
     actor: Actor
-    # Nothing comes over the channel layer but facts, and those by the hub (``compute.facthub``).
+    # There is no channel layer: facts come by the hub (``compute.facthub``).
     channel_layer_alias = ""
     _stalled_since = 0.0
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from compute.translations.build import catalogues_build
 from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
-from libgo_site.launch.broker import broker_command, broker_wait
+from tests.brokers import Broker
 from tests.leftovers import leftovers_unmount
 from tests.live import LiveConsole
 from tests.migrated import database_keep, database_restore
@@ -113,15 +112,12 @@ def run_id() -> str:
 @pytest.fixture(scope="session", autouse=True)
 def broker() -> Iterator[Path]:
     """The broker of this process; ended with it."""
-    path = Path(settings.VAR_DIR) / "run" / "broker.sock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(broker_command(path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    made = Broker(Path(settings.VAR_DIR) / "run")
     try:
-        assert broker_wait(path), f"the private broker did not answer on {path}"
-        yield path
+        made.start()
+        yield made.socket
     finally:
-        process.terminate()
-        process.wait(10)
+        made.end()
 
 
 def _backends() -> tuple[DockerBackend, KvmBackend]:

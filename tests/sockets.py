@@ -15,7 +15,6 @@ from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection as SyncConnection
 from websockets.sync.client import connect as connect_sync
 
@@ -54,27 +53,45 @@ class Followed:
         await asyncio.gather(self._task, return_exceptions=True)
 
 
-@contextlib.contextmanager
-def facts_followed(live: LiveConsole) -> Iterator[list[tuple[str, str]]]:
-    """What ``/events`` tells a client that stays connected: types, and the operations they are about."""
-    words: Any = ["libgo.v1", f"bearer.{live.log_in()}"]
-    url = f"ws://127.0.0.1:{live.port}/ws/v1/events"
-    facts: list[tuple[str, str]] = []
+class FactsFollowed:
+    """What ``/events`` tells a client that connects again whenever it is hung up on: types, and the operations
+    they are about; ``ends`` has each end, by close code and time."""
 
-    def read(socket: SyncConnection) -> None:
-        with contextlib.suppress(ConnectionClosed):
-            for message in socket:
+    def __init__(self, live: LiveConsole) -> None:
+        self.facts: list[tuple[str, str]] = []
+        self.ends: list[tuple[int, float]] = []
+        self._url = f"ws://127.0.0.1:{live.port}/ws/v1/events"
+        self._words: Any = ["libgo.v1", f"bearer.{live.log_in()}"]
+        self._socket = self._connected()
+        self._is_over = threading.Event()
+        self._reading = threading.Thread(target=self._read)
+        self._reading.start()
+
+    def _connected(self) -> SyncConnection:
+        return connect_sync(self._url, subprotocols=self._words, proxy=None)
+
+    def _read(self) -> None:
+        while not self._is_over.is_set():
+            for message in self._socket:
                 fact = orjson.loads(message)
-                facts.append((fact["type"], str(fact["data"].get("operation"))))
+                self.facts.append((fact["type"], str(fact["data"].get("operation"))))
+            self.ends.append((self._socket.close_code or 0, time.monotonic()))
+            if not self._is_over.wait(0.5):
+                self._socket = self._connected()
 
-    with connect_sync(url, subprotocols=words, proxy=None) as socket:
-        reading = threading.Thread(target=read, args=(socket,))
-        reading.start()
-        try:
-            yield facts
-        finally:
-            socket.close()
-            reading.join()
+    def close(self) -> None:
+        self._is_over.set()
+        self._socket.close()
+        self._reading.join()
+
+
+@contextlib.contextmanager
+def facts_followed(live: LiveConsole) -> Iterator[FactsFollowed]:
+    followed = FactsFollowed(live)
+    try:
+        yield followed
+    finally:
+        followed.close()
 
 
 async def until_true(true: Any, what: str, within_s: float = 10) -> None:

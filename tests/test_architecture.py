@@ -31,7 +31,7 @@ LEVELS = {
     "compute.migrations": 1,
     "compute.selectors": 2,
     "compute.events": 2,
-    "compute.layer": 2,
+    "compute.broadcast": 2,
     "compute.live": 2,
     "compute.audit": 2,
     "compute.audit_guards": 0,
@@ -168,11 +168,10 @@ def test_pages_and_api_do_not_know_each_other_but_for_the_error_table() -> None:
         assert not any(n.startswith("compute.views") for n, _ in _imports(ast.parse(path.read_text()))), path
 
 
-def test_only_events_writes_to_the_channel_layer() -> None:
+def test_only_events_tells_the_screens() -> None:
     for path in SOURCES:
-        if path.name not in ("events.py", "layer.py"):
-            assert "group_send" not in path.read_text(), path
-            assert "compute.layer" not in path.read_text(), path
+        if path.name not in ("events.py", "broadcast.py"):
+            assert "messages_send" not in path.read_text(), path
 
 
 def test_no_signals_for_domain_logic() -> None:

@@ -11,7 +11,7 @@ import orjson
 from asgiref.sync import sync_to_async
 
 from compute import facthub
-from compute.errors import ComputeError, InvalidInput, NotFound
+from compute.errors import BackendUnavailable, ComputeError, InvalidInput, NotFound
 from compute.events import audiences_of
 from compute.facthub import Told
 from compute.models import Operation
@@ -34,6 +34,12 @@ class Facts(Socket):
     def fact(self, told: Told) -> None:
         """Called by the hub for each fact that the actor may see."""
         raise AssertionError("every socket of facts says what it does with one")
+
+    def facts_lost(self) -> None:
+        """A socket that goes on would look like one on which nothing happens: who connects again is told
+        when the broker is back, and asks for what it missed."""
+        text = "The broker was lost, so what happens is not told here; connect again."
+        self.run(self.fail(BackendUnavailable(text)))
 
     async def still_allowed(self) -> None:
         key = ("projects", self.actor.user_id, self.actor.is_admin, self.actor.credential)

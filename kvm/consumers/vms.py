@@ -150,6 +150,9 @@ class VmMonitor(_Older, Facts):
         if told.data.get("instance") == self._row_id:
             self._changed.set()
 
+    def facts_lost(self) -> None:
+        """It looks every few seconds anyway."""
+
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
         await self.hear(text_data)
 

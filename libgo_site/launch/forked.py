@@ -31,7 +31,7 @@ _LOADED = (
     "celery.apps.worker",
     "celery.apps.beat",
     "celery.concurrency.thread",
-    "channels_redis.pubsub",
+    "redis.asyncio",
     "compute.watcher",
     "compute.management.commands.watch",
 )

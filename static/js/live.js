@@ -7,6 +7,8 @@
   const DEPART_MS = 5000;
   // A restart of the server is over before anybody need be told.
   const LOST_AFTER_MS = 1500;
+  // A server that cannot tell news takes the line all the same, says why, and hangs up at once.
+  const SETTLED_MS = 150;
   let retryMs = FIRST_RETRY_MS;
   let wasOpen = false;
   let leaving = false;
@@ -101,7 +103,8 @@
 
   function connect() {
     const socket = window.libgo.socket("/ws/v1/events");
-    socket.onopen = () => {
+    let settling = null;
+    const settled = () => {
       retryMs = FIRST_RETRY_MS;
       link("green", gettext("live"));
       found();
@@ -110,8 +113,10 @@
       else catchUp();
       wasOpen = true;
     };
+    socket.onopen = () => { settling = setTimeout(settled, SETTLED_MS); };
     socket.onmessage = (message) => show(JSON.parse(message.data));
     socket.onclose = (event) => {
+      clearTimeout(settling);
       if (event.code === 4401) { setTimeout(signIn, departing ? DEPART_MS : 0); return; }
       link("orange", gettext("reconnecting"));
       lost();

@@ -8,6 +8,7 @@ import socket
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,15 +22,16 @@ from websockets.asyncio.client import ClientConnection
 from websockets.asyncio.client import connect as dial
 from websockets.exceptions import ConnectionClosed
 
-from compute import events, facthub
+from compute import broadcast, events, facthub
 from compute.actor import Actor
 from compute.bells import rights_bell
 from compute.errors import BackendUnavailable
 from compute.events import FACTS, Fact, audiences_of, events_publish
 from compute.facthub import Told
-from compute.live import ticket_issue
+from compute.live import broker_answers, ticket_issue
 from compute.models import Event, Project
 from compute.sockets import _open_sockets
+from tests.brokers import Broker
 from tests.compute.test_sockets import APPLICATION, Client
 from tests.sockets import until_true
 
@@ -42,9 +44,13 @@ class Ear:
 
     def __init__(self) -> None:
         self.heard: list[Told] = []
+        self.lost = 0
 
     def fact(self, told: Told) -> None:
         self.heard.append(told)
+
+    def facts_lost(self) -> None:
+        self.lost += 1
 
     @property
     def types(self) -> list[str]:
@@ -78,7 +84,7 @@ async def _publish(*facts: Fact) -> None:
 def _subscribers() -> int:
     """Of the one channel that facts go over, as the broker counts them."""
     client = redis.Redis.from_url(site_settings.REDIS_URL)
-    ((_, count),) = client.pubsub_numsub(f"libgo__group__{FACTS}")
+    ((_, count),) = client.pubsub_numsub(f"libgo:broadcast:{FACTS}")
     return int(count)
 
 
@@ -141,25 +147,65 @@ async def test_one_that_fails_makes_nobody_else_deaf(ear: Any) -> None:
     await until_true(lambda: good.types == ["node.offline", "node.online"], "the other one hears")
 
 
-async def test_without_a_broker_who_joins_is_told_so_and_is_heard_for_when_it_is_back(
-    ear: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    layers = settings.CHANNEL_LAYERS
-    away = {**layers["default"], "CONFIG": {"hosts": ["unix:///nowhere/broker.sock"]}}
-    settings.CHANNEL_LAYERS = {"default": away}
+@pytest.fixture
+def own_broker(tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Broker]:
+    """One of the test's own, which all facts go over, and nothing else; a hub asks it again quickly."""
+    assert broker_answers()
+    made = Broker(tmp_path)
+    settings.REDIS_URL = made.url
+    monkeypatch.setattr(broadcast, "_sender", broadcast._Sender())
     monkeypatch.setattr(facthub, "_READY_MAX_S", 0.3)
     monkeypatch.setattr(facthub, "_AGAIN_S", 0.1)
+    yield made
+    made.end()
+
+
+async def _hears_again() -> None:
+    await until_true(facthub._hubs[asyncio.get_running_loop()]._ready.is_set, "the hub hears")
+
+
+async def test_without_a_broker_who_joins_is_told_so_and_is_heard_for_when_it_is_back(
+    own_broker: Broker,
+) -> None:
     one, began = Ear(), time.monotonic()
     with pytest.raises(BackendUnavailable):
         await facthub.join(one, audiences_of(None))
     assert time.monotonic() - began < 2
-    settings.CHANNEL_LAYERS = layers
-    hub = facthub._hubs[asyncio.get_running_loop()]
-    monkeypatch.setattr(facthub, "_READY_MAX_S", 5)
-    await hub.ready()
+    await sync_to_async(own_broker.start)()
+    await _hears_again()
     await _publish(Fact("node.online"))
     await until_true(lambda: one.types == ["node.online"], "it is told")
+    assert one.lost == 0, "it had nothing to lose"
     facthub.leave(one)
+
+
+async def test_that_the_broker_was_lost_is_told_once_to_those_who_were_heard_for(
+    own_broker: Broker, ear: Any
+) -> None:
+    await sync_to_async(own_broker.start)()
+    before, meanwhile = await ear(None), Ear()
+    own_broker.kill()
+    await until_true(lambda: before.lost, "it is told", 2)
+    with pytest.raises(BackendUnavailable):
+        await facthub.join(meanwhile, audiences_of(None))
+    await sync_to_async(own_broker.start)()
+    await _hears_again()
+    await _publish(Fact("node.online"))
+    await until_true(lambda: before.types == meanwhile.types == ["node.online"], "both are told again")
+    assert (before.lost, meanwhile.lost) == (1, 0)
+    facthub.leave(meanwhile)
+
+
+async def test_whatever_ends_the_hearing_is_told_and_it_begins_anew(
+    own_broker: Broker, ear: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sync_to_async(own_broker.start)()
+    one = await ear(None)
+    await sync_to_async(own_broker.client.publish)(f"libgo:broadcast:{FACTS}", "no JSON")
+    await until_true(lambda: one.lost == 1, "it is told")
+    await _hears_again()
+    await _publish(Fact("node.online"))
+    await until_true(lambda: one.types == ["node.online"], "it goes on")
 
 
 # -- over real sockets -----------------------------------------------------------------------------
@@ -250,3 +296,15 @@ async def test_a_socket_that_fails_while_it_opens_leaves_nothing_behind(
         await client.open()
     assert not facthub._hubs[asyncio.get_running_loop()]._audiences
     assert len(rights_bell._watches) == watched and not _open_sockets[admin.user_id]
+
+
+async def test_sockets_of_facts_end_with_4503_when_the_broker_is_lost(
+    own_broker: Broker, admin: Actor
+) -> None:
+    await sync_to_async(own_broker.start)()
+    ticket = await sync_to_async(ticket_issue)({"user": str(admin.user_id)})
+    client = await Client(f"/ws/v1/events?ticket={ticket}").open()
+    own_broker.kill()
+    assert (await client.envelope())["data"]["code"] == "BACKEND_UNAVAILABLE"
+    assert await client.closed_with() == 4503
+    await client.leave()

@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
-import redis
 import requests
-from celery import Celery
 
-from libgo_site.launch.broker import broker_command, broker_wait
+from tests.brokers import Broker
 from tests.failpoints import Failpoints
 from tests.faults.cases import quiet_body, things_of
 from tests.live import ENDED, LiveConsole, until
 from tests.people import Caller
 
 TASK = "compute.tasks.operation_run"
-
-
-class Broker:
-    """One that belongs to a test, so nobody starts it again."""
-
-    def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self.socket = folder / "broker.sock"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"unix://{self.socket}"
-
-    @property
-    def client(self) -> redis.Redis:
-        return redis.Redis.from_url(self.url)
-
-    @property
-    def celery(self) -> Celery:
-        app = Celery(broker=self.url.replace("unix://", "redis+socket://"))
-        app.conf.task_default_queue = "libgo"
-        return app
-
-    def start(self) -> None:
-        quiet = subprocess.DEVNULL
-        self.process = subprocess.Popen(broker_command(self.socket), stdout=quiet, stderr=quiet)
-        assert broker_wait(self.socket), "the broker did not start"
-
-    @property
-    def runs(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait(10)
 
 
 class Shaky:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from tests.brokers import Broker
 from tests.crowd import crowd
 from tests.failpoints import Rule
 from tests.faults.cases import MACHINE
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
-from tests.faults.shaky import TASK, Broker, Shaky
+from tests.faults.shaky import TASK, Shaky
 from tests.live import ENDED, until
 from tests.sockets import facts_followed
 
@@ -56,15 +57,20 @@ def test_a_killed_broker_loses_nothing_and_does_nothing_twice(shaky: Shaky, meas
 @fault(
     "F16",
     f"the broker is away for {_AWAY_S:.0f} seconds",
-    sees="lists answer, what is asked for is taken at once and begins afterwards; open pages are told again",
+    sees="lists answer, what is asked for is taken at once and begins afterwards; pages say that their line is "
+    "lost, and are told again",
     keeps="every operation; each is done once",
 )
 def test_while_the_broker_is_away_reading_works_and_work_is_taken(shaky: Shaky, measured: Measured) -> None:
-    with facts_followed(shaky.live) as facts:
+    with facts_followed(shaky.live) as followed:
+        began = time.monotonic()
         _work_while_it_is_away(shaky, measured)
+        (first, *_), codes = followed.ends, {code for code, _ in followed.ends}
+        measured("an open socket was told after", first[1] - began)
+        assert codes == {4503} and first[1] - began < 2, followed.ends
         (name,) = shaky.names(1)
         operation = shaky.ask(name)
-        until(lambda: ("operation.succeeded", operation) in facts, "an open socket tells of it", 15)
+        until(lambda: ("operation.succeeded", operation) in followed.facts, "who came back is told", 15)
 
 
 def _work_while_it_is_away(shaky: Shaky, measured: Measured) -> None:
