@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection as SyncConnection
 from websockets.sync.client import connect as connect_sync
 
@@ -54,8 +55,8 @@ class Followed:
 
 
 class FactsFollowed:
-    """What ``/events`` tells a client that connects again whenever it is hung up on: types, and the operations
-    they are about; ``ends`` has each end, by close code and time."""
+    """What ``/events`` tells a client that connects again whenever it is hung up on: types, and the
+    operations they are about; ``ends`` has each end, by close code and time."""
 
     def __init__(self, live: LiveConsole) -> None:
         self.facts: list[tuple[str, str]] = []
@@ -72,9 +73,10 @@ class FactsFollowed:
 
     def _read(self) -> None:
         while not self._is_over.is_set():
-            for message in self._socket:
-                fact = orjson.loads(message)
-                self.facts.append((fact["type"], str(fact["data"].get("operation"))))
+            with contextlib.suppress(ConnectionClosed):
+                for message in self._socket:
+                    fact = orjson.loads(message)
+                    self.facts.append((fact["type"], str(fact["data"].get("operation"))))
             self.ends.append((self._socket.close_code or 0, time.monotonic()))
             if not self._is_over.wait(0.5):
                 self._socket = self._connected()

@@ -3,15 +3,17 @@
 Nothing of this is reachable unless the process was *started* with ``LIBGO_FAILPOINT``, the path of a
 folder. ``rules.json`` in it is a list of ``{"action", "subject", "at", "do"}``: an operation of this action
 on this subject that comes to the boundary ``at`` is held there (``hold``, until the rule is gone; a test
-then kills the process, or cancels) or fails (``fail``). A name that comes again has its number behind it:
-``make volume``, ``make volume 2``. ``passed.jsonl`` tells every boundary that was met:
-``{"operation", "subject", "boundary", "does"}``.
+then kills the process, or cancels), fails (``fail``), or meets what no code expects (``_BREAKS``). A name
+that comes again has its number behind it: ``make volume``, ``make volume 2``. ``passed.jsonl`` tells every
+boundary that was met: ``{"operation", "subject", "boundary", "does"}``.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import sys
 import threading
 import time
 from collections import Counter
@@ -40,6 +42,27 @@ class FailpointHit(ComputeError):
     """A test asked for this failure."""
 
 
+def _memory() -> None:
+    bytearray(2**62)
+
+
+def _depth() -> None:
+    _depth()
+
+
+def _disk() -> None:
+    with open("/dev/full", "wb", buffering=0) as full:
+        full.write(b"x")
+
+
+def _files() -> None:
+    """As ``open`` does it; a process that really has no file left breaks for all its work at once."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "/a/file")
+
+
+_BREAKS = {"memory": _memory, "depth": _depth, "disk": _disk, "files": _files, "exit": sys.exit}
+
+
 def boundary(operation: Operation, name: str) -> None:
     """Between two steps of ``operation``; ``name`` says which comes next. Raises :class:`FailpointHit`."""
     if _FOLDER is None:
@@ -57,6 +80,8 @@ def boundary(operation: Operation, name: str) -> None:
         does = _asked(_FOLDER, operation, name)
     if does == "fail":
         raise FailpointHit(f"A test let it fail before: {name}.")
+    if does in _BREAKS:
+        _BREAKS[does]()
 
 
 def _asked(folder: Path, operation: Operation, name: str) -> str:

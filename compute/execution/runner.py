@@ -6,6 +6,7 @@ operation with a reason, and with the engine as it was before a failed create.
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -85,8 +86,7 @@ def _run(operation: Operation, body: Iterable[bytes] = ()) -> None:
     lost = heartbeat.hold(operation)
     report = OperationReporter(operation, lost)
     try:
-        work = _work(operation, report, body)
-        _handle(work)
+        _guarded(operation, lambda: _handle(_work(operation, report, body)))
     except OperationInterrupted:
         # Another process owns it now and undoes what this one recorded.
         log.warning("operation_lost", operation=str(operation.pk))
@@ -110,7 +110,7 @@ def _handle(work: Work) -> None:
         raise ComputeError(f"No part of LibGo knows how to do “{operation.action}”.")
     work.report.begin()
     boundary(operation, "begin")
-    result = _guarded(operation, lambda: handler(work))
+    result = handler(work)
     boundary(operation, "close")
     patiently(lambda: _close(operation, OperationState.SUCCEEDED, _success_columns(result, [])))
 
@@ -121,25 +121,35 @@ def _guarded(operation: Operation, call: Callable[[], T]) -> T:
         return call()
     except ComputeError:
         raise
-    except OSError as error:
-        raise room_error_of(error, "LibGo's own disk") or _crashed(operation, error) from error
     except DatabaseError as error:
         log.warning("operation_without_database", operation=str(operation.pk), reason=str(error))
         raise ComputeError(
             "LibGo's database did not answer when the outcome was to be written. The engine may have done "
             "what was asked: look at the state that is shown now."
         ) from error
-    except Exception as error:  # the outermost frame of foreign code
-        raise _crashed(operation, error) from error
+    except (Exception, SystemExit) as error:  # the outermost frame of foreign code
+        raise _shortage(error) or _crashed(operation, error) from error
 
 
-def _crashed(operation: Operation, error: Exception) -> ComputeError:
-    if isinstance(error, MemoryError):
-        log.error("operation_without_memory", operation=str(operation.pk), action=operation.action)
+def _shortage(error: BaseException) -> ComputeError | None:
+    """What LibGo's own machine had too little of, if that is the reason."""
+    if isinstance(error, OSError) and (no_room := room_error_of(error, "LibGo's own disk")):
+        return no_room
+    number = error.errno if isinstance(error, OSError) else None
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
         return ComputeError(
             "LibGo's worker had not enough memory for this operation. What it had made was taken back; give "
             "the machine that LibGo runs on more memory, or do less at once."
         )
+    if number in (errno.EMFILE, errno.ENFILE):
+        return ComputeError(
+            "LibGo's worker had too many files and connections open for this operation. What it had made was "
+            "taken back; do less at once, or raise the limit of open files of the machine that LibGo runs on."
+        )
+    return None
+
+
+def _crashed(operation: Operation, error: BaseException) -> ComputeError:
     log.error("operation_crashed", operation=str(operation.pk), action=operation.action, exc_info=error)
     return ComputeError(
         f"An unexpected problem ended this operation ({type(error).__name__}). The log has the details."
@@ -211,7 +221,6 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
     left: list[UndoStep] = []
     for step in reversed(steps):
         try:
-            boundary(operation, f"take back {step.kind}")
             _guarded(operation, partial(_step_undo, operation, operation.node, step))
         except ComputeError as error:
             log.warning("undo_failed", operation=str(operation.pk), kind=step.kind, reason=error.message)
@@ -220,6 +229,7 @@ def _undo(operation: Operation, steps: list[UndoStep]) -> list[UndoStep]:
 
 
 def _step_undo(operation: Operation, node: Node, step: UndoStep) -> None:
+    boundary(operation, f"take back {step.kind}")
     if step.kind == migration.STEP:
         migration.migration_settle(operation, step)
     elif step.kind == backups.STEP:

@@ -25,9 +25,11 @@ from tests.live import ENDED, LiveConsole, until
 from tests.reporter import MemoryReporter
 
 Measured = Callable[[str, float], None]
-# What a process may hold more of than before, and how many threads its pools have: of the web process 16 that
-# answer, 4 that wait for the ends of operations, 6 of the event loop's own.
-_MORE, _POOL = 10, 26
+# What a process may hold more of than before.
+_MORE = 10
+# How many threads its pools may come to have: of the web process 16 that answer, 4 that wait for the ends of
+# operations, 6 of the event loop's own.
+THREADS_OF_POOLS = 26
 # Of the hasty console: how long it waits for an engine, and for a pull that stands still.
 DEADLINE_S, STALL_S = 4, 6
 
@@ -212,7 +214,7 @@ def _grown(before: dict[str, tuple[int, int]], now: dict[str, tuple[int, int]]) 
     found = []
     for name, (files, threads) in now.items():
         files_before, threads_before = before[name]
-        if files > files_before + _MORE or threads > max(threads_before, _POOL) + _MORE:
+        if files > files_before + _MORE or threads > max(threads_before, THREADS_OF_POOLS) + _MORE:
             found.append(f"{name}: {before[name]} files and threads before, {now[name]} now")
     return found
 

@@ -57,8 +57,8 @@ def test_a_killed_broker_loses_nothing_and_does_nothing_twice(shaky: Shaky, meas
 @fault(
     "F16",
     f"the broker is away for {_AWAY_S:.0f} seconds",
-    sees="lists answer, what is asked for is taken at once and begins afterwards; pages say that their line is "
-    "lost, and are told again",
+    sees="lists answer, what is asked for is taken at once and begins afterwards; pages say that "
+    "their line is lost, and are told again",
     keeps="every operation; each is done once",
 )
 def test_while_the_broker_is_away_reading_works_and_work_is_taken(shaky: Shaky, measured: Measured) -> None:

@@ -16,12 +16,10 @@ from websockets import Subprotocol
 from tests.engines import PrivateEngine
 from tests.faults.cases import QUIET
 from tests.faults.catalogue import fault
-from tests.faults.conftest import Measured, engine_connections, held
+from tests.faults.conftest import THREADS_OF_POOLS, Measured, engine_connections, held
 from tests.live import LiveConsole, until
 
 _CYCLES, _AT_ONCE, _MORE = 50, 5, 5
-# How many threads a pool of a process may have come to have.
-_POOL = 16
 _SAYS = ["/bin/sh", "-c", "echo here; exec sleep 3600"]
 _CONFIG = {**QUIET, "command": _SAYS}
 
@@ -88,5 +86,5 @@ def _open_things(live: LiveConsole, engine: PrivateEngine, kept: str) -> dict[st
 
 
 def _is_more(word: str, before: dict[str, int], now: dict[str, int]) -> bool:
-    start = max(before[word], _POOL) if word.startswith("threads") else before[word]
+    start = max(before[word], THREADS_OF_POOLS) if word.startswith("threads") else before[word]
     return now[word] > start + _MORE
