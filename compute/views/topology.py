@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET
 
 from compute.selectors.topology import HostSeen, MemberSeen, NetworkSeen, topology
@@ -26,6 +29,8 @@ _COLOURS = 8
 _SINGLE_MAX = 40
 _BUNCH_X, _PLATE, _PLATE_GAP, _PLATE_ROW, _PLATE_LETTERS, _BUNCH_HEAD = 250, 104, 6, 20, 15, 24
 _PLATE_COLUMNS = 8
+# The list for narrow screens names so many of a network; the search finds the others.
+_LISTED_MAX = 25
 _BUNCH_WIDTH = _PLATE_COLUMNS * (_PLATE + _PLATE_GAP) + _PLATE_GAP
 
 
@@ -43,7 +48,7 @@ def network_map(request: HttpRequest) -> HttpResponse:
 
 def drawing(host: HostSeen) -> dict[str, Any]:
     """Where everything stands: networks on the left by name, who is on them on the right, near to their
-    networks. ``listed`` is the same to read: each network with who is on it."""
+    networks. ``listed`` is the same to read: each network with who is on it, the first of many."""
     networks = _by_use(host)
     rank = {network.name: number for number, network in enumerate(networks)}
     members = sorted(host.members, key=lambda member: (_middle(member, rank), member.name))
@@ -76,7 +81,7 @@ def _bunched(members: list[MemberSeen], places: Mapping[str, Mapping[str, Any]])
     together: dict[tuple[str, ...], list[MemberSeen]] = defaultdict(list)
     for member in members:
         together[tuple(member.addresses)].append(member)
-    bunches, lines, y = [], [], _TOP
+    bunches, lines, y, base = [], [], _TOP, reverse("instances")
     for names, inside in together.items():
         rows = -(-len(inside) // _PLATE_COLUMNS)
         height = _BUNCH_HEAD + rows * _PLATE_ROW + _PLATE_GAP
@@ -88,7 +93,7 @@ def _bunched(members: list[MemberSeen], places: Mapping[str, Mapping[str, Any]])
             "y": y,
             "width": _BUNCH_WIDTH,
             "height": height,
-            "plates": [_plate(member, number, y) for number, member in enumerate(inside)],
+            "plates": [_plate(member, number, y, base) for number, member in enumerate(inside)],
         }
         bunches.append(bunch)
         lines += [
@@ -98,24 +103,44 @@ def _bunched(members: list[MemberSeen], places: Mapping[str, Mapping[str, Any]])
     return {"width": _BUNCH_X + _BUNCH_WIDTH + 1, "height": y, "bunches": bunches, "lines": lines}
 
 
-def _plate(member: MemberSeen, number: int, top: float) -> dict[str, Any]:
+# There may be thousands: no template, and what all share stands in the style sheet.
+_PLATE_MARK = (
+    '<a class="plate {}" href="{}" data-key="{}" data-instance="{}" transform="translate({} {})">'
+    '<title>{}</title><rect/><circle class="text-{}" r="3"/><text>{}</text></a>'
+)
+
+
+def _plate(member: MemberSeen, number: int, top: float, base: str) -> SafeString:
+    """``base`` is the address of all instances."""
     row, column = divmod(number, _PLATE_COLUMNS)
-    return {
-        **_shown(member),
-        "label": _short(member.name, _PLATE_LETTERS),
-        "x": _BUNCH_X + _PLATE_GAP + column * (_PLATE + _PLATE_GAP),
-        "y": top + _BUNCH_HEAD + row * _PLATE_ROW,
-        "width": _PLATE,
-        "height": _PLATE_ROW - 4,
-    }
+    shown = _shown(member)
+    return format_html(
+        _PLATE_MARK,
+        member.type,
+        f"{base}/{member.id}",
+        member.id,
+        member.name,
+        _BUNCH_X + _PLATE_GAP + column * (_PLATE + _PLATE_GAP),
+        f"{top + _BUNCH_HEAD + row * _PLATE_ROW:g}",
+        shown["said"],
+        shown["colour"],
+        _short(member.name, _PLATE_LETTERS),
+    )
 
 
 def _listed(boxes: list[dict[str, Any]], members: list[MemberSeen]) -> list[dict[str, Any]]:
-    on: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    on: dict[str, list[tuple[MemberSeen, str]]] = defaultdict(list)
     for member in members:
         for name, address in member.addresses.items():
-            on[name].append({**_shown(member), "address": address})
-    return [{**box, "on": on[box["name"]]} for box in boxes]
+            on[name].append((member, address))
+    return [
+        {
+            **box,
+            "on": [{**_shown(member), "address": at} for member, at in on[box["name"]][:_LISTED_MAX]],
+            "more": max(0, len(on[box["name"]]) - _LISTED_MAX),
+        }
+        for box in boxes
+    ]
 
 
 def _by_use(host: HostSeen) -> list[NetworkSeen]:
@@ -175,7 +200,20 @@ def _shown(member: MemberSeen) -> dict[str, Any]:
         "state": member.state,
         "colour": InstanceState(member.state).colour,
         "joined": member.addresses,
+        "said": _said(member),
     }
+
+
+def _said(member: MemberSeen) -> str:
+    """All that is known of it, in a line: shown beside the pointer, and searched."""
+    places = ", ".join(f"{name} {address}".rstrip() for name, address in member.addresses.items())
+    return f"{member.name}, {_kind(member.type, member.state, get_language())}: {places}"
+
+
+@lru_cache
+def _kind(type: str, state: str, language: str | None) -> str:
+    """``language`` is the active one: the same few words a thousand times."""
+    return f"{word_text(type)}, {word_text(state)}"
 
 
 def _lines(member: Mapping[str, Any], places: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -26,12 +26,24 @@
     around: (ms) => ms * (0.5 + Math.random()),
   });
 
+  // A piece that is drawn anew may be another element of the same id, and htmx forgets what waits for one that is
+  // gone: so what is due is known by the id.
+  const keyOf = (element) => element.id || element;
+  const now = (key) => (typeof key === "string" ? document.getElementById(key) : key);
+  const isBusy = (element) => element.matches(".htmx-request") || element.querySelector(".htmx-request[hx-get]");
+
   function refresh(element) {
-    if (due.has(element)) return;
-    due.set(element, setTimeout(() => {
-      due.delete(element);
-      if (element.isConnected && !leaving) htmx.trigger(element, "live");
-    }, DEBOUNCE_MS));
+    const key = keyOf(element);
+    if (!due.has(key)) due.set(key, setTimeout(() => look(key), DEBOUNCE_MS));
+  }
+
+  // What is on its way for it may have been asked before the fact: look once more behind it.
+  function look(key) {
+    due.delete(key);
+    const element = now(key);
+    if (!element?.isConnected || leaving) return;
+    if (isBusy(element)) refresh(element);
+    else htmx.trigger(element, "live");
   }
 
   const refreshAll = () => document.querySelectorAll("[data-live]").forEach(refresh);

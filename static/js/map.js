@@ -27,7 +27,7 @@
   function find() {
     const words = field().value.toLowerCase().split(/\s+/).filter(Boolean);
     const names = new Set();
-    map().querySelectorAll("[data-find]").forEach((item) => {
+    map().querySelectorAll("[data-find], [data-instance]").forEach((item) => {
       const text = (item.querySelector("title") || item).textContent.toLowerCase();
       const fits = words.every((word) => text.includes(word));
       if (item.nodeName === "LI") item.hidden = !fits;
@@ -35,13 +35,16 @@
       if (fits && item.dataset.instance) names.add(item);
     });
     if (words.length) map().querySelectorAll("details").forEach((each) => { each.open = Boolean(each.querySelector("li[data-find]:not([hidden])")); });
-    document.getElementById("map-found").textContent = words.length ? `${names.size} found` : "";
+    document.getElementById("map-found").textContent = words.length
+      ? interpolate(ngettext("%(n)s found", "%(n)s found", names.size), { n: names.size }, true) : "";
   }
 
-  // The first that was found, in the middle of its view, and with the focus.
+  // The first that was found, in the middle of its view, and with the focus. Where the map is a list, it may be
+  // among those that the list only counts.
   function reach() {
-    const first = map().querySelector("[data-instance]:not(.netmap-dim)")?.closest("a");
-    if (!first || !field().value) return;
+    const first = map().querySelector("[data-instance]:not(.netmap-dim)"), words = field().value.trim();
+    if (!first || !words) return;
+    if (!first.checkVisibility()) { location.assign(`${map().dataset.instances}?q=${encodeURIComponent(words)}`); return; }
     first.focus({ preventScroll: true });
     first.scrollIntoView({ block: "center", inline: "center" });
   }

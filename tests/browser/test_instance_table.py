@@ -193,7 +193,7 @@ def test_the_map_of_two_hundred_is_searched_zoomed_walked_and_clicked_through(
     expect(listed.locator("#map-found")).to_have_text("1 found")
     expect(listed.locator("[data-instance]:not(.netmap-dim)")).to_have_count(1)
     listed.keyboard.press("Enter")
-    assert listed.evaluate("document.activeElement.querySelector('[data-instance]').dataset.instance") == name
+    assert listed.evaluate("document.activeElement.dataset.instance") == name
     width = listed.evaluate("document.querySelector('.netmap').clientWidth")
     listed.keyboard.press("+")
     listed.keyboard.press("+")
@@ -203,7 +203,7 @@ def test_the_map_of_two_hundred_is_searched_zoomed_walked_and_clicked_through(
     colours = [circle.get_attribute("class") for circle in circles.all()]
     until(lambda: [c.get_attribute("class") for c in circles.all()] != colours, "states move on the map", 20)
     crowd.churn(0)
-    assert listed.evaluate("document.activeElement.querySelector('[data-instance]').dataset.instance") == name
+    assert listed.evaluate("document.activeElement.dataset.instance") == name
     assert listed.evaluate("document.querySelector('.netmap').clientWidth") > width * 1.5, (
         "and the zoom stays"
     )
@@ -219,3 +219,10 @@ def test_the_map_is_a_list_to_read_on_a_phone(listed: Page, crowd: CrowdConsole)
     listed.fill("#map-q", "web-1")
     expect(listed.locator("details[open] li:not([hidden])").first).to_be_visible()
     assert listed.evaluate("document.documentElement.scrollWidth") <= 390
+    listed.goto(f"{crowd.url}/networks/map")
+    listed.locator("summary", has_text="front").first.click()
+    shown = listed.locator("details[open] li a").all_text_contents()
+    assert len(shown) == 26 and shown[-1].startswith(f"{COUNT // 4 - 25} more"), shown
+    listed.fill("#map-q", "web-1")
+    listed.keyboard.press("Enter")
+    listed.wait_for_url("**/instances?q=web-1")

@@ -7,7 +7,7 @@ import re
 import subprocess
 import time
 
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from tests.browser.conftest import context_close, log_in
 from tests.live import PASSWORD, LiveConsole, until
@@ -207,6 +207,25 @@ def test_the_drawer_of_tasks_moves_by_itself_and_stays_open_from_page_to_page(
     expect(page.locator(".drawer-log")).to_be_visible()
     page.click("#drawer-toggle")
     expect(page.locator("#drawer-body")).to_be_hidden()
+
+
+def test_what_happens_while_a_piece_is_on_its_way_shows_too(page: Page, live: LiveConsole, name: str) -> None:
+    """An answer that was asked for before a fact arrives after it: the piece is asked for once more."""
+    live.create(name, "docker")
+    page.goto(f"{live.url}/nodes")
+    page.click("#drawer-toggle")
+    first = page.locator(".drawer-list button").first
+    expect(first).to_contain_text(f"create {name}")
+    held: list[Route] = []
+    page.route("**/tasks?open=*", lambda route: route.continue_() if held else held.append(route))
+    live.api("POST", f"/compute/instances/{name}/stop?wait=20", {})
+    page.wait_for_timeout(1000)
+    old = held[0].fetch()
+    live.api("POST", f"/compute/instances/{name}/start?wait=20", {})
+    page.wait_for_timeout(1000)
+    held[0].fulfill(response=old)
+    expect(first).to_contain_text(f"start {name}")
+    expect(first).to_contain_text("succeeded")
 
 
 def test_a_list_is_walked_ticked_and_opened_by_keys_alone(page: Page, live: LiveConsole, name: str) -> None:
