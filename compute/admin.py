@@ -45,6 +45,7 @@ from compute.services.projects import (
 )
 from compute.services.second_factor import factor_reset
 from compute.services.sign_ins import account_lock_out
+from compute.told import told_text
 from compute.views.common import actor_of
 from compute.wording import later
 
@@ -124,7 +125,7 @@ class LibGoUserAdmin(MatrixAdmin, UserAdmin):
                 factor_reset(actor_of(request), user.pk)
                 self.message_user(request, _("The second factor of %(user)s is off.") % {"user": user})
             except ComputeError as error:
-                self.message_user(request, f"{error.message} ({user})", messages.ERROR)
+                self.message_user(request, f"{told_text(error.message)} ({user})", messages.ERROR)
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:
         """As everywhere, a new password ends what was begun with the old one."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.contrib.admin.apps import AdminConfig
 
+from compute.admin_words import admin_words_lay
 from compute.backends.registry import backend_register_entry_points
 
 
@@ -19,3 +20,7 @@ class ComputeConfig(AppConfig):
 
 class LibGoAdminConfig(AdminConfig):
     default_site = "compute.admin_site.LibGoAdminSite"
+
+    def ready(self) -> None:
+        super().ready()
+        admin_words_lay()

@@ -541,6 +541,11 @@ ACTION_WORDS: dict[str, str] = {
 }
 
 
+def metric_word(metric: str) -> str:
+    """``network_rx_bytes_per_s`` as “network rx”."""
+    return metric.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_percent").replace("_", " ")
+
+
 def action_words(action: str) -> str:
     """``instance.create`` as “create”, ``image.pull`` as “pull image”, ``bulk.stop`` as “stop”; what is no
     action of ours with spaces for what is between its words."""

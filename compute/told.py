@@ -11,12 +11,20 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from django.utils.formats import get_format
 from django.utils.translation import get_language, pgettext
 from django.utils.translation.trans_real import translation
 
+from compute.states import action_words
+
 CONTEXT = "told"
+# Tells a word of a table from the same word in a sentence.
+WORD = "word"
 # Filled in with words of ours, not with names.
-_WORDS = re.compile(r"(state|status|kind|verb|action|type)\d*")
+_WORDS = re.compile(r"(state|status|kind|verb|action|type|word|amount|step|noun)\d*")
+# Measured: “93.4 %”.
+_AMOUNTS = re.compile(r"(now|most|wanted|free|used|asked|maximum)\d*")
+_POINT = re.compile(r"(?<=\d)\.(?=\d)")
 _PIECE = re.compile(r"%\((\w+)\)s|(%%)")
 _FIELD = re.compile(r"([\w.\[\]-]+): (.+)", re.DOTALL)
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?]) (?=\S)")
@@ -35,6 +43,13 @@ def told_text(message: str) -> str:
     """“There is no node “web”.” as “Es gibt keinen Knoten „web“.”."""
     language = get_language()
     return _said(language, message) if message and language else message
+
+
+def word_told(word: str) -> str:
+    """A word of a table, or what stands for one and holds more, in the reader's language."""
+    text = action_words(word)
+    said = pgettext(WORD, text) if text else ""
+    return told_text(word) if said == text and " " in word else said
 
 
 @lru_cache(maxsize=4096)
@@ -65,7 +80,11 @@ def _sentences(language: str, message: str) -> str:
 
 def _filled(language: str, name: str, text: str) -> str:
     if _WORDS.fullmatch(name):
-        return pgettext("word", text) if text else ""
+        said = pgettext(WORD, action_words(text)) if text else ""
+        if said != action_words(text):
+            return said
+    if _AMOUNTS.fullmatch(name):
+        return _POINT.sub(str(get_format("DECIMAL_SEPARATOR", language)), text)
     # A reason is often a text of ours itself; names have no spaces.
     return _said(language, text) if " " in text.strip() else text
 

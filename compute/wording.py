@@ -15,11 +15,9 @@ from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_l
 
 from compute import states
 from compute.permissions import ACTIONS
-from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words
-from compute.told import told_text
+from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words, metric_word
+from compute.told import told_text, word_told
 
-# Tells a word of a table from the same word in a sentence.
-CONTEXT = "word"
 # Tells a step of an operation, as the worker wrote it down.
 STEP = "step"
 
@@ -31,9 +29,9 @@ def later(text: str) -> str:
 
 
 def word_text(word: object) -> str:
-    """“running” as “läuft”; a word that no table has (an engine's own) stays as it is."""
-    text = action_words(str(word))
-    return pgettext(CONTEXT, text) if text else ""
+    """“running” as “läuft”, “Exited with code 1” as “Beendet mit Code 1”; a word that no table has (an
+    engine's own) stays as it is."""
+    return word_told(str(word))
 
 
 # Lengths as static/js/time.js has them.
@@ -184,7 +182,8 @@ def words_known() -> set[str]:
     kinds = [kind for kind in vars(states).values() if isinstance(kind, EnumMeta) and issubclass(kind, Word)]
     words = {member.value for kind in kinds for member in kind}
     words |= {action.progressive for action in Action}
-    words |= {metric for metrics in ALERT_METRICS.values() for metric in metrics}
+    measured = {metric for metrics in ALERT_METRICS.values() for metric in metrics}
+    words |= measured | {metric_word(metric) for metric in measured}
     words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE, *_STATUSES, *_AUDIT_FIELDS, *_AUDIT_ACTIONS}
     return {action_words(word) for word in words} - {""}
 
@@ -210,7 +209,8 @@ _STATUSES = frozenset(
 _BESIDE = frozenset(
     "degrading exited dead removing restarting "
     "password token page api session socket totp oidc ldap recovery_code beat schedule system public "
-    "added changed deleted instance node operation alert backup volume network image stack template "
+    "added changed deleted removed tried saved "
+    "instance node operation alert backup volume network image stack template "
     "pool rule machine container project user label site "
     "last hourly daily weekly monthly yearly instances memory storage CPU".split()
 ) | {"CPU cores"}

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from compute.errors import InvalidInput
+from compute.tell import tell
 
 TEXT_MAX = 64 * 1024
 _DEPTH_MAX, _ALIASES_MAX, _EVENTS_MAX, _EXPANDED_MAX = 24, 64, 20_000, 20_000
@@ -42,7 +43,7 @@ def yaml_read(field: str, text: str) -> Any:
         raise InvalidInput.field(field, str(error)) from error
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = (error.problem or error.context or "is no YAML")[:200]
+        reason = (error.problem or error.context or tell("is no YAML"))[:200]
         raise InvalidInput.field(field, f"line {mark.line + 1 if mark else 1}: {reason}.") from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

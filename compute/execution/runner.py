@@ -42,6 +42,7 @@ from compute.models import Instance, Node, Operation, OperationLog
 from compute.selectors.access import operation_actor
 from compute.selectors.nodes import node_config
 from compute.states import OperationState
+from compute.tell import tell
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -133,7 +134,7 @@ def _guarded(operation: Operation, call: Callable[[], T]) -> T:
 
 def _shortage(error: BaseException) -> ComputeError | None:
     """What LibGo's own machine had too little of, if that is the reason."""
-    if isinstance(error, OSError) and (no_room := room_error_of(error, "LibGo's own disk")):
+    if isinstance(error, OSError) and (no_room := room_error_of(error, tell("LibGo's own disk"))):
         return no_room
     number = error.errno if isinstance(error, OSError) else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:

@@ -7,6 +7,7 @@ refuse everything else (``compute.audit_guards``).
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from compute.states import Outcome
 
@@ -54,7 +55,7 @@ class AuditTombstone(models.Model):
     up_to_seq = models.BigIntegerField(unique=True)
     hash = models.CharField(max_length=64)
     rows = models.BigIntegerField()
-    newest_at = models.DateTimeField(help_text="Everything older than this went.")
+    newest_at = models.DateTimeField(help_text=_("Everything older than this went."))
     reason = models.CharField(max_length=200)
     cut_at = models.DateTimeField()
     signature = models.CharField(max_length=64)

@@ -7,6 +7,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from compute.states import Role
 
@@ -19,7 +20,7 @@ class ApiToken(models.Model):
     name = models.CharField(max_length=63)
     prefix = models.CharField(max_length=16, unique=True, editable=False)
     digest = models.CharField(max_length=64, editable=False)
-    scopes = models.JSONField(help_text="Words of compute.states.TOKEN_SCOPES.")
+    scopes = models.JSONField(help_text=_("Words of compute.states.TOKEN_SCOPES."))
     # Null: all of the account's. Ids and no relation: a deleted project must not widen the token.
     project_uids = models.JSONField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -95,7 +96,7 @@ class DirectoryIdentity(models.Model):
     user = models.OneToOneField(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, primary_key=True, related_name="directory"
     )
-    provider = models.CharField(max_length=255, help_text="The issuer's URL, or ldap.")
+    provider = models.CharField(max_length=255, help_text=_("The issuer's URL, or ldap."))
     subject = models.CharField(max_length=255)
     groups = models.JSONField(default=list)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -27,6 +27,7 @@ from compute.selectors.identity import by_id_or_name
 from compute.selectors.masking import MASK, config_masked, mapping_masked
 from compute.selectors.page import Page, RenderedPage, order_by, page_bounds
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType, action_words
+from compute.tell import tell
 
 SORT_COLUMNS = {
     "name": "name",
@@ -476,7 +477,7 @@ def _sentence(row: Mapping[str, Any], stale: bool) -> str:
     if stale and not row["node__is_enabled"]:
         return f"Last seen {row['state']}; the node {row['node__name']} is disabled."
     if stale:
-        reason = row["node__error"] or "it does not answer"
+        reason = row["node__error"] or tell("it does not answer")
         return f"Last seen {row['state']}; the node {row['node__name']} is unreachable: {reason}"
     if row["active__action"]:
         return f"{_progressive(row['active__action']).capitalize()}: {row['active__step'] or 'waiting'}"

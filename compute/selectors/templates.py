@@ -16,6 +16,7 @@ from compute.selectors.access import action_allowed, visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.masking import config_masked
 from compute.selectors.page import Page, order_by, page_bounds, time_text
+from compute.tell import tell
 
 _SORT = {"name": "name", "created_at": "created_at", "updated_at": "updated_at", "backend": "backend"}
 
@@ -57,7 +58,7 @@ def template_get(actor: Actor, id_or_name: str | uuid.UUID) -> Template:
     """By id, or by a name of which the actor sees but one. Raises ``NotFound``."""
     found = list(templates_visible(actor).filter(by_id_or_name(id_or_name))[:2])
     if len(found) != 1:
-        why = "several templates are called so; give the id" if found else "there is none"
+        why = tell("several templates are called so; give the id") if found else tell("there is none")
         raise NotFound(f"“{str(id_or_name)[:100]}”: {why}.", template=str(id_or_name)[:100])
     return found[0]
 

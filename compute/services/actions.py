@@ -25,6 +25,7 @@ from compute.models import Instance, Operation
 from compute.services.instances import instance_act, instance_delete, options_check
 from compute.services.snapshots import snapshot_create, snapshot_delete
 from compute.states import Action
+from compute.tell import tell
 
 Options = Mapping[str, Any]
 # Gives the options back as they will be kept; raises ``InvalidInput`` naming the field.
@@ -137,7 +138,7 @@ def options_of(known: Mapping[str, type], given: Options) -> dict[str, Any]:
     return dict(given)
 
 
-_TYPE_WORDS = {bool: "true or false", str: "text", dict: "an object", list: "a list"}
+_TYPE_WORDS = {bool: tell("true or false"), str: "text", dict: tell("an object"), list: "a list"}
 
 
 def _lifecycle(action: Action, actor: Actor, instance: Instance, options: Options) -> Operation | None:

@@ -39,6 +39,7 @@ from compute.services.adoption import Verdict, adopt_what_fits, adoption_filter_
 from compute.services.bulk import credential_again, scope_kept
 from compute.services.instance_body import name_check
 from compute.services.projects import project_get
+from compute.tell import tell
 
 _RULES_MAX = 200
 _PATTERNS = {"name": "instance_name", "image": "image", "network": "network"}
@@ -142,8 +143,9 @@ def _told(actor: Actor, rule: AdoptionRule, verdicts: Sequence[Verdict]) -> None
     columns: dict[str, Any] = {"problem": "", "problem_at": None}
     refused = [(each.row, each.error) for each in verdicts if each.error is not None]
     if refused:
-        more = f" And {len(refused) - 1} more." if len(refused) > 1 else ""
-        columns = {"problem": f"{_reason(*refused[0])}{more}"[:1000], "problem_at": now}
+        reason, rest = _reason(*refused[0]), len(refused) - 1
+        problem = tell(f"{reason} And {rest} more.") if rest else reason
+        columns = {"problem": problem[:1000], "problem_at": now}
     if good:
         columns |= {"adopted_total": F("adopted_total") + good, "last_adopted_at": now}
     AdoptionRule.objects.filter(pk=rule.pk).update(**columns)

@@ -110,11 +110,11 @@ def target_test(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     return {"ok": not problem, "message": problem or "It was written to, read, and tidied."}
 
 
-def _publish(actor: Actor, row: BackupTarget, what: str) -> None:
+def _publish(actor: Actor, row: BackupTarget, word: str) -> None:
     """To administrators: where backups lie is theirs to know."""
-    message = f"The backup target {row.name} was {what}."
+    message = f"The backup target {row.name} was {word}."
     details = {"target": str(row.pk), "name": row.name}
-    event_publish(Fact(f"backup_target.{what}", message, username=actor.username, details=details))
+    event_publish(Fact(f"backup_target.{word}", message, username=actor.username, details=details))
 
 
 def _tried(row: BackupTarget) -> None:

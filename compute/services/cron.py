@@ -45,11 +45,6 @@ def cron_check(text: str) -> str:
     return found
 
 
-def cron_words(text: str) -> str:
-    """“At 02:30 on Monday through Friday”."""
-    return str(CronSim(text, datetime.now(timezone.utc)).explain())
-
-
 def cron_next(text: str, zone: str, after: datetime) -> datetime | None:
     """The first time after ``after``, in UTC; None when there is none within decades."""
     try:

@@ -29,6 +29,7 @@ from compute.selectors.access import action_require
 from compute.selectors.nodes import config_for, node_config, node_get, node_secrets
 from compute.services.instance_body import labels_check
 from compute.services.node_access import ACCESS_FIELDS, access_merged
+from compute.tell import tell
 
 _PLACEMENT = ("labels", "cpu_overcommit", "memory_overcommit")
 _EDITABLE = {"name", "is_enabled", *_PLACEMENT, *ACCESS_FIELDS}
@@ -168,7 +169,7 @@ def node_try(
     into those of the node that they would replace. Raises ``InvalidInput`` for what cannot be tried."""
     action_require(actor, "node.test")
     if instead_of is None:
-        backend, before, name = given["backend"], NodeAccess(""), given.get("name") or "the new node"
+        backend, before, name = given["backend"], NodeAccess(""), given.get("name") or tell("the new node")
     else:
         node = node_get(actor, instead_of)
         backend, name = node.backend, node.name
@@ -282,7 +283,7 @@ def node_require(node: Node, *, for_new: bool = False) -> None:
     if not node.is_enabled:
         raise BackendUnavailable(f"The node {node.name} is disabled.", node=node.name)
     if not node.is_reachable:
-        reason = node.error or "it was not seen yet"
+        reason = node.error or tell("it was not seen yet")
         raise BackendUnavailable(f"The node {node.name} is unreachable: {reason}", node=node.name)
     if for_new and node.is_draining:
         raise InvalidState(f"The node {node.name} is draining and takes no new instances.", state="draining")

@@ -25,6 +25,7 @@ from compute.states import (
     OperationState,
 )
 from compute.tasks import operation_ring, parent_ring
+from compute.tell import tell
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _children_cancel(parent: Operation) -> None:
 
 def _busy(instance: Instance | None) -> InstanceBusy:
     first = Operation.objects.filter(instance=instance, state__in=sorted(ACTIVE_OPERATION_STATES)).first()
-    what = f"“{first.action}” is under way" if first else "another operation is under way"
+    what = tell(f"“{first.action}” is under way") if first else tell("another operation is under way")
     name = instance.name if instance else ""
     return InstanceBusy(
         f"{name}: {what}. Wait for it or cancel it.", operation=str(first.pk) if first else None

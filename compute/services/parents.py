@@ -25,6 +25,7 @@ from compute.selectors.access import operation_actor
 from compute.selectors.operations import children_of
 from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState
 from compute.tasks import parent_ring
+from compute.tell import tell
 
 _GOOD = OperationState.SUCCEEDED.value
 
@@ -93,7 +94,7 @@ def _progress(parent: Operation, unfinished: int, amount: float) -> None:
     items = BulkItem.objects.filter(parent=parent).count()
     total = items or Operation.objects.filter(parent=parent).count()
     ended = total - unfinished
-    progress, step = (100.0 * ended + amount) / total, f"{ended} of {total} done"
+    progress, step = (100.0 * ended + amount) / total, tell(f"{ended} of {total} done")
     if (round(progress, 1), step) == (round(parent.progress, 1), parent.step):
         return
     Operation.objects.filter(pk=parent.pk).update(progress=progress, step=step)
@@ -113,7 +114,7 @@ def _close(parent: Operation, children: list[dict[str, Any]]) -> None:
     total, good = len(children), counts[_GOOD]
     columns: dict[str, Any] = {
         "progress": 100.0,
-        "step": f"{good} of {total} done",
+        "step": tell(f"{good} of {total} done"),
         "result": {"total": total, **{state.value: counts[state.value] for state in _ENDS}},
     }
     state = OperationState.SUCCEEDED

@@ -21,7 +21,8 @@ from compute.selectors.nodes import backend_node
 from compute.selectors.schedules import schedule_get
 from compute.services.actions import InstanceAction, NodeAction, any_action_get
 from compute.services.bulk import ITEMS_MAX, scope_kept
-from compute.services.cron import cron_check, cron_following, cron_next, cron_words, zone_check
+from compute.services.cron import cron_check, cron_following, cron_next, zone_check
+from compute.services.cron_words import cron_words
 from compute.services.projects import project_for
 from compute.services.retention import keep_check
 from compute.services.tokens import tokens_alive
@@ -213,11 +214,11 @@ def _saved(actor: Actor, row: Schedule, action: str, details: Mapping[str, Any] 
     _publish(actor.username, row, "changed")
 
 
-def _publish(username: str, row: Schedule, what: str) -> None:
-    message = f"The schedule {row.name} was {what}."
+def _publish(username: str, row: Schedule, word: str) -> None:
+    message = f"The schedule {row.name} was {word}."
     details = {"schedule": str(row.pk), "name": row.name}
     event_publish(
-        Fact(f"schedule.{what}", message, project_id=row.project_id, username=username, details=details)
+        Fact(f"schedule.{word}", message, project_id=row.project_id, username=username, details=details)
     )
 
 

@@ -37,6 +37,7 @@ from compute.services.instances import capability_require, instance_create
 from compute.services.limits import Amounts, Claim, limits_check, limits_lock
 from compute.services.parents import Parent, parent_adopt, parent_open
 from compute.services.projects import project_for
+from compute.tell import tell
 
 COUNT_MAX = 100
 BODY_BYTES_MAX = 256 * 1024
@@ -46,7 +47,7 @@ _BODY_KEYS = (
 )
 _MAPPINGS = ("config", "resources", "labels", "annotations", "node_labels")
 _PATTERN_MAX = 100
-_KIND_WORDS: dict[type, str] = {str: "text", bool: "true or false"}
+_KIND_WORDS: dict[type, str] = {str: "text", bool: tell("true or false")}
 
 # Of a body only its version: it may hold what is secret.
 _TOLD = ("name", "description", "version")
@@ -153,7 +154,7 @@ def template_instantiate(
         amounts = Amounts.new(resources_check(wanted.resources)).times(count)
         limits_check(Claim(amounts, project, actor.user_id))
         number = given.get("version") or row.version
-        target = f"{row.name}, version {number}: {count} instance{'' if count == 1 else 's'}"
+        target = tell(f"{row.name}, version {number}: {count} instance{'' if count == 1 else 's'}")
         params = {"template": str(row.pk), "version": number, "names": names}
         parent = parent_open(actor, Parent("template.instantiate", target, project, params))
         for name in names:

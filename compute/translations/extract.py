@@ -18,13 +18,16 @@ from django.template.base import Node, NodeList
 from django.templatetags.i18n import BlockTranslateNode, TranslateNode
 from django.utils.translation import trim_whitespace
 
+from compute.admin_words import CONTEXT as ADMIN
+from compute.admin_words import admin_labels
 from compute.menu import CONTEXT as MENU
 from compute.menu import menu_labels
 from compute.services.actions import actions_known, node_actions_known
 from compute.states import Action, OperationState, action_words
 from compute.told import CONTEXT as TOLD
+from compute.told import WORD
 from compute.translations.told import told_messages
-from compute.wording import CONTEXT, STEP, words_known
+from compute.wording import STEP, words_known
 
 Message = str | tuple[str, ...]
 Found = tuple[str, Message, str | None]
@@ -67,11 +70,13 @@ def _pages(root: Path) -> Iterator[Found]:
         yield from _marked(root, folder, "*.py", "python")
     titles = {each.title for each in actions_known()} | {each.title for each in node_actions_known()}
     for word in sorted(words_known() | titles):
-        yield "compute/wording.py", word, CONTEXT
+        yield "compute/wording.py", word, WORD
     for step in sorted(_steps(root) | _ROWS_OWN_STEPS):
         yield "compute/execution/report.py", step, STEP
     for place, message in told_messages(root, _CODE):
         yield place, message, TOLD
+    for label in sorted(admin_labels()):
+        yield "compute/admin_words.py", label, ADMIN
     for label in sorted(menu_labels()):
         yield "compute/menu.py", label, MENU
     for label in sorted(_form_labels()):
@@ -81,7 +86,7 @@ def _pages(root: Path) -> Iterator[Found]:
 def _scripts(root: Path) -> Iterator[Found]:
     yield from _marked(root, "static/js", "*.js", "javascript")
     for word in sorted({*Action, *OperationState}):
-        yield "static/js/notify.js", action_words(word), CONTEXT
+        yield "static/js/notify.js", action_words(word), WORD
 
 
 # What a row says before a worker has it, and when it is through.

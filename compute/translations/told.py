@@ -1,5 +1,7 @@
 """Texts that the code tells in English and pages say in the reader's language: errors, complaints about
-fields, steps that name something. They are found where they are raised, so nobody has to mark them."""
+fields, steps that name something, what alerts and events say. They are found where they stand, so nobody
+has to mark them: what is raised, and whatever else is a whole sentence. Parts of sentences are marked by
+``tell``."""
 
 from __future__ import annotations
 
@@ -15,6 +17,20 @@ from compute import errors
 _ERRORS = frozenset(name for name, kind in vars(errors).items() if inspect.isclass(kind))
 # Only programs read what is told there.
 _FOR_PROGRAMS = re.compile(r"/api/|/consumers/|/sockets\.py|/fake\.py|/engine/demo|/management/|/migrations/")
+# Their first argument is such a text.
+_CARRIERS = frozenset({*_ERRORS, "Problem", "Refused", "tell"})
+# What is inside is marked already, or for those who run LibGo.
+_BESIDE = frozenset(
+    "_ gettext gettext_lazy later ngettext ngettext_lazy pgettext pgettext_lazy add_argument "
+    "debug info warning error exception critical RuntimeError AssertionError TypeError".split()
+)
+# A reason, or what to do, may follow.
+_SENTENCE_END = re.compile(r"[.?…]$|[.:] \0$")
+_SENTENCE_WORDS_MIN = 3
+# Programs and patterns.
+_NO_PROSE = re.compile(r"[\n\\]|\(\?|\]\(")
+# What ``str.format`` fills in.
+_HOLE = re.compile(r"\{(\w*)\}")
 # Of a text with less of its own than this nothing is known by it.
 _LETTERS_MIN = 5
 _VARIANTS_MAX = 16
@@ -35,22 +51,67 @@ def told_messages(root: Path, folders: tuple[str, ...]) -> Iterator[tuple[str, s
                         yield place, _message(parts)
 
 
-def _told(tree: ast.AST) -> Iterator[ast.expr]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call):
-            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            if name in _ERRORS and node.args:
-                yield node.args[0]
-            elif name == "field" and node.args[1:] and ast.unparse(node.func).endswith("InvalidInput.field"):
-                yield node.args[1]
-            elif name == "progress" and node.args[1:] and not isinstance(node.args[1], ast.Constant):
-                yield node.args[1]
+def _told(node: ast.AST) -> Iterator[ast.expr]:
+    told: ast.expr | None = None
+    if isinstance(node, ast.Call):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        if name in _BESIDE:
+            return
+        told = _raised(node, name)
+        if told is not None:
+            yield told
+    if isinstance(node, (ast.Constant, ast.JoinedStr)):
+        if _is_sentence(node):
+            yield _filled_later(node)
+        return
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    first = node.body[0] if isinstance(node, documented) and ast.get_docstring(node) is not None else None
+    for child in ast.iter_child_nodes(node):
+        if child not in (first, told):
+            yield from _told(child)
+
+
+def _raised(call: ast.Call, name: str) -> ast.expr | None:
+    """The text of an error, of a complaint, of a step that names something, or what is marked."""
+    if name in _CARRIERS:
+        place = 0
+    elif name == "field" and ast.unparse(call.func).endswith("InvalidInput.field"):
+        place = 1
+    elif name == "progress" and call.args[1:] and not isinstance(call.args[1], ast.Constant):
+        place = 1
+    else:
+        return None
+    return call.args[place] if call.args[place:] else None
+
+
+def _is_sentence(text: ast.Constant | ast.JoinedStr) -> bool:
+    pieces = text.values if isinstance(text, ast.JoinedStr) else [text]
+    own = "".join(str(piece.value) if isinstance(piece, ast.Constant) else "\0" for piece in pieces)
+    words = re.findall(r"[^\W\d_]{2,}", own)
+    return (
+        " " in own
+        and not _NO_PROSE.search(own)
+        and bool(_SENTENCE_END.search(own))
+        and len(words) >= _SENTENCE_WORDS_MIN
+    )
+
+
+def _filled_later(text: ast.Constant | ast.JoinedStr) -> ast.expr:
+    """A text for ``str.format`` as the f-string that it could be."""
+    if isinstance(text, ast.JoinedStr) or not _HOLE.search(str(text.value)):
+        return text
+    pieces = _HOLE.split(str(text.value))
+    holes = [ast.FormattedValue(ast.Name(name or "value"), -1) for name in pieces[1::2]]
+    texts = [ast.Constant(piece) for piece in pieces[::2]]
+    return ast.JoinedStr([each for pair in itertools.zip_longest(texts, holes) for each in pair if each])
 
 
 def _variants(text: ast.expr) -> list[Parts]:
     """What a text can be, piece by piece; nothing for what is made elsewhere."""
     if isinstance(text, ast.Constant):
         return [[text.value]] if isinstance(text.value, str) else []
+    if isinstance(text, ast.Subscript):
+        return _variants(text.value)
     if isinstance(text, ast.IfExp):
         return _variants(text.body) + _variants(text.orelse)
     if isinstance(text, ast.BoolOp):

@@ -7,11 +7,12 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from compute.actor import Actor
+from compute.complaints import complaints_text
 from compute.errors import ComputeError, InvalidInput
 from compute.models import Node, Schedule
 from compute.permissions import holds
@@ -27,7 +28,7 @@ from compute.selectors.schedules import (
     schedules_page,
 )
 from compute.services import schedules
-from compute.services.cron import cron_words
+from compute.services.cron_words import cron_words
 from compute.services.retention import keep_check
 from compute.services.schedule_runs import schedule_run_now
 from compute.states import RunState, colour_of
@@ -138,7 +139,7 @@ def schedule_look(request: HttpRequest) -> HttpResponse:
     try:
         found = schedules.schedule_preview(request.POST.dict())
     except ComputeError as error:
-        found = {"message": error.message}
+        found = {"message": complaints_text(error)}
     return render(request, "compute/_schedule_next.html", {"found": found})
 
 
@@ -170,7 +171,10 @@ def _form(
 ) -> ScheduleForm:
     initial = schedule_initial(row) if row else initial or {}
     instances = instances_matching(actor, InstanceFilter(), _CHOICES_MAX)
-    choices = [(str(row.pk), f"{row.name} on {row.node.name}") for row in instances]
+    choices = [
+        (str(row.pk), _("%(name)s on %(node)s") % {"name": row.name, "node": row.node.name})
+        for row in instances
+    ]
     known = {pk for pk, _label in choices}
     gone = [(pk, _("%(pk)s (gone)") % {"pk": pk}) for pk in initial.get("instances", []) if pk not in known]
     nodes = list(Node.objects.order_by("name").values_list("name", flat=True))
@@ -185,7 +189,7 @@ def _form(
 def _worded(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     allowed = permissions_by_project(actor, (row["project"]["id"] for row in rows))
     for row in rows:
-        row["words"] = _when(row["cron"])
+        row["words"] = cron_words(row["cron"])
         row["title"] = action_title(row["action"])
         row["keep_words"] = str(keep_check(row["keep"])) if row["keep"] else ""
         row["on"] = _target_words(row["target"])
@@ -195,12 +199,6 @@ def _worded(actor: Actor, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if row["last_run"]:
             row["last_run"]["colour"] = _run_colour(row["last_run"]["state"])
     return rows
-
-
-def _when(cron: str) -> str:
-    """In words where somebody has them: the library speaks English only, and the expression is the same
-    everywhere."""
-    return cron_words(cron) if (get_language() or "en").startswith("en") else cron
 
 
 def _target_words(target: dict[str, Any]) -> str:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 
+from compute.tell import tell
+
 # A release line, the first good version of it, and what was mended there. Distributions mend old
 # versions too without changing their number, so this is advice.
 _MENDED = (
-    ((0, 0), (20, 10, 9), "files of the host could change their rights through docker cp (CVE-2021-41089)"),
-    ((20, 10), (20, 10, 24), "overlay networks with encryption could be in the clear (CVE-2023-28841)"),
-    ((23, 0), (23, 0, 3), "overlay networks with encryption could be in the clear (CVE-2023-28841)"),
-    ((24, 0), (24, 0, 9), "what a build does could reach beyond it (CVE-2024-23651)"),
-    ((25, 0), (25, 0, 2), "what a build does could reach beyond it (CVE-2024-23651)"),
+    (
+        (0, 0),
+        (20, 10, 9),
+        tell("files of the host could change their rights through docker cp (CVE-2021-41089)"),
+    ),
+    ((20, 10), (20, 10, 24), tell("overlay networks with encryption could be in the clear (CVE-2023-28841)")),
+    ((23, 0), (23, 0, 3), tell("overlay networks with encryption could be in the clear (CVE-2023-28841)")),
+    ((24, 0), (24, 0, 9), tell("what a build does could reach beyond it (CVE-2024-23651)")),
+    ((25, 0), (25, 0, 2), tell("what a build does could reach beyond it (CVE-2024-23651)")),
 )
 _NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 

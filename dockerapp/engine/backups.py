@@ -28,6 +28,7 @@ from compute.backends.types import (
     UndoStep,
 )
 from compute.errors import BackendError, ImageNotFound, NameConflict
+from compute.tell import tell
 from dockerapp.engine.claims import claims_make
 from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.containers import Commit, Containers
@@ -107,7 +108,7 @@ def container_restore(
     """The image, the volumes with what was in them, and then the container around them."""
     definition = source.definition
     needed, free = _needed_bytes(client, source), disk_free(client)
-    room_check(f"The disk of {client.node.name}", free, needed)
+    room_check(tell(f"The disk of {client.node.name}"), free, needed)
     if free is None:
         report.log(
             f"How much room {client.node.name} has is not known: its engine does not tell. Up to "
@@ -218,7 +219,7 @@ def _load(client: EngineClient, chunks: Iterable[bytes]) -> str:
     found, failed = _LOADED.search(text), _FAILED.search(text)
     if failed or not found:
         said = failed[1] if failed else text[:200]
-        full = room_error(said, f"The disk of {client.node.name}")
+        full = room_error(said, tell(f"The disk of {client.node.name}"))
         raise full or BackendError(f"Docker did not take the image: {reason(said)}")
     return found[1]
 

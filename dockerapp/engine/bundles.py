@@ -15,6 +15,7 @@ from docker import APIClient
 from compute.backends.room import room_error
 from compute.backends.types import Reporter
 from compute.errors import BackendError, BackendUnavailable, ComputeError, ImageNotFound, InvalidInput
+from compute.tell import tell
 from dockerapp.engine.build import line_clean
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import reason
@@ -39,7 +40,7 @@ async def images_save(client: EngineClient, names: Sequence[str]) -> AsyncIterat
     except aiodocker.DockerError as error:
         if error.status == 404:
             raise ImageNotFound(f"The engine has no such image: {reason(str(error.message))}") from error
-        full = room_error(str(error.message), f"The disk of {client.node.name}")
+        full = room_error(str(error.message), tell(f"The disk of {client.node.name}"))
         raise full or BackendError(f"Docker refused to save it: {reason(str(error.message))}") from error
     except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
         raise BackendUnavailable(f"Docker on {client.node.name} ended the stream.") from error

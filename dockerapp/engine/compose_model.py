@@ -14,6 +14,7 @@ from typing import Any
 
 from compute.backends.types import LABEL_PROJECT
 from compute.errors import InvalidInput, PolicyDenied
+from compute.tell import tell
 from dockerapp.engine.compose_text import Document, Problem
 from dockerapp.engine.compose_tool import NOWHERE
 from dockerapp.engine.spec import config_check
@@ -218,19 +219,21 @@ def _top_problems(document: Document, model: Mapping[str, Any], *, is_admin: boo
     for kind in ("configs", "secrets"):
         for name, body in (model.get(kind) or {}).items():
             if body.get("external") or body.get("file"):
-                reason = f"“{name}” must have “content” or “environment”: other sources are not read"
+                reason = tell(f"“{name}” must have “content” or “environment”: other sources are not read")
                 yield Problem(reason, document.line(kind, name), rule=f"compose_{kind}")
 
 
 def _driver_problems(kind: str, name: str, body: Mapping[str, Any], line: int | None) -> Iterator[Problem]:
     noun = kind.removesuffix("s")
     if str(body.get("driver") or "") not in ("", "local" if noun == "volume" else "bridge"):
-        yield _denied(f"{noun}_driver", f"the driver “{str(body['driver'])[:60]}” of “{name}”", line, "")
+        yield _denied(
+            f"{noun}_driver", tell(f"the driver “{str(body['driver'])[:60]}” of “{name}”"), line, ""
+        )
     if body.get("driver_opts"):
-        yield _denied(f"{noun}_driver_opts", f"driver options of the {noun} “{name}”", line, "")
+        yield _denied(f"{noun}_driver_opts", tell(f"driver options of the {noun} “{name}”"), line, "")
     ipam = body.get("ipam") or {}
     if ipam.get("options") or ipam.get("driver") not in (None, "", "default"):
-        yield _denied("network_ipam", f"an address manager of its own for “{name}”", line, "")
+        yield _denied("network_ipam", tell(f"an address manager of its own for “{name}”"), line, "")
 
 
 def _service_problems(
@@ -241,7 +244,7 @@ def _service_problems(
             continue
         line = document.line("services", name, key)
         if key in _NEVER:
-            reason = f"“{key}” is not taken in a stack"
+            reason = tell(f"“{key}” is not taken in a stack")
             rule = "engine_socket" if key == "use_api_socket" else f"compose_{key}"
             yield Problem(reason, line, name, rule)
         elif not is_admin:
@@ -250,7 +253,7 @@ def _service_problems(
     joined = body.get("networks") or {}
     if not is_admin and any((item or {}).get("driver_opts") for item in joined.values()):
         line = document.line("services", name, "networks")
-        yield _denied("network_driver_opts", "driver options of a network", line, name)
+        yield _denied("network_driver_opts", tell("driver options of a network"), line, name)
     for key in sorted(set(body.get("deploy") or {}) - _DEPLOY_FREE):
         yield Problem(f"“deploy.{key}” is not taken here", document.line("services", name, "deploy"), name)
     if not 0 <= _replicas(body) <= REPLICAS_MAX:
@@ -280,7 +283,7 @@ def _config(
     given, problems = _given(document, name, body, model)
     if any(_SOCKET.search(item.partition(":")[0]) for item in given.get("volumes", [])) and not is_admin:
         line = document.line("services", name, "volumes")
-        problems.append(_denied("engine_socket", "the socket of an engine", line, name))
+        problems.append(_denied("engine_socket", tell("the socket of an engine"), line, name))
     while True:
         try:
             return config_check(given, allow_root_equivalent=is_admin), problems
@@ -374,7 +377,9 @@ def _mounts(
         mode = ":ro" if item.get("read_only") else ""
         if kind == "bind" and source.startswith("/libgo-stack/"):
             relative = source.removeprefix(NOWHERE).lstrip("/") or "."
-            reason = f"“{relative[:80]}” is a path beside the file, and a stack has no folder; use a volume"
+            reason = tell(
+                f"“{relative[:80]}” is a path beside the file, and a stack has no folder; use a volume"
+            )
             problems.append(Problem(reason, line, name))
         elif kind == "bind":
             volumes.append(f"{source}:{target}{mode}")

@@ -13,6 +13,8 @@ from typing import Any
 
 import yaml
 
+from compute.tell import tell
+
 TEXT_MAX = 256 * 1024
 _EVENTS_MAX = 20_000
 _EXPANDED_MAX = 50_000
@@ -39,16 +41,18 @@ Path = tuple[str, ...]
 
 # Keys by which Compose would read files of the machine it runs on, and what to do instead.
 _SERVICE_FILES = {
-    "env_file": "files of the server are not read; put the variables into “environment” or the stack's env",
-    "label_file": "files of the server are not read; put the labels into “labels”",
-    "build": "a stack does not build; build the image first (Docker, Images), then name it in “image”",
-    "develop": "there are no source files to watch here",
-    "provider": "programs of the server are not started",
-    "credential_spec": "files of the server are not read",
+    "env_file": tell(
+        "files of the server are not read; put the variables into “environment” or the stack's env"
+    ),
+    "label_file": tell("files of the server are not read; put the labels into “labels”"),
+    "build": tell("a stack does not build; build the image first (Docker, Images), then name it in “image”"),
+    "develop": tell("there are no source files to watch here"),
+    "provider": tell("programs of the server are not started"),
+    "credential_spec": tell("files of the server are not read"),
 }
 _TOP_FILES = {
-    "include": "files of the server are not read; paste what they hold into this file",
-    "models": "models are run by programs of the server, which are not started",
+    "include": tell("files of the server are not read; paste what they hold into this file"),
+    "models": tell("models are run by programs of the server, which are not started"),
 }
 
 
@@ -218,19 +222,21 @@ def _file_keys(top: yaml.MappingNode) -> Iterator[Problem]:
     """Everything by which the machine of the console itself would be read."""
     for key, _, line in _pairs(top):
         if key in _TOP_FILES:
-            yield Problem(f"“{key}” is not taken: {_TOP_FILES[key]}", line, rule=f"compose_{key}")
+            yield Problem(tell(f"“{key}” is not taken: {_TOP_FILES[key]}"), line, rule=f"compose_{key}")
     for service, body, _ in _pairs(_child(top, "services")):
         for key, value, line in _pairs(body):
             if key in _SERVICE_FILES:
-                reason = f"“{key}” is not taken: {_SERVICE_FILES[key]}"
+                reason = tell(f"“{key}” is not taken: {_SERVICE_FILES[key]}")
                 yield Problem(reason, line, service, f"compose_{key}")
             if key == "extends" and _child(value, "file") is not None:
-                reason = "“extends” takes services of this file only: files of the server are not read"
+                reason = tell("“extends” takes services of this file only: files of the server are not read")
                 yield Problem(reason, line, service, "compose_extends")
     for kind in ("configs", "secrets"):
         for name, body, line in _pairs(_child(top, kind)):
             if _child(body, "file") is not None:
-                reason = f"“{name}” comes from a file: files of the server are not read; use “environment”"
+                reason = tell(
+                    f"“{name}” comes from a file: files of the server are not read; use “environment”"
+                )
                 yield Problem(reason, line, rule=f"compose_{kind}")
 
 

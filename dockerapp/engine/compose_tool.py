@@ -27,6 +27,7 @@ from typing import Any
 from compute.backends.room import room_error
 from compute.backends.runtime import RuntimeFolder
 from compute.errors import BackendError, BackendTimeout, OperationNotSupported
+from compute.tell import tell
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.compose_endpoint import endpoint_environ
 from dockerapp.engine.errors import reason
@@ -151,7 +152,7 @@ def compose_resolve(name: str, text: str, env: str) -> tuple[dict[str, Any] | No
     warnings = [_message(line) for line in said.splitlines() if "level=warning" in line]
     if done.returncode != 0:
         left = [line for line in said.splitlines() if line.strip() and "level=warning" not in line]
-        return None, " ".join(left)[:1000] or "Compose refused the file", warnings
+        return None, " ".join(left)[:1000] or tell("Compose refused the file"), warnings
     return json.loads(done.stdout), "", warnings
 
 
@@ -179,7 +180,7 @@ def compose_run(
         command += ["--project-directory", NOWHERE, "--env-file", str(folder / "env"), *words]
         said = _follow(command, folder, environ, on_step, checkpoint, timeout_s)
     if said.code != 0:
-        full = room_error(_why(said), f"The disk of {client.node.name}")
+        full = room_error(_why(said), tell(f"The disk of {client.node.name}"))
         raise full or BackendError(f"Compose failed: {_why(said)}", step=words[0])
 
 

@@ -26,6 +26,7 @@ from compute.errors import (
     NetworkNotFound,
     VolumeNotFound,
 )
+from compute.tell import tell
 
 log = structlog.get_logger(__name__)
 
@@ -80,7 +81,7 @@ def api_error(node_name: str, error: APIError) -> ComputeError:
         return _not_found(text)
     if _TOO_OTHER.search(text):
         return _wrong_version(node_name)
-    full = room_error(text, f"The disk of {node_name}")
+    full = room_error(text, tell(f"The disk of {node_name}"))
     if full is not None:
         return full
     if status in _BUSY:
@@ -243,6 +244,6 @@ _CAUSES: tuple[tuple[str, re.Pattern[str], str], ...] = (
 
 def reason(text: str) -> str:
     """The engine's own sentence, without paths of the host and without its prefixes."""
-    line = text.strip().splitlines()[0] if text.strip() else "no reason was given"
+    line = text.strip().splitlines()[0] if text.strip() else tell("no reason was given")
     line = _RUNTIME_END.sub("", _RUNTIME.sub("", _PREFIX.sub("", line)))
     return _PATH.sub("…", line)[:400]

@@ -17,6 +17,7 @@ from compute.backends.types import (
     StorageInfo,
 )
 from compute.states import InstanceState, InstanceType
+from compute.tell import tell
 from dockerapp.engine.client import as_list
 from dockerapp.engine.observed import observed_config
 
@@ -129,13 +130,14 @@ def _status(word: str, exit_code: int, error: str, state: Mapping[str, Any] | No
     if word in ("exited", "dead", "restarting"):
         if error:
             return f"Could not start: {error}"[:250]
+        is_again = word == "restarting"
         if state and state.get("OOMKilled"):
-            said = f"Ran out of memory and was killed (exit code {exit_code})"
-        elif word == "restarting" and state is None:
-            return "Restarting"
-        else:
-            said = f"Exited with code {exit_code}"
-        return f"Restarting: {said[0].lower()}{said[1:]}" if word == "restarting" else said
+            if is_again:
+                return tell(f"Restarting: ran out of memory and was killed (exit code {exit_code})")
+            return tell(f"Ran out of memory and was killed (exit code {exit_code})")
+        if is_again:
+            return "Restarting" if state is None else tell(f"Restarting: exited with code {exit_code}")
+        return tell(f"Exited with code {exit_code}")
     return word.capitalize() or "Unknown"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from compute.backends.checks import Check
 from compute.errors import InvalidInput
+from compute.tell import tell
 from dockerapp.references import reference_parse
 
 _IMAGE_ID = re.compile(r"sha256:[0-9a-f]{64}")
@@ -269,7 +270,9 @@ check_runtime = check_like(_NETWORK, "runc")
 def check_swap(name: str, value: Any) -> int:
     if value == -1 and not isinstance(value, bool):
         return -1
-    return int(check_number(0, _BYTES_MAX, " (bytes), or -1 for no limit")(name, value))
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _BYTES_MAX:
+        raise InvalidInput.field(name, f"must be bytes from 0 to {_BYTES_MAX}, or -1 for no limit.")
+    return value
 
 
 def check_pids(name: str, value: Any) -> int:
@@ -360,6 +363,6 @@ def _address(name: str, value: Any, versions: tuple[int, ...]) -> str:
     except ValueError:
         found = None
     if found is None or found.version not in versions:
-        kind = "an IP address" if len(versions) > 1 else f"an IPv{versions[0]} address"
+        kind = tell("an IP address") if len(versions) > 1 else tell(f"an IPv{versions[0]} address")
         raise InvalidInput.field(name, f"must be {kind}.")
     return str(found)

@@ -29,6 +29,7 @@ from compute.backends.ssh import (
 )
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
+from compute.tell import tell
 
 ENGINE_SOCKET = "/var/run/docker.sock"
 _BACK_OFF_FIRST_S, _BACK_OFF_MAX_S = 0.5, 5.0
@@ -248,9 +249,9 @@ class Tunnel:
                 sentence = why.format(
                     host=self._target.host,
                     port=self._target.port,
-                    user=self._target.user or "LibGo's own user",
+                    user=self._target.user or tell("LibGo's own user"),
                     socket=self._target.socket,
-                    offered=offered[0] if offered else "another key",
+                    offered=offered[0] if offered else tell("another key"),
                 )
                 return self._unavailable(reason, sentence)
         return self._unavailable("ssh_ended", "the ssh connection ended.")

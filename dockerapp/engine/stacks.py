@@ -18,6 +18,7 @@ from compute.errors import (
     InvalidState,
     VolumeNotFound,
 )
+from compute.tell import tell
 from dockerapp.credentials import Credentials
 from dockerapp.engine.client import EngineClient, as_list
 from dockerapp.engine.compose_model import Checked, model_check, model_marked, things_named
@@ -258,6 +259,6 @@ def _complaint(document: Any, text: str) -> Problem:
     for pattern, written in _WORDS:
         text = pattern.sub(written, text)
     if extra:
-        text = f"“{extra[1]}” is not known here; check its spelling and indentation"
+        text = tell(f"“{extra[1]}” is not known here; check its spelling and indentation")
     name = path[1] if path[:1] == ["services"] and len(path) > 1 else ""
     return Problem(text.strip()[:500], document.line(*path) if path else None, name)

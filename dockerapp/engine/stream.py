@@ -20,6 +20,7 @@ from docker.types import CancellableStream
 
 from compute.backends.room import room_error
 from compute.errors import BackendTimeout, ComputeError, OperationCancelled
+from compute.tell import tell
 from dockerapp.engine.answers import json_lines
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.errors import engine_errors
@@ -157,7 +158,7 @@ class EventStream:
 
     def _explained(self, status: int, text: str) -> ComputeError:
         """A full disk is one whatever was done."""
-        return room_error(text, f"The disk of {self._client.node.name}") or self._explain(status, text)
+        return room_error(text, tell(f"The disk of {self._client.node.name}")) or self._explain(status, text)
 
     def _feed(self) -> Iterator[bytes]:
         """The body, which ends in an error when nobody wants it any more: a whole one would be worked

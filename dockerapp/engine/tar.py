@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Iterator
 
 from compute.errors import InvalidInput, PolicyDenied
+from compute.tell import tell
 
 BLOCK = tarfile.BLOCKSIZE
 END = bytes(2 * BLOCK)
@@ -219,9 +220,9 @@ def _check(info: tarfile.TarInfo, allow_special: bool, count: int) -> None:
     if info.type in _DEVICES:
         raise _denied(shown, "a device", "archive_device")
     if info.type != tarfile.DIRTYPE and info.mode & _SPECIAL_BITS:
-        raise _denied(shown, "a setuid or setgid file", "archive_setuid")
+        raise _denied(shown, tell("a setuid or setgid file"), "archive_setuid")
     if info.pax_headers:
-        raise _denied(shown, "a file with capabilities", "archive_capabilities")
+        raise _denied(shown, tell("a file with capabilities"), "archive_capabilities")
 
 
 def _denied(name: str, what: str, rule: str) -> PolicyDenied:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
+from compute.tell import tell
 
 
 def tls_used(options: Mapping[str, Any], secrets: Mapping[str, str]) -> bool:
@@ -32,14 +33,14 @@ def tls_context(node: NodeConfig) -> ssl.SSLContext | None:
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if not options.get("tls_verify", True):
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with _explained(node, "the file of the authority (CA)"):
+    with _explained(node, tell("the file of the authority (CA)")):
         if secrets.get("tls_ca"):
             context.load_verify_locations(cadata=secrets["tls_ca"])
         elif options.get("tls_ca_path"):
             context.load_verify_locations(cafile=options["tls_ca_path"])
         else:
             context.load_default_certs()
-    with _explained(node, "LibGo's certificate or its key"):
+    with _explained(node, tell("LibGo's certificate or its key")):
         if secrets.get("tls_cert"):
             with _in_memory(secrets["tls_cert"] + "\n" + secrets.get("tls_key", "")) as path:
                 context.load_cert_chain(path, password=_no_password)

@@ -11,6 +11,7 @@ from compute.models import Instance, Resource
 from compute.sealing import unseal
 from compute.selectors.access import operation_actor
 from compute.selectors.page import time_text
+from compute.tell import tell
 from dockerapp.credentials import Credentials
 from dockerapp.engine.build import BuildSpec, context_of
 from dockerapp.engine.context import context_watched, tar_plain
@@ -158,15 +159,18 @@ def _registry_test(work: Work) -> dict[str, Any]:
         docker(work).images.log_in(known)
     except ComputeError as error:
         return {"ok": False, "message": error.message, "code": error.code}
-    who = f" as {row.username}" if row.username else " without a log-in"
-    return {"ok": True, "message": f"{row.host} lets {work.node.name} in{who}."}
+    if row.username:
+        message = tell(f"{row.host} lets {work.node.name} in as {row.username}.")
+    else:
+        message = tell(f"{row.host} lets {work.node.name} in without a log-in.")
+    return {"ok": True, "message": message}
 
 
 def _credentials(work: Work) -> Credentials | None:
     params = work.operation.params
     found = credentials_at(work.operation.project_id, reference_parse(params["image"]), params["registry"])
     if found:
-        work.report.log(f"Logged in at {found.host} as {found.username}")
+        work.report.log(tell(f"Logged in at {found.host} as {found.username}"))
     return found
 
 

@@ -19,6 +19,7 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Pruning, Where, Work, change_require, name_free, work_submit
+from compute.tell import tell
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.networks import KIND, network_dicts, network_row
 from dockerapp.services.common import prune_where, where
@@ -77,7 +78,7 @@ def network_delete(actor: Actor, id_or_name: str, *, node: str = "") -> Operatio
     place = (row.node_id, row.name)
     users = users_visible(actor, KIND, [place])[place]
     if users or row.name in names_used([row.node_id], KIND)[row.node_id]:
-        names = ", ".join(user["name"] for user in users[:10]) or "containers that you do not see"
+        names = ", ".join(user["name"] for user in users[:10]) or tell("containers that you do not see")
         raise NetworkInUse(
             f"{row.name} is used by {names}. Take them off it first.",
             containers=[{"id": user["id"], "name": user["name"]} for user in users],
@@ -204,7 +205,7 @@ def _address_in(field: str, text: str, subnets: list[Network]) -> str:
         raise InvalidInput.field(field, "must be an address such as 10.89.0.7.") from error
     fitting = [subnet for subnet in subnets if subnet.version == address.version]
     if not any(address in subnet for subnet in fitting):
-        known = ", ".join(str(subnet) for subnet in fitting) or "none of this version"
+        known = ", ".join(str(subnet) for subnet in fitting) or tell("none of this version")
         raise InvalidInput.field(field, f"must be inside the network's subnet ({known}).")
     return str(address)
 

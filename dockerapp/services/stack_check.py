@@ -11,6 +11,7 @@ from compute.actor import Actor
 from compute.errors import ComputeError, InvalidInput, PolicyDenied
 from compute.models import Resource
 from compute.services.guards import config_guarded
+from compute.tell import tell
 from dockerapp.labels import LABEL_COMPOSE
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.services.policy import RULE_REGISTRIES
@@ -155,14 +156,14 @@ def _name_problem(actor: Actor, at: Where, stack: str, kind: str, body: Mapping[
     own = row is not None and row.project_id == at.project.pk
     if body["external"]:
         if row is None:
-            return f"there is no {kind} “{name}” on {at.node.name}", ""
+            return tell(f"there is no {kind} “{name}” on {at.node.name}"), ""
         if not own and not actor.is_admin:
-            return f"the {kind} “{name}” does not belong to the project", f"foreign_{kind}"
+            return tell(f"the {kind} “{name}” does not belong to the project"), f"foreign_{kind}"
         return "", ""
     if row is None or own or _of_stack(row, stack, actor):
         return "", ""
-    reason = f"a {kind} “{name}” is there already and is not of this stack; choose another name"
-    return f"{reason}, or declare it external" if actor.is_admin else reason, f"foreign_{kind}"
+    reason = tell(f"a {kind} “{name}” is there already and is not of this stack; choose another name")
+    return tell(f"{reason}, or declare it external") if actor.is_admin else reason, f"foreign_{kind}"
 
 
 def _of_stack(row: Resource, stack: str, actor: Actor) -> bool:

@@ -20,6 +20,7 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Pruning, Work, change_require, name_free, work_submit
+from compute.tell import tell
 from dockerapp.selectors.volumes import KIND, volume_dicts, volume_row
 from dockerapp.services.common import prune_where, where
 from dockerapp.services.driver_options import text_options
@@ -90,7 +91,7 @@ def unused_require(actor: Actor, row: Resource) -> None:
     place = (row.node_id, row.name)
     users = users_visible(actor, KIND, [place])[place]
     if users or row.name in names_used([row.node_id], KIND)[row.node_id]:
-        names = ", ".join(user["name"] for user in users[:10]) or "containers that you do not see"
+        names = ", ".join(user["name"] for user in users[:10]) or tell("containers that you do not see")
         raise VolumeInUse(
             f"{row.name} is used by {names}. Remove them first.",
             containers=[{"id": user["id"], "name": user["name"]} for user in users],

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from compute.backends.types import NodeAccess
 from compute.errors import InvalidInput, PolicyDenied
+from compute.tell import tell
 
 TLS_PORT, PLAIN_PORT, SSH_PORT = 16514, 16509, 22
 _SOCKET_PATH_MAX = 107
@@ -109,7 +110,10 @@ def _tcp(access: NodeAccess, parts: SplitResult, port: int | None, *, is_tls: bo
 
 def _certificates_require(access: NodeAccess) -> None:
     """libvirt knows its clients by nothing else, and a client's library takes all three from files."""
-    wanted = {"ca": "the authority that signed the host's certificate", "cert": "LibGo's certificate"}
+    wanted = {
+        "ca": tell("the authority that signed the host's certificate"),
+        "cert": tell("LibGo's certificate"),
+    }
     for name, what in wanted.items():
         if f"tls_{name}" not in access.secrets and f"tls_{name}_path" not in access.options:
             raise InvalidInput.field(f"tls.{name}", f"is missing: {what}.")

@@ -21,6 +21,7 @@ from lxml.builder import E
 from compute.backends.room import room_check
 from compute.backends.types import Reporter, UndoStep
 from compute.errors import BackendError, InvalidState, OperationNotSupported
+from compute.tell import tell
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import Element, parse, volume_xml
@@ -193,7 +194,7 @@ def _held_still(domain: libvirt.virDomain) -> Iterator[None]:
 def _backup_check(domain: libvirt.virDomain) -> None:
     stats = domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
     if stats.get("type") != libvirt.VIR_DOMAIN_JOB_COMPLETED:
-        why = str(stats.get("errmsg") or "it did not say why")[:200]
+        why = str(stats.get("errmsg") or tell("it did not say why"))[:200]
         raise BackendError(f"QEMU gave the copy up: {why}.")
 
 
@@ -212,4 +213,4 @@ def _allocated(conn: libvirt.virConnect, path: str) -> int:
 def _room_check(conn: libvirt.virConnect, planned: Sequence[Copy]) -> None:
     for name in {copy.pool for copy in planned}:
         needed = sum(copy.allocated_bytes for copy in planned if copy.pool == name)
-        room_check(f"The pool {name}", int(conn.storagePoolLookupByName(name).info()[3]), needed)
+        room_check(tell(f"The pool {name}"), int(conn.storagePoolLookupByName(name).info()[3]), needed)

@@ -12,6 +12,7 @@ from lxml import etree
 from lxml.builder import E
 
 from compute.errors import InvalidInput, PreconditionFailed
+from compute.tell import tell
 from kvm.engine.connection import Connection
 from kvm.engine.device_xml import Element, text_of
 from kvm.engine.domain_xml import NAMESPACE, parse
@@ -138,7 +139,7 @@ def _identity_check(wanted: Element, whole: Element) -> None:
     for name in ("name", "uuid"):
         given, now = wanted.findtext(f"./{name}"), whole.findtext(f"./{name}")
         if (given or "").strip().lower() != str(now).lower():
-            how = "rename it instead" if name == "name" else "it says which machine this is"
+            how = tell("rename it instead") if name == "name" else tell("it says which machine this is")
             raise InvalidInput.field("xml", f"must keep the {name} {now}; {how}.")
 
 

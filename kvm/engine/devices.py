@@ -18,6 +18,7 @@ from compute.errors import (
     OperationNotSupported,
     PoolNotFound,
 )
+from compute.tell import tell
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.device_xml import DiskPlan, Element, disk_element, nic_element, target_next, text_of
@@ -96,7 +97,7 @@ def disk_detach(
         return device.tag == "disk" and found is not None and found.get("dev") == target
 
     paths = connection.call(lambda conn: _disk_paths(lookup(conn, engine_id), target))
-    _unplug(connection, engine_id, is_it, f"the disk {target}", report)
+    _unplug(connection, engine_id, is_it, tell(f"the disk {target}"), report)
     if delete_storage:
         report.progress(90, "Deleting its volume")
         connection.call(lambda conn: _volumes_delete(conn, engine_id, paths), _ATTACH_TIMEOUT_S)
@@ -166,7 +167,7 @@ def nic_detach(connection: Connection, engine_id: str, mac: str, report: Reporte
         found = device.find("./mac")
         return device.tag == "interface" and found is not None and str(found.get("address")).lower() == mac
 
-    _unplug(connection, engine_id, is_it, f"the NIC {mac}", report)
+    _unplug(connection, engine_id, is_it, tell(f"the NIC {mac}"), report)
 
 
 def network_join(connection: Connection, engine_id: str, join: NetworkJoin) -> None:

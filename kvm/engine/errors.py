@@ -22,6 +22,7 @@ from compute.errors import (
     SnapshotNotFound,
     VolumeNotFound,
 )
+from compute.tell import tell
 
 _PATH = re.compile(r"/(?:var|run|etc|proc|sys|tmp|root|home|usr)/\S*")
 
@@ -58,7 +59,7 @@ def libvirt_error(error: libvirt.libvirtError, node_name: str) -> ComputeError:
         return _NOT_FOUND[code](f"libvirt has no such thing: {text}")
     if is_connection_lost(error):
         return BackendUnavailable(f"libvirt on {node_name} cannot be reached: {text}", node=node_name)
-    full = room_error(text, f"The disk of a pool on {node_name}")
+    full = room_error(text, tell(f"The disk of a pool on {node_name}"))
     if full is not None:
         return full
     if "already exists" in text and code in (

@@ -8,6 +8,7 @@ from typing import Any
 
 from compute.backends.types import StorageJoin
 from compute.errors import InvalidInput, PolicyDenied
+from compute.tell import tell
 from kvm.engine.checks import NAME, flag, listing, mapping, matching, one_of, whole
 
 _GIB = 1024**3
@@ -33,8 +34,8 @@ IO_LIMITS = (
 )
 _RATE_MAX = 2**40
 
-volume_name = matching(_VOLUME, "the name of a volume")
-mac_address = matching(_MAC, "a MAC address of one card, such as 52:54:00:12:34:56")
+volume_name = matching(_VOLUME, tell("the name of a volume"))
+mac_address = matching(_MAC, tell("a MAC address of one card, such as 52:54:00:12:34:56"))
 io_limits = mapping({name: whole(0, _RATE_MAX) for name in IO_LIMITS})
 # Of libvirt's three numbers the average is what people mean; the peak may be higher for a burst.
 _rate = mapping({"average": whole(1, 2**31), "peak": whole(1, 2**31), "burst": whole(1, 2**31)})
@@ -44,7 +45,7 @@ _DISK = mapping(
     {
         "size": whole(1024**2, DISK_MAX),
         "format": one_of("qcow2", "raw"),
-        "pool": matching(NAME, "the name of a pool"),
+        "pool": matching(NAME, tell("the name of a pool")),
         "bus": one_of(*BUSES),
         "cache": one_of(*CACHES),
         "volume": volume_name,
@@ -130,13 +131,13 @@ def nics_check(name: str, value: Any) -> list[str | dict[str, str]]:
 def nic_check(name: str, value: Any) -> str | dict[str, str]:
     """``{network|bridge|direct: source, model?, mac_address?}``, or ``{type, source, …}``."""
     if not isinstance(value, Mapping):
-        return matching(NAME, "the name of a libvirt network, “user” or “none”")(name, value)
+        return matching(NAME, tell("the name of a libvirt network, “user” or “none”"))(name, value)
     nic = _nic_keys(name, value)
     kind = next(word for word in ("network", *_HOST_LEVEL) if word in nic)
     if kind == "network":
-        matching(NAME, "the name of a libvirt network, or “user”")(name, nic[kind])
+        matching(NAME, tell("the name of a libvirt network, or “user”"))(name, nic[kind])
     else:
-        matching(_INTERFACE, "the name of an interface of the host")(f"{name}.{kind}", nic[kind])
+        matching(_INTERFACE, tell("the name of an interface of the host"))(f"{name}.{kind}", nic[kind])
     if "model" in nic:
         one_of(*NIC_MODELS)(f"{name}.model", nic["model"])
     if "mac_address" in nic:

@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 
 from compute.errors import BackendError, BackendTimeout, InvalidInput
+from compute.tell import tell
 
 VIRTUAL_MAX_BYTES = 16 * 1024**4
 # As many bytes from the beginning tell what an image is.
@@ -37,8 +38,8 @@ _REFUSED_MARKS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"QED\x00", "QED"),
     (0, b"conectix", "VHD"),
     (0, b"vhdxfile", "VHDX"),
-    (0, b"LUKS\xba\xbe", "LUKS, encrypted"),
-    (0, b"COWD", "an old VMDK"),
+    (0, b"LUKS\xba\xbe", tell("LUKS, encrypted")),
+    (0, b"COWD", tell("an old VMDK")),
     (0, b"Bochs Virtual HD Image", "Bochs"),
     (0, b"#!/bin/sh\n#V2.0 Format\nmodprobe cloop", "cloop"),
     (0, b"WithoutFreeSpace", "Parallels"),
@@ -136,19 +137,19 @@ def format_of(head: bytes, field: str = "file") -> str:
 
 def _qcow2(head: bytes, field: str) -> int:
     if len(head) < 104:
-        raise _broken(field, "a qcow2 image")
+        raise _broken(field, tell("a qcow2 image"))
     version, backing_at = struct.unpack_from(">IQ", head, 4)
     cluster_bits, size, crypt = struct.unpack_from(">IQI", head, 20)
     if version not in (2, 3) or not 9 <= cluster_bits <= 21:
-        raise _broken(field, "a qcow2 image, or one of a version that is not known here")
+        raise _broken(field, tell("a qcow2 image, or one of a version that is not known here"))
     if backing_at:
-        raise _points_away(field, "a backing file")
+        raise _points_away(field, tell("a backing file"))
     if crypt:
         raise InvalidInput.field(field, "is encrypted.")
     start = _qcow2_header_end(head, field) if version == 3 else 72
     for kind in _qcow2_extensions(head, start, 1 << cluster_bits, field):
         if kind in (_QCOW2_DATA_FILE, _QCOW2_BACKING_FORMAT):
-            raise _points_away(field, "an external data file or a backing file")
+            raise _points_away(field, tell("an external data file or a backing file"))
         if kind == _QCOW2_ENCRYPTION:
             raise InvalidInput.field(field, "is encrypted.")
     return int(size)
@@ -158,7 +159,7 @@ def _qcow2_header_end(head: bytes, field: str) -> int:
     """Of version 3, whose header has a length and says what a reader must understand."""
     (features,), (length,) = struct.unpack_from(">Q", head, 72), struct.unpack_from(">I", head, 100)
     if features & _QCOW2_EXTERNAL_DATA:
-        raise _points_away(field, "an external data file")
+        raise _points_away(field, tell("an external data file"))
     if features & ~_QCOW2_KNOWN_FEATURES or not 104 <= length <= 4096:
         raise InvalidInput.field(field, "is a qcow2 image with features that are not known here.")
     return int(length)
@@ -175,7 +176,7 @@ def _qcow2_extensions(head: bytes, start: int, cluster: int, field: str) -> list
         kinds.append(kind)
         start += 8 + (length + 7) // 8 * 8
     if start > end:
-        raise _broken(field, "a qcow2 image")
+        raise _broken(field, tell("a qcow2 image"))
     return kinds
 
 
@@ -185,7 +186,7 @@ def _vmdk(head: bytes, read: Read, field: str) -> int:
     capacity, _, descriptor_at, descriptor_sectors = struct.unpack_from("<QQQQ", head, 12)
     if capacity == 0:
         # QEMU then takes the description for the disk, extents in other files included.
-        raise _points_away(field, "the extents of a VMDK")
+        raise _points_away(field, tell("the extents of a VMDK"))
     if descriptor_sectors > 2048 or descriptor_at > 2**32:
         raise _broken(field, "a VMDK")
     # QEMU looks for a parent at a fixed place, whatever the header says; others where it says.
@@ -195,7 +196,7 @@ def _vmdk(head: bytes, read: Read, field: str) -> int:
     for text in texts:
         _vmdk_descriptor(text.split(b"\x00", 1)[0], field)
         if b"parentFileNameHint" in text:
-            raise _points_away(field, "a parent disk")
+            raise _points_away(field, tell("a parent disk"))
     return int(capacity) * _SECTOR
 
 
@@ -208,7 +209,7 @@ def _vmdk_descriptor(text: bytes, field: str) -> None:
             field, "is a VMDK that is not in one file; monolithicSparse and streamOptimized are taken."
         )
     if told.get(b"parentcid", b"ffffffff") != b"ffffffff":
-        raise _points_away(field, "a parent disk")
+        raise _points_away(field, tell("a parent disk"))
 
 
 def _vdi(head: bytes, field: str) -> int:
@@ -218,7 +219,7 @@ def _vdi(head: bytes, field: str) -> int:
     (size,) = struct.unpack_from("<Q", head, 0x170)
     parent = head[0x1A8:0x1C8]
     if kind not in (1, 2) or parent.strip(b"\x00"):
-        raise _points_away(field, "a parent disk")
+        raise _points_away(field, tell("a parent disk"))
     return int(size)
 
 
@@ -267,10 +268,10 @@ def _qemu_says(path: Path, image_format: str, field: str) -> dict[str, Any]:
     told = orjson.loads(done.stdout)
     specific = (told.get("format-specific") or {}).get("data") or {}
     if told.get("backing-filename") or specific.get("data-file"):
-        raise _points_away(field, "another file")
+        raise _points_away(field, tell("another file"))
     if told.get("encrypted"):
         raise InvalidInput.field(field, "is encrypted.")
     for extent in specific.get("extents") or []:
         if Path(str(extent.get("filename", ""))).name != path.name:
-            raise _points_away(field, "the extents of a VMDK")
+            raise _points_away(field, tell("the extents of a VMDK"))
     return dict(told)

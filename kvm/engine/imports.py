@@ -12,6 +12,7 @@ import libvirt
 from compute.backends.room import room_check
 from compute.backends.types import ImportFile, InstanceInfo, InstanceSpec, Reporter, UndoStep
 from compute.errors import BackendError, InvalidInput
+from compute.tell import tell
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.create import UNDO_VOLUME, domain_create
@@ -145,7 +146,7 @@ def pool_room_check(conn: libvirt.virConnect, pool_name: str, needed_bytes: int)
     # Others may have written there; libvirt counts only what it did itself. While something is written it
     # does not look, and then what it counted has to do.
     storage.pool_refresh(pool, within_s=2.0)
-    room_check(f"The pool {pool_name}", int(pool.info()[3]), needed_bytes)
+    room_check(tell(f"The pool {pool_name}"), int(pool.info()[3]), needed_bytes)
 
 
 def volume_send(
@@ -163,7 +164,7 @@ def volume_send(
 
     def begin(conn: libvirt.virConnect) -> libvirt.virStream:
         pool = storage.pool_ensure(conn, pool_name)
-        room_check(f"The pool {pool_name}", int(pool.info()[3]), size)
+        room_check(tell(f"The pool {pool_name}"), int(pool.info()[3]), size)
         made = pool.createXML(volume_xml(name, capacity, "qcow2"), 0)
         stream = conn.newStream(0)
         made.upload(stream, 0, size, 0)

@@ -14,6 +14,7 @@ import libvirt
 from lxml import etree
 
 from compute.backends.types import MigrateCheck
+from compute.tell import tell
 from kvm.engine import storage
 from kvm.engine.domain_xml import Element, parse
 
@@ -21,10 +22,10 @@ _PROBE_PREFIX = "libgo-probe-"
 _PROBE_BYTES = 512
 # Devices that are a piece of the host (https://libvirt.org/formatdomain.html).
 _OF_HOST = {
-    "hostdev": "a device of the host that is passed through",
-    "filesystem": "a folder of the host",
-    "redirdev": "redirected USB",
-    "shmem": "memory that it shares on the host",
+    "hostdev": tell("a device of the host that is passed through"),
+    "filesystem": tell("a folder of the host"),
+    "redirdev": tell("redirected USB"),
+    "shmem": tell("memory that it shares on the host"),
     "vsock": "",
     "tpm": "",
 }
@@ -86,7 +87,7 @@ def _name(move: Move) -> MigrateCheck:
             if error.get_error_code() != libvirt.VIR_ERR_NO_DOMAIN:
                 raise
             continue
-        what = f"the name “{name}”" if word == name else "this machine's UUID"
+        what = tell(f"the name “{name}”") if word == name else tell("this machine's UUID")
         return MigrateCheck(
             "name", False, f"{move.target_name} has a machine with {what} already. Rename one."
         )
@@ -162,12 +163,13 @@ def _memory(move: Move) -> MigrateCheck:
 def _devices(move: Move) -> MigrateCheck:
     held = [why for tag, why in _OF_HOST.items() if why and move.root.find(f"./devices/{tag}") is not None]
     held += [
-        f"the host's own disk or drive {disk.find('./source').get('dev')}"
+        tell(f"the host's own disk or drive {disk.find('./source').get('dev')}")
         for disk in move.disks()
         if disk.get("type") == "block"
     ]
     held += [
-        "a NIC on a device of the host" for _ in move.root.iterfind("./devices/interface[@type='hostdev']")
+        tell("a NIC on a device of the host")
+        for _ in move.root.iterfind("./devices/interface[@type='hostdev']")
     ]
     if held:
         return MigrateCheck(

@@ -14,6 +14,7 @@ from lxml import etree
 from lxml.builder import ElementMaker
 
 from compute.errors import InvalidInput
+from compute.tell import tell
 
 OVF_MAX_BYTES = 2 * 1024**2
 _ENVELOPES = ("http://schemas.dmtf.org/ovf/envelope/1", "http://schemas.dmtf.org/ovf/envelope/2")
@@ -28,13 +29,13 @@ _MIB = 1024**2
 _CPU, _MEMORY, _IDE, _SCSI, _NIC, _DISK, _SATA = "3", "4", "5", "6", "10", "17", "20"
 _KNOWN = frozenset({_CPU, _MEMORY, _IDE, _SCSI, _NIC, _DISK, _SATA})
 _NAMES = {
-    "1": "other device",
-    "14": "floppy drive",
-    "15": "CD drive",
-    "16": "DVD drive",
-    "23": "USB controller",
+    "1": tell("other device"),
+    "14": tell("floppy drive"),
+    "15": tell("CD drive"),
+    "16": tell("DVD drive"),
+    "23": tell("USB controller"),
 }
-_NAMES |= {"24": "graphics", "35": "sound", "21": "serial port", "22": "parallel port"}
+_NAMES |= {"24": "graphics", "35": "sound", "21": tell("serial port"), "22": tell("parallel port")}
 _DISKS_MAX, _NICS_MAX, _CPUS_MAX = 16, 8, 512
 _OTHER_64_BIT = "102"
 
@@ -261,7 +262,7 @@ def _item(element: Any) -> dict[str, str]:
 
 def _left_out(items: Sequence[dict[str, str]]) -> list[str]:
     kinds = {item.get("ResourceType", "") for item in items} - _KNOWN
-    names = sorted({_NAMES.get(kind, f"device of type {kind[:20] or 'unknown'}") for kind in kinds})
+    names = sorted({_NAMES.get(kind, tell(f"device of type {kind[:20] or 'unknown'}")) for kind in kinds})
     return [f"Left out: {name}." for name in names][:20]
 
 

@@ -19,6 +19,7 @@ from lxml.builder import E
 
 from compute.backends.types import Reporter, ResourceInfo, UndoStep
 from compute.errors import InvalidState, NameConflict, OperationNotSupported, PoolNotFound, VolumeInUse
+from compute.tell import tell
 from kvm.engine import storage
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import parse
@@ -219,7 +220,7 @@ def unused_require(found: Scan, pool: str, *, only_active: bool) -> None:
         if volume.uses and pool in found.pools_under(volume):
             names.update({use.name: use for use in volume.uses if use.is_active or not only_active})
     if names:
-        told, word = ", ".join(sorted(names)[:10]), "running machines" if only_active else "machines"
+        told, word = ", ".join(sorted(names)[:10]), tell("running machines") if only_active else "machines"
         raise VolumeInUse(
             f"The pool {pool} holds disks of {word}: {told}. Stop them first, or force it.",
             machines=sorted(names)[:50],

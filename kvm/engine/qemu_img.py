@@ -18,6 +18,7 @@ from pathlib import Path
 from compute.backends.room import room_error
 from compute.backends.types import Reporter
 from compute.errors import BackendError, BackendTimeout
+from compute.tell import tell
 
 # ``-p`` writes “\r    (12.34/100%)”.
 _PERCENT = re.compile(rb"\((\d{1,3}\.\d\d)/100%\)")
@@ -81,7 +82,7 @@ def image_convert(source: Image, target: Image, report: Reporter, span: Span, st
             state="no_memory",
         )
     if code:
-        raise room_error(said, "LibGo's own disk") or BackendError(f"qemu-img gave up: {_reason(said)}")
+        raise room_error(said, tell("LibGo's own disk")) or BackendError(f"qemu-img gave up: {_reason(said)}")
 
 
 def _guard() -> list[str]:

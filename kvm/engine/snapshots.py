@@ -27,6 +27,7 @@ from compute.errors import (
     SnapshotNotFound,
 )
 from compute.states import InstanceState
+from compute.tell import tell
 from kvm.engine import layers
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import Element, parse
@@ -89,7 +90,7 @@ def snapshot_create(
     choice, since = connection.call(look)
     mark = {"uuid": engine_id, "name": wanted.name, "since": int(since)}
     report.undo(UndoStep(UNDO_SNAPSHOT, mark))
-    words = "with its memory" if choice.memory else "of its disks"
+    words = tell("with its memory") if choice.memory else tell("of its disks")
     report.progress(30, f"Taking the snapshot {wanted.name}, {words}")
 
     def take(conn: libvirt.virConnect) -> None:
@@ -184,8 +185,10 @@ def _choice(
             capability="quiesce",
         )
     if wanted.include_memory and (obstacle or not running or EXTERNAL in has or wanted.quiesce):
-        why = obstacle or ("it does not run" if not running else "its snapshots are kept outside its disks")
-        why = "“quiesce” is for the disks alone" if wanted.quiesce and running and not obstacle else why
+        why = obstacle or (
+            tell("it does not run") if not running else tell("its snapshots are kept outside its disks")
+        )
+        why = tell("“quiesce” is for the disks alone") if wanted.quiesce and running and not obstacle else why
         raise OperationNotSupported(
             f"Its memory cannot be kept: {why}. Leave “include_memory” out.", capability="include_memory"
         )
@@ -210,10 +213,10 @@ def _internal_obstacle(root: Element) -> str:
     if os_element is not None and (
         os_element.get("firmware") == "efi" or os_element.find("./loader[@type='pflash']") is not None
     ):
-        return "its UEFI firmware keeps variables in a file that holds no snapshots"
+        return tell("its UEFI firmware keeps variables in a file that holds no snapshots")
     for disk in layers.own_disks(root):
         if disk.format != "qcow2":
-            return f"its disk {disk.target} is {disk.format or 'no file'}, which holds no snapshots"
+            return tell(f"its disk {disk.target} is {disk.format or 'no file'}, which holds no snapshots")
     return ""
 
 

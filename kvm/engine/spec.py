@@ -7,6 +7,7 @@ from typing import Any
 
 from compute.backends.checks import Check, config_checked
 from compute.errors import InvalidInput, PolicyDenied
+from compute.tell import tell
 from kvm.cloud_init import cloud_init_check
 from kvm.engine.checks import NAME, WORD, description, flag, listing, mapping, matching, one_of, whole
 from kvm.engine.hardware_spec import disk_check, disks_check, nics_check, nics_policy
@@ -87,8 +88,8 @@ _CHECKS: dict[str, Check] = {
     "firmware": one_of("bios", "uefi"),
     "secure_boot": flag,
     "tpm": flag,
-    "machine": matching(WORD, "a machine type such as “q35”"),
-    "cpu_model": matching(WORD, "a CPU model such as “Skylake-Client”"),
+    "machine": matching(WORD, tell("a machine type such as “q35”")),
+    "cpu_model": matching(WORD, tell("a CPU model such as “Skylake-Client”")),
     "cpu_topology": mapping({"sockets": whole(1, 64), "cores": whole(1, 256), "threads": whole(1, 8)}),
     "max_vcpus": whole(1, 1024),
     "max_memory": whole(64 * 1024**2, 2**50),
@@ -96,5 +97,5 @@ _CHECKS: dict[str, Check] = {
     "boot": listing(one_of("hd", "cdrom", "network")),
     "autostart": flag,
     "description": description,
-    "os_variant": matching(WORD, "an OS name such as “debian12”"),
+    "os_variant": matching(WORD, tell("an OS name such as “debian12”")),
 }

@@ -29,6 +29,7 @@ from compute.backends.ssh import (
 )
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
+from compute.tell import tell
 from kvm.engine.address import PLAIN_PORT, SSH_PORT, TLS_PORT
 from kvm.engine.errors import reason
 
@@ -111,8 +112,8 @@ def _said(node: NodeConfig, word: str, why: str, offered: re.Match[str] | None =
     said = why.format(
         host=parts.hostname,
         port=parts.port or _PORTS[parts.scheme.partition("+")[2]],
-        user=parts.username or "LibGo's own user",
-        offered=offered[0] if offered else "another key",
+        user=parts.username or tell("LibGo's own user"),
+        offered=offered[0] if offered else tell("another key"),
     )
     return unavailable(node, word, said)
 

@@ -24,6 +24,7 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Where, Work, change_require, work_submit
 from compute.states import InstanceState
+from compute.tell import tell
 from kvm.models import ImageUpload
 from kvm.selectors.nodes import kvm_of
 from kvm.selectors.storage import image_row, instances_using, pool_row, volume_row
@@ -79,7 +80,7 @@ def image_delete(actor: Actor, wanted: str, *, node: str = "") -> Operation:
     at = change_require(actor, row, "disk_image.delete")
     if row.data.get("in_use"):
         users = [user for user in instances_using(row) if _sees(actor, user)]
-        names = ", ".join(user.name for user in users[:10]) or "volumes or machines that you do not see"
+        names = ", ".join(user.name for user in users[:10]) or tell("volumes or machines that you do not see")
         raise ImageInUse(
             f"{row.name} is what {names} stand on: without it their disks are broken. Delete them first.",
             machines=[{"id": str(user.pk), "name": user.name} for user in users],

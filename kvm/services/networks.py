@@ -17,6 +17,7 @@ from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import limits_lock
 from compute.services.resource_work import Where, Work, change_require, name_free, work_submit
 from compute.states import InstanceState
+from compute.tell import tell
 from kvm.selectors.networks import KIND, network_row
 from kvm.services.common import where
 from kvm.services.network_checks import network_changed, network_new
@@ -73,7 +74,7 @@ def network_stop(actor: Actor, id_or_name: str, *, node: str = "", force: bool =
     row, at = _to_change(actor, id_or_name, node)
     there = [user["name"] for user in _users(actor, row) if user["state"] in _LIVE]
     if there and row.data.get("active") and not force:
-        raise _in_use(row.name, there, "run on it", "Stop them first, or cut them off with force.")
+        raise _in_use(row.name, there, tell("run on it"), "Stop them first, or cut them off with force.")
     return work_submit(actor, at, Work("network.stop", row.name, {"uuid": row.engine_id, "force": force}))
 
 
@@ -84,7 +85,7 @@ def network_delete(actor: Actor, id_or_name: str, *, node: str = "", force: bool
     there = [user["name"] for user in _users(actor, row)]
     if there and not force:
         more = "Without it they do not start. Give them another network first, or delete it with force."
-        raise _in_use(row.name, there, "are on it", more)
+        raise _in_use(row.name, there, tell("are on it"), more)
     return work_submit(actor, at, Work("network.delete", row.name, {"uuid": row.engine_id, "force": force}))
 
 
@@ -101,7 +102,8 @@ def _users(actor: Actor, row: Resource) -> list[dict[str, Any]]:
 
 def _in_use(name: str, machines: Iterable[str], what: str, more: str) -> NetworkInUse:
     names = sorted(set(machines))
-    shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    shown, rest = ", ".join(names[:10]), len(names) - 10
+    shown = tell(f"{shown} and {rest} more") if rest > 0 else shown
     return NetworkInUse(f"Machines {what} (“{name}”): {shown}. {more}", machines=names)
 
 

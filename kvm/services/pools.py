@@ -21,6 +21,7 @@ from compute.services.limits import limits_lock
 from compute.services.nodes import node_require
 from compute.services.projects import project_for
 from compute.services.resource_work import Where, Work, name_free, work_submit
+from compute.tell import tell
 from kvm.selectors.nodes import kvm_of
 from kvm.selectors.storage import POOL, pool_row
 from kvm.services.common import where
@@ -154,15 +155,19 @@ def path_check(key: str, path: str) -> str:
 def _value_check(kind: str, key: str, value: str) -> str:
     if key == "path":
         if kind in ("logical", "iscsi"):
-            return _matching(re.compile(r"/dev/[A-Za-z0-9_.+/-]{1,200}"), key, value, "a path below /dev")
+            return _matching(
+                re.compile(r"/dev/[A-Za-z0-9_.+/-]{1,200}"), key, value, tell("a path below /dev")
+            )
         return path_check(key, value)
     if key == "source.host":
-        return _matching(_HOST, key, value, "a host name or address")
+        return _matching(_HOST, key, value, tell("a host name or address"))
     if key == "source.dir":
-        return _matching(_PATH, key, value, "an absolute path on that host")
+        return _matching(_PATH, key, value, tell("an absolute path on that host"))
     if key == "source.device" and kind != "iscsi":
-        return _matching(re.compile(r"/dev/[A-Za-z0-9_.:+/-]{1,200}"), key, value, "a device below /dev")
-    return _matching(_WORD, key, value, "a word of letters, digits and . _ : + -")
+        return _matching(
+            re.compile(r"/dev/[A-Za-z0-9_.:+/-]{1,200}"), key, value, tell("a device below /dev")
+        )
+    return _matching(_WORD, key, value, tell("a word of letters, digits and . _ : + -"))
 
 
 def _matching(pattern: re.Pattern[str], key: str, value: str, what: str) -> str:

@@ -19,6 +19,7 @@ from compute.services.limits import RESERVES, limits_lock, volume_check
 from compute.services.nodes import node_require
 from compute.services.resource_work import Where, Work, change_require, work_submit
 from compute.states import ACTIVE_OPERATION_STATES
+from compute.tell import tell
 from kvm.selectors.marks import own_instance_id
 from kvm.selectors.nodes import kvm_of
 from kvm.selectors.storage import VOLUME, instances_using, pool_row, volume_row
@@ -179,14 +180,14 @@ def unused_require(actor: Actor, row: Resource) -> None:
         users += list(Instance.objects.filter(pk=own).exclude(pk__in=[user.pk for user in users]))
     if users:
         seen = [user for user in users if actor.is_admin or _sees(actor, user)]
-        names = ", ".join(user.name for user in seen[:10]) or "machines that you do not see"
+        names = ", ".join(user.name for user in seen[:10]) or tell("machines that you do not see")
         raise VolumeInUse(
             f"{row.name} belongs to {names}. Detach it, or delete the machine, first.",
             machines=[{"id": str(user.pk), "name": user.name} for user in seen],
         )
     if row.data.get("in_use"):
         visible = resources_visible(actor, VOLUME).filter(node=row.node, engine_id__in=copies)
-        names = ", ".join(visible.values_list("name", flat=True)[:10]) or "volumes that you do not see"
+        names = ", ".join(visible.values_list("name", flat=True)[:10]) or tell("volumes that you do not see")
         raise VolumeInUse(f"{row.name} is what {names} stand on: without it they are broken.")
 
 

@@ -54,6 +54,24 @@ ERRORS = [
     ("config.tty: must be true or false.", "config.tty: muss wahr oder falsch sein."),
     ("line 3: “hosts” must be a list.", "Zeile 3: „hosts“ muss eine Liste sein."),
     ("100% of %s and %(name)s", "100% of %s and %(name)s"),
+    # Alerts, with a state, a status that is a sentence of ours, a measure, and a reason.
+    ("web is down: Exited with code 1.", "web ist ausgefallen: Mit Exit-Code 1 beendet."),
+    ("web is down: stopped.", "web ist ausgefallen: angehalten."),
+    ("web: cpu is 93.4 %, above 80 %.", "web: CPU bei 93,4 %, über 80 %."),
+    ("vm: memory is 2.5 GiB, below 3 GiB.", "vm: Arbeitsspeicher bei 2,5 GiB, unter 3 GiB."),
+    (
+        "n cannot be reached: the connection was refused. Is the Docker daemon running?",
+        "n ist nicht erreichbar: die Verbindung wurde abgelehnt. Läuft der Docker-Daemon?",
+    ),
+    (
+        "web was not backed up for 24 hours. Its last backup is 30 hours old.",
+        "web wurde seit 24 Stunden nicht gesichert. Die letzte Sicherung ist 30 Stunden alt.",
+    ),
+    # A finding about a stack, with what it refuses inside.
+    (
+        "“build” is not taken: files of the server are not read",
+        "„build“ wird nicht angenommen: Dateien des Servers werden nicht gelesen",
+    ),
 ]
 
 

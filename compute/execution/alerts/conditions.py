@@ -16,7 +16,15 @@ from compute.backends.capabilities import Capability
 from compute.live import USAGE_FRESH_S, usage_recent_many
 from compute.measures import amount_text
 from compute.models import AlertRule, Backup, Instance, Node, Operation, Resource
-from compute.states import ACTIVE_OPERATION_STATES, AlertKind, BackupState, InstanceState, OperationState
+from compute.states import (
+    ACTIVE_OPERATION_STATES,
+    AlertKind,
+    BackupState,
+    InstanceState,
+    OperationState,
+    metric_word,
+)
+from compute.tell import tell
 from compute.usage.points import Collector
 
 # The mean of so many samples is what counts, so one peak of a moment is none.
@@ -124,7 +132,7 @@ def _instance(rule: AlertRule, row: Instance, look: Look) -> Condition:
     else:
         by_wish = getattr(row, "is_off_by_wish", False)
         is_bad = row.state in (InstanceState.STOPPED, InstanceState.ERROR) and not by_wish
-        text = f"{row.name} is down: {row.status or row.state}."
+        text = tell(f"{row.name} is down: {row.status or row.state}.")
     return Condition(subject, row.name, text, is_bad and not is_stale, not is_bad and not is_stale, **about)
 
 
@@ -152,7 +160,7 @@ def _overdue(rule: AlertRule, row: Instance, look: Look) -> Condition:
     about: dict[str, Any] = {"project_uid": row.project_id, "instance_uid": row.pk, "node_uid": row.node_id}
     found = _measured(rule, f"instance:{row.pk}", row.name, hours, False, about)
     # In whole hours: the text is told anew whenever it differs.
-    since = f"Its last backup is {int(hours)} hours old" if last else "There is no backup of it"
+    since = tell(f"Its last backup is {int(hours)} hours old") if last else tell("There is no backup of it")
     text = f"{row.name} was not backed up for {rule.threshold or 0:g} hours. {since}."
     return replace(found, text=text)
 
@@ -161,7 +169,7 @@ def _node(rule: AlertRule, node: Node, look: Look) -> Condition:
     subject = f"node:{node.pk}"
     about: dict[str, Any] = {"node_uid": node.pk}
     if AlertKind(rule.kind) is AlertKind.NODE_UNREACHABLE:
-        text = f"{node.name} cannot be reached: {node.error or 'not seen yet'}"
+        text = f"{node.name} cannot be reached: {node.error or tell('not seen yet')}"
         return Condition(subject, node.name, text, not node.is_reachable, node.is_reachable, node_uid=node.pk)
     value = None
     if rule.metric == "storage_percent":
@@ -205,7 +213,7 @@ def _failed(rule: AlertRule) -> Iterator[Condition]:
             continue
         seen.add(subject)
         name = row["instance_name"] or row["target"] or row["action"]
-        text = f"{row['action']} of {name} failed: {row['error_message']}"
+        text = tell(f"{row['action']} of {name} failed: {row['error_message']}")
         is_bad = row["state"] in bad
         yield Condition(
             subject,
@@ -229,12 +237,9 @@ def _measured(
         return Condition(subject, name, f"{name} is not measured.", False, is_off, None, **about)
     is_bad = value > threshold if rule.above else value < threshold
     is_clear = value <= clear_at if rule.above else value >= clear_at
-    word = (
-        rule.metric.removesuffix("_per_s").removesuffix("_bytes").removesuffix("_percent").replace("_", " ")
-    )
-    side = "above" if rule.above else "below"
+    word = metric_word(rule.metric)
     now, most = amount_text(rule.metric, value), amount_text(rule.metric, threshold, trim=True)
-    text = f"{name}: {word} is {now}, {side} {most}."
+    text = tell(f"{name}: {word} is {now}, {'above' if rule.above else 'below'} {most}.")
     return Condition(subject, name, text, is_bad, is_clear and not is_bad, round(value, 2), **about)
 
 

@@ -14,12 +14,14 @@ from typing import Any
 import structlog
 from django.db import IntegrityError, transaction
 from django.utils import timezone
+from django.utils.translation import override
 
 from compute.events import Fact, events_publish
 from compute.execution.alerts.conditions import Condition, Look, conditions_of
 from compute.models import Alert, AlertDelivery, AlertRule, Instance, Node
 from compute.selectors.alerts import alert_dict
 from compute.states import AlertKind, AlertState
+from compute.tell import tell
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +43,8 @@ def alerts_evaluate(now: datetime | None = None) -> int:
     now, look, queued = now or timezone.now(), Look(), 0
     for rule in AlertRule.objects.select_related("project").prefetch_related("channels"):
         try:
-            with transaction.atomic():
+            # Told in the source's language, whatever the site speaks: each reader hears it in their own.
+            with transaction.atomic(), override("en"):
                 queued += _rule_evaluate(rule, look, now)
         except IntegrityError as error:
             # Somebody else evaluated it at the same moment; the next look agrees with theirs.
@@ -144,7 +147,7 @@ def _publish(kind: str, rows: Iterable[Alert]) -> None:
     many = list(rows)
     if len(many) > _TOLD_MAX:
         many, rest = many[:1], len(many) - 1
-        message = f"{many[0].message} And {rest} more."
+        message = tell(f"{many[0].message} And {rest} more.")
     else:
         message = ""
     instances = Instance.objects.in_bulk([row.instance_uid for row in many if row.instance_uid])

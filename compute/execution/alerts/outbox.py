@@ -15,16 +15,22 @@ import orjson
 import structlog
 from django.conf import settings
 from django.db.models import F, Q
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext, override
 
 from compute.errors import BackendUnavailable
 from compute.execution.alerts.guarded import DEADLINE_S, Post, Refused, post
 from compute.execution.lease import lease_end
-from compute.models import AlertChannel, AlertDelivery
+from compute.models import AlertChannel, AlertDelivery, User
 from compute.sealing import unseal
 from compute.selectors.alerts import hook_url
 from compute.states import ChannelKind, DeliveryState
+from compute.told import told_text
+from compute.wording import word_text
 
 log = structlog.get_logger(__name__)
 
@@ -77,9 +83,22 @@ def _sent(channel: AlertChannel, row: AlertDelivery) -> int | None:
     if not channel.is_enabled:
         raise Refused("The channel is switched off.", is_final=True)
     if channel.kind == ChannelKind.EMAIL:
-        mail_send(channel.config["recipients"], _subject(row.payload), _text(row.payload))
+        for language, recipients in _by_language(channel.config["recipients"]).items():
+            with override(language):
+                mail_send(recipients, _subject(row.payload), _text(row.payload))
         return None
     return _webhook(channel, row)
+
+
+def _by_language(recipients: list[str]) -> dict[str, list[str]]:
+    """Who reads which: as the accounts of these addresses chose, else as the site speaks."""
+    accounts = User.objects.annotate(address=Lower("email")).exclude(language="")
+    rows = accounts.filter(address__in=[address.lower() for address in recipients])
+    chosen = dict(rows.values_list("address", "language"))
+    found: dict[str, list[str]] = {}
+    for address in recipients:
+        found.setdefault(chosen.get(address.lower(), settings.LANGUAGE_CODE), []).append(address)
+    return found
 
 
 def _webhook(channel: AlertChannel, row: AlertDelivery) -> int:
@@ -155,22 +174,28 @@ def _close(row: AlertDelivery, state: DeliveryState, *, status: int | None, erro
 
 def _subject(payload: dict[str, Any]) -> str:
     if payload["event"] == "test":
-        return "LibGo: a test"
+        return _("LibGo: a test")
     rule, alerts = payload["rule"], payload["alerts"]
     word = "resolved" if payload["event"] == "alert.resolved" else rule["severity"]
     count = len(alerts) + payload["more"]
-    what = alerts[0]["subject"] if count == 1 else f"{count} things"
-    return f"LibGo [{word}] {rule['name']}: {what}"
+    things = ngettext("%(n)d thing", "%(n)d things", count) % {"n": count}
+    what = alerts[0]["subject"] if count == 1 else things
+    return f"LibGo [{word_text(word)}] {rule['name']}: {what}"
 
 
 def _text(payload: dict[str, Any]) -> str:
     if payload["event"] == "test":
-        return "This is a test of an alert channel of LibGo. It works.\n"
-    over = payload["event"] == "alert.resolved"
-    lines = [f"{'Over' if over else 'Firing'}: {payload['rule']['name']}", ""]
+        return _("This is a test of an alert channel of LibGo. It works.") + "\n"
+    over, rule = payload["event"] == "alert.resolved", {"rule": payload["rule"]["name"]}
+    lines = [(_("Over: %(rule)s") if over else _("Firing: %(rule)s")) % rule, ""]
     for alert in payload["alerts"]:
-        since = alert["resolved_at"] if over else alert["fired_at"]
-        lines.append(f"- {alert['subject']}: {alert['message']} ({since})")
+        since = _time(alert["resolved_at"] if over else alert["fired_at"])
+        lines.append(f"- {alert['subject']}: {told_text(alert['message'])} ({since})")
     if payload["more"]:
-        lines.append(f"- and {payload['more']} more")
+        lines.append(_("- and %(n)s more") % {"n": payload["more"]})
     return "\n".join(lines) + "\n"
+
+
+def _time(text: str | None) -> str:
+    at = parse_datetime(text) if text else None
+    return f"{date_format(at, 'DATETIME_FORMAT')} UTC" if at else ""

@@ -19,14 +19,16 @@ from django.utils import timezone
 from compute.execution.alerts import guarded, outbox
 from compute.execution.alerts.guarded import Post, Refused, addresses_checked, post, url_check
 from compute.execution.alerts.outbox import RETRY_S, deliveries_due, delivery_send
-from compute.models import AlertChannel, AlertDelivery
+from compute.models import AlertChannel, AlertDelivery, User
 from tests.attacks.catalogue import attack
 from tests.compute.alerts.conftest import Receiver
 
 PAYLOAD = {
     "event": "alert.firing",
     "rule": {"id": "1", "name": "cpu", "kind": "instance_usage", "severity": "critical"},
-    "alerts": [{"subject": "web", "message": "web: cpu is 95 %", "fired_at": "2026-01-01T00:00:00Z"}],
+    "alerts": [
+        {"subject": "web", "message": "web: cpu is 95 %, above 90 %.", "fired_at": "2026-01-01T00:00:00Z"}
+    ],
     "more": 0,
 }
 
@@ -287,6 +289,19 @@ def test_a_mail_says_what_fires(mailbox: AlertChannel, box: _Box) -> None:
     assert mail["Subject"] == "LibGo [critical] cpu: web"
     assert (mail["From"], mail["To"]) == ("libgo@example.org", "ops@example.org, night@example.org")
     assert "web: cpu is 95 %" in mail.get_payload()
+
+
+def test_a_mail_speaks_as_its_reader_does(mailbox: AlertChannel, box: _Box) -> None:
+    """By the language that the account of an address chose; the text of the row stays English."""
+    User.objects.create_user("nora", "Night@Example.org", language="de")
+    row = _delivery(mailbox)
+    assert delivery_send(str(row.pk)) and len(box.mails) == 2
+    mails = {mail["To"]: mail for mail in box.mails}
+    english, german = mails["ops@example.org"], mails["night@example.org"]
+    assert german["Subject"] == "LibGo [kritisch] cpu: web"
+    told = german.get_payload(decode=True).decode()
+    assert "Ausgelöst: cpu" in told and "web: CPU bei 95 %" in told
+    assert "Firing: cpu" in english.get_payload() and "web: cpu is 95 %" in str(row.payload)
 
 
 def test_without_a_mail_server_it_says_so(mailbox: AlertChannel) -> None:

@@ -6,9 +6,11 @@ from datetime import datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.utils.translation import override
 
 from compute.errors import InvalidInput
-from compute.services.cron import cron_check, cron_following, cron_latest, cron_next, cron_words, zone_check
+from compute.services.cron import cron_check, cron_following, cron_latest, cron_next, zone_check
+from compute.services.cron_words import cron_words
 
 BERLIN = "Europe/Berlin"
 
@@ -79,3 +81,30 @@ def test_words_and_zones() -> None:
     for name in ("Mars/Base", "../etc/passwd", "", "x" * 500):
         with pytest.raises(InvalidInput, match="timezone"):
             zone_check(name)
+
+
+@pytest.mark.parametrize(
+    ("cron", "english", "german"),
+    [
+        ("30 2 * * 1-5", "At 02:30 on Monday through Friday", "Um 02:30 Uhr, Montag bis Freitag"),
+        ("0 */12 * * *", "At 00:00 and 12:00 every day", "Um 00:00 und 12:00 Uhr, jeden Tag"),
+        ("*/5 * * * *", "Every 5 minutes", "Alle 5 Minuten"),
+        ("0 * * * *", "At the start of every hour", "Zu jeder vollen Stunde"),
+        (
+            "*/15 9-17 * * mon",
+            "Every 15 minutes in the hours 09 through 17 on Monday",
+            "Alle 15 Minuten in den Stunden 09 bis 17, Montag",
+        ),
+        ("5 0 1,15 * *", "At 00:05 on day 1 and 15 of the month", "Um 00:05 Uhr, an Tag 1 und 15 des Monats"),
+        ("0 3 L 1 *", "At 03:00 on the last day of the month in January", None),
+        ("0 0 13 * 5", "At 00:00 on day 13 of the month and on Friday", None),
+        ("0 0 */15 * 5", "At 00:00 on day 1, 16 and 31 of the month if it is on Friday", None),
+        ("0 4 * * 2#1", "At 04:00 on the first Tuesday of the month", None),
+        ("* 9 * * 0", "Every minute in the hour 09 on Sunday", "Jede Minute in der Stunde 09, Sonntag"),
+        ("* 0 * * *", "Every minute in the hour 00", "Jede Minute in der Stunde 00"),
+    ],
+)
+def test_words_of_many_kinds(cron: str, english: str, german: str | None) -> None:
+    assert cron_words(cron_check(cron)) == english
+    with override("de"):
+        assert cron_words(cron) == (german or cron_words(cron)) != english
