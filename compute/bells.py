@@ -74,6 +74,11 @@ class Bell:
         with self._lock:
             self._watches.discard(watch)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait here."""
+        return len(self._watches)
+
     @contextlib.contextmanager
     def watch(self, about: Any = None) -> Iterator[BellWatch]:
         """Wait for as long as the block runs."""

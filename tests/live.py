@@ -106,6 +106,10 @@ class LiveConsole:
             self._tokens[username] = (time.monotonic(), token)
         return token
 
+    def tokens_forget(self) -> None:
+        """Sign in anew for what is asked next."""
+        self._tokens.clear()
+
     def log_in(self, username: str = "admin", password: str = PASSWORD) -> str:
         body = {"username": username, "password": password}
         answer = self._http.post(f"{self.url}/api/v1/auth/login", json=body, timeout=20)

@@ -8,9 +8,8 @@ Everything else passes through untouched, in both directions.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -35,7 +34,6 @@ _HEADER = WAIT_HEADER.lower().encode()
 # A bell can be missed. All who wait together look no more often than so many times a second.
 _LOOK_EVERY_S, _LOOKS_PER_S = 0.25, 50.0
 _threads = ThreadPoolExecutor(4, thread_name_prefix="wait")
-_waiting: list[str] = []
 # Whoever waits for more is answered as if he did not wait: what he asked for was done.
 _places = Places("waits", most=2000, share=500)
 _shapes: dict[str, Callable[[Operation], dict[str, Any]]] = {}
@@ -126,22 +124,13 @@ async def outcome_within(
     it; with ``+`` and a registered shape, that; ``operation`` gives the bare operation however it ended,
     ``parent`` the usual body with its children."""
     loop, deadline = asyncio.get_running_loop(), time.monotonic() + seconds
-    with ends_bell.watch(operation_id) as ended, _counted(operation_id):
+    with ends_bell.watch(operation_id) as ended:
         while True:
             outcome = await loop.run_in_executor(_threads, _outcome, operation_id, ends_as)
             if outcome is not None or time.monotonic() >= deadline:
                 return outcome
-            pause = max(_LOOK_EVERY_S, len(_waiting) / _LOOKS_PER_S)
+            pause = max(_LOOK_EVERY_S, ends_bell.waiting / _LOOKS_PER_S)
             await ended.changed(min(pause, max(0.0, deadline - time.monotonic())))
-
-
-@contextlib.contextmanager
-def _counted(operation_id: str) -> Iterator[None]:
-    _waiting.append(operation_id)
-    try:
-        yield
-    finally:
-        _waiting.remove(operation_id)
 
 
 def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | None:

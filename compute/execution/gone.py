@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from compute.backends.types import InstanceInfo
+from compute.execution.looks import clock_bound
 from compute.models import Instance, InstanceGone, Node, Project
 
 # Longer than any look takes from asking the engine to writing what it said.
@@ -49,7 +50,7 @@ def gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[Instanc
     """Tells of each that has no row whether it was removed after this look at it began."""
     began = min(info.observed_at for info in unknown)
     gone: dict[str, datetime] = {}
-    notes = InstanceGone.objects.filter(node=node, gone_at__gte=began).order_by("gone_at")
+    notes = InstanceGone.objects.filter(node=node, gone_at__range=(began, clock_bound())).order_by("gone_at")
     for engine_id, uid, at in notes.values_list("engine_id", "instance_uid", "gone_at"):
         # The mark of one that has an engine's id may have been inherited by another.
         gone[engine_id or str(uid)] = at

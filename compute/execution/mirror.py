@@ -23,6 +23,7 @@ from compute.backends.types import InstanceInfo
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
 from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
+from compute.execution.looks import is_later
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
 from compute.selectors.resource_users import used_by
@@ -126,7 +127,7 @@ def instances_gone(node: Node, engine_ids: Iterable[str], looked_at: datetime | 
     rows = Instance.objects.filter(node=node, engine_id__in=wanted).exclude(
         operations__in=Operation.objects.filter(action__in=_ROW_OWNERS, state__in=_ACTIVE)
     )
-    later = {row for row in rows if looked_at and row.observed_at and row.observed_at > looked_at}
+    later = {row for row in rows if looked_at and is_later(row.observed_at, looked_at)}
     _forget(node, [row for row in rows if row not in later], vanished=True)
     return {row.engine_id for row in later}
 
@@ -380,7 +381,7 @@ def _told(row: Instance) -> str:
 
 
 def _is_outdated(row: Instance, info: InstanceInfo) -> bool:
-    return row.observed_at is not None and info.observed_at < row.observed_at
+    return is_later(row.observed_at, info.observed_at)
 
 
 def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fact | None:

@@ -12,12 +12,14 @@ from datetime import datetime
 from typing import Any, cast
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from compute.backends.base import Backend
 from compute.backends.registry import backend_registration
 from compute.backends.types import LABEL_PROJECT, Grants, ResourceInfo
 from compute.events import Fact, events_publish
+from compute.execution.looks import clock_bound
 from compute.models import Node, Operation, Project, Resource, ResourceLook
 from compute.selectors.access import operation_actor
 from compute.selectors.resource_users import USED_KINDS, projects_using
@@ -86,7 +88,8 @@ def _makers(node: Node, kind: str) -> dict[str, uuid.UUID | None]:
 def _is_newest(node: Node, kind: str, looked_at: datetime) -> bool:
     """Note the time of a look, unless a later one was written already; others wait for the row."""
     looks = ResourceLook.objects.filter(node=node, kind=kind)
-    if looks.filter(looked_at__lte=looked_at).update(looked_at=looked_at):
+    counts = Q(looked_at__lte=looked_at) | Q(looked_at__gt=clock_bound())
+    if looks.filter(counts).update(looked_at=looked_at):
         return True
     _, is_first = ResourceLook.objects.get_or_create(node=node, kind=kind, defaults={"looked_at": looked_at})
     return is_first

@@ -145,6 +145,9 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_timeout": 10, "socket_connect_timeout": 2, "max_retries": 0}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "libgo"
+CELERY_BEAT_SCHEDULER = "libgo_site.beat:Scheduler"
+# It looks at the clock so often, whatever it waits for.
+CELERY_BEAT_MAX_LOOP_INTERVAL = 5
 CELERY_BEAT_SCHEDULE = {
     "operations": {"task": "compute.tasks.operations_sweep", "schedule": 5.0, "options": {"expires": 5}},
     "schedules": {"task": "compute.work_tasks.schedules_tick", "schedule": 10.0, "options": {"expires": 10}},

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connection
@@ -17,7 +17,7 @@ from compute.actor import Actor
 from compute.backends.base import Backend
 from compute.backends.fake import FakeBackend, FakeEngine
 from compute.backends.registry import backend_for
-from compute.backends.types import InstanceInfo, StorageInfo
+from compute.backends.types import InstanceInfo, ResourceInfo, StorageInfo
 from compute.errors import BackendTimeout
 from compute.execution import sweep
 from compute.execution.mirror import (
@@ -26,13 +26,16 @@ from compute.execution.mirror import (
     instances_observe,
     instances_observe_complete,
 )
+from compute.execution.resources import resources_look, resources_observe_complete
 from compute.execution.runner import undo_finish
-from compute.models import Event, Instance, InstanceGone, Node, Operation
+from compute.models import Event, Instance, InstanceGone, Node, Operation, Resource
 from compute.selectors.nodes import node_config
 from compute.selectors.resource_users import names_used
 from compute.services.instances import InstanceCreate, instance_create, instance_delete
 from compute.states import InstanceState, InstanceType
 from compute.watcher import NodeWatcher
+from dockerapp.backend import DockerBackend
+from kvm.backend import KvmBackend
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -40,10 +43,12 @@ Looking = Callable[[NodeWatcher, Node, Backend], None]
 
 
 @contextmanager
-def _look_held(node: Node, look: Looking, asked: str) -> Iterator[None]:
+def _look_held(
+    node: Node, look: Looking, asked: str, kind: type[FakeBackend] = FakeBackend
+) -> Iterator[None]:
     """The watcher has its answer to what it ``asked`` the engine, and writes it after the block."""
     answered, go_on = threading.Barrier(2), threading.Barrier(2)
-    reader = threading.Thread(target=_in_thread, args=(node, look, answered, go_on, asked))
+    reader = threading.Thread(target=_in_thread, args=(node, look, answered, go_on, asked, kind))
     reader.start()
     answered.wait(10)
     yield
@@ -53,13 +58,18 @@ def _look_held(node: Node, look: Looking, asked: str) -> Iterator[None]:
 
 
 def _in_thread(
-    node: Node, look: Looking, answered: threading.Barrier, go_on: threading.Barrier, asked: str
+    node: Node,
+    look: Looking,
+    answered: threading.Barrier,
+    go_on: threading.Barrier,
+    asked: str,
+    kind: type[FakeBackend],
 ) -> None:
-    class Held(FakeBackend):
+    class Held(kind):  # type: ignore[misc, valid-type]
         """The fake engine whose answer is on its way while other things happen."""
 
     def hold(backend: FakeBackend, *words: Any) -> Any:
-        found = getattr(FakeBackend, asked)(backend, *words)
+        found = getattr(kind, asked)(backend, *words)
         answered.wait(10)
         go_on.wait(10)
         return found
@@ -219,3 +229,75 @@ def test_marks_that_are_no_ids_are_nobody_s(fake_node: Node, project: Any) -> No
     odd = replace(_info("e1"), instance_id="x" * 36, operation_id="y" * 36)
     instances_observe_complete(fake_node, [odd])
     assert Instance.objects.get().managed is False
+
+
+# -- images, networks, pools, volumes ----------------------------------------------------------------
+
+
+def _look_at(kind: str) -> Looking:
+    return lambda watcher, node, backend: resources_look(node, backend, kind)
+
+
+def _kept(node: Node, kind: str) -> set[str]:
+    return set(Resource.objects.filter(node=node, kind=kind).values_list("name", flat=True))
+
+
+class Stocked(FakeBackend):
+    """A fake engine that has things, too: of every kind what was put there."""
+
+    stock: ClassVar[list[str]] = []
+
+    def resource_list(self, kind: str) -> list[ResourceInfo]:
+        return [ResourceInfo(kind, name, name) for name in self.stock]
+
+
+@pytest.mark.parametrize("kind", sorted(DockerBackend.resource_kinds | KvmBackend.resource_kinds))
+def test_a_list_of_things_begun_before_one_was_made_and_written_after_it_changes_nothing(
+    fake_node: Node, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    backend = Stocked(node_config(fake_node))
+    monkeypatch.setattr(Stocked, "stock", ["old"])
+    resources_look(fake_node, backend, kind)
+    with _look_held(fake_node, _look_at(kind), "resource_list", Stocked):
+        # As every operation does when it has made, or removed, something.
+        monkeypatch.setattr(Stocked, "stock", ["new"])
+        resources_look(fake_node, backend, kind)
+    assert _kept(fake_node, kind) == {"new"}
+    assert Event.objects.filter(type=f"{kind}.changed").count() == 2, "the late one has nothing to tell"
+
+
+def test_what_is_known_of_one_kind_keeps_no_look_at_another_from_counting(fake_node: Node) -> None:
+    long_ago = timezone.now() - timedelta(minutes=1)
+    resources_observe_complete(fake_node, "volume", [ResourceInfo("volume", "v", "v")])
+    resources_observe_complete(fake_node, "network", [ResourceInfo("network", "n", "n")], long_ago)
+    assert _kept(fake_node, "network") == {"n"} and _kept(fake_node, "volume") == {"v"}
+
+
+# -- a clock that is put back --------------------------------------------------------------------------
+
+
+def test_what_was_seen_before_the_clock_was_put_back_is_not_later_than_a_look_of_now(
+    fake_node: Node, project: Any
+) -> None:
+    ahead = timezone.now() + timedelta(hours=1)
+    known = [replace(_info(f"e{number}", f"n{number}"), observed_at=ahead) for number in range(3)]
+    instances_observe(fake_node, known)
+    stopped = replace(_info("e0", "n0"), state=InstanceState.STOPPED)
+    assert instances_observe(fake_node, [stopped]) == set(), "nothing to look at again"
+    assert Instance.objects.get(engine_id="e0").state == "stopped"
+    assert instances_gone(fake_node, ["e1"], timezone.now()) == set()
+    InstanceGone.objects.update(gone_at=ahead)
+    assert instances_observe(fake_node, [_info("e1", "n1")]) == set(), "it is there again"
+    assert set(Instance.objects.values_list("engine_id", flat=True)) == {"e0", "e1", "e2"}
+    resources_observe_complete(fake_node, "volume", [ResourceInfo("volume", "a", "a")], ahead)
+    resources_observe_complete(fake_node, "volume", [ResourceInfo("volume", "b", "b")])
+    assert _kept(fake_node, "volume") == {"b"}
+
+
+def test_hosts_whose_clocks_are_a_little_apart_still_know_which_look_is_the_later_one(
+    fake_node: Node, project: Any
+) -> None:
+    a_little = timezone.now() + timedelta(seconds=3)
+    instances_observe(fake_node, [replace(_info("e1"), state=InstanceState.STOPPED, observed_at=a_little)])
+    assert instances_observe(fake_node, [_info("e1")]) == {"e1"}
+    assert Instance.objects.get().state == "stopped"

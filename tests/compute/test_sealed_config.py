@@ -14,6 +14,7 @@ from compute import sealing
 from compute.backends.types import InstanceInfo
 from compute.execution.mirror import instances_observe
 from compute.models import Event, Instance, Node, Operation, Project
+from compute.selectors import sealed_config
 from compute.selectors.masking import MASK, config_masked
 from compute.selectors.sealed_config import config_opened, config_resealed, config_sealed
 from compute.states import InstanceState, InstanceType
@@ -32,12 +33,18 @@ CONFIG = {
 
 @pytest.fixture
 def other_key(settings: Any) -> Any:
+    """A process that was started with another key: it has opened nothing yet."""
+
+    def forget() -> None:
+        sealing._keys.cache_clear()
+        sealed_config._digest_of_sealed.cache_clear()
+
     def change() -> None:
         settings.SECRET_KEY = "y" * 40
-        sealing._keys.cache_clear()
+        forget()
 
     yield change
-    sealing._keys.cache_clear()
+    forget()
 
 
 def test_secrets_are_sealed_and_the_rest_is_left_as_it_is() -> None:
@@ -62,6 +69,17 @@ def test_what_says_the_same_stays_as_it_is_kept() -> None:
     changed = {**CONFIG, "env": {**CONFIG["env"], "DB_PASSWORD": "other"}}  # type: ignore[dict-item]
     assert config_opened(config_resealed(kept, changed)) == changed
     assert "hunter2" not in str(config_resealed(CONFIG, CONFIG)), "what lies open is sealed at the next look"
+
+
+def test_what_was_opened_once_is_not_opened_at_every_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = config_sealed(CONFIG)
+    assert config_resealed(kept, CONFIG) == kept
+
+    def opened(_: str) -> None:
+        raise AssertionError("a secret was opened again")
+
+    monkeypatch.setattr(sealed_config, "unseal", opened)
+    assert config_resealed(kept, CONFIG) == kept
 
 
 def _info() -> InstanceInfo:

@@ -96,15 +96,8 @@ def node_added(live: LiveConsole, url: str, **more: Any) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def shaky_console(engines: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shaky]:
-    made = Shaky(tmp_path_factory.mktemp("shaky"))
-    made.broker.start()
-    try:
-        made.live.start()
+    with Shaky(tmp_path_factory.mktemp("shaky")).running() as made:
         yield made
-    finally:
-        made.points.set()
-        made.live.stop()
-        made.broker.kill()
 
 
 @pytest.fixture

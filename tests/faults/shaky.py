@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,21 @@ TASK = "compute.tasks.operation_run"
 class Shaky:
     """A console with failpoints over a broker of the test's own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environ: str) -> None:
         self.points, self.broker = Failpoints(folder / "points"), Broker(folder / "broker")
-        self.live = LiveConsole(folder / "var", REDIS_URL=self.broker.url, **self.points.environ)
+        self.live = LiveConsole(folder / "var", REDIS_URL=self.broker.url, **self.points.environ, **environ)
         self.word = f"lgb{os.getpid()}x{os.urandom(2).hex()}"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[Shaky]:
+        self.broker.start()
+        try:
+            self.live.start()
+            yield self
+        finally:
+            self.points.set()
+            self.live.stop()
+            self.broker.end()
 
     def names(self, count: int) -> list[str]:
         begun = os.urandom(2).hex()
