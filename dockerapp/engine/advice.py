@@ -6,8 +6,8 @@ import re
 
 from compute.tell import tell
 
-# A release line, the first good version of it, and what was mended there. Distributions mend old
-# versions too without changing their number, so this is advice.
+# A release line (0.0: every older one), the first good version of it, and what was mended there.
+# Distributions mend old versions too without changing their number, so this is advice.
 _MENDED = (
     (
         (0, 0),
@@ -18,6 +18,14 @@ _MENDED = (
     ((23, 0), (23, 0, 3), tell("overlay networks with encryption could be in the clear (CVE-2023-28841)")),
     ((24, 0), (24, 0, 9), tell("what a build does could reach beyond it (CVE-2024-23651)")),
     ((25, 0), (25, 0, 2), tell("what a build does could reach beyond it (CVE-2024-23651)")),
+    (
+        (0, 0),
+        (29, 5, 1),
+        tell(
+            "a compressed archive that is put into a container is unpacked by programs of the container, as "
+            "root of the host (CVE-2026-41567). LibGo sends plain archives only; “docker cp -” takes any"
+        ),
+    ),
 )
 _NUMBERS = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
@@ -40,8 +48,9 @@ def _old(version: str) -> list[str]:
     if numbers is None:
         return []
     is_now = (int(numbers[1]), int(numbers[2]), int(numbers[3] or 0))
+    found = []
     for line, good, why in _MENDED:
         if is_now < good and (line == (0, 0) or is_now[:2] == line):
             wanted = ".".join(map(str, good))
-            return [f"Docker {version[:32]} is older than {wanted}: {why}. Update it."]
-    return []
+            found.append(f"Docker {version[:32]} is older than {wanted}: {why}. Update it.")
+    return found

@@ -84,7 +84,6 @@ CASES = {
 PARTS: dict[str, str] = {
     "S21": "at the consumers, not by a browser on a second site",
     "S46": "the policy, their share of a node, their time; not how much of the disk their layers fill",
-    "S49": "nothing packed reaches an engine; its advice does not name 29.5.1, whose fault needs that",
     "S52": "headers, ratios, memory, 50,000 tiny files of a million (the bound is the same)",
     "S67": "every row on every page; not what engines tell a page that asks (leases, processes, agents)",
     "S69": "the log in a browser; the terminal's clipboard and answerback are not tried",
