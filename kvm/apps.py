@@ -22,6 +22,7 @@ class KvmConfig(AppConfig):
             handlers="kvm.handlers",
             form="kvm.forms.MachineForm",
             guard="kvm.services.guard.config_guard",
+            snapshot_guard="kvm.services.snapshot_guard.snapshot_guard",
             secrets="kvm.selectors.cloud_init.create_secrets",
             marks="kvm.selectors.marks.resources_marked",
             tabs="kvm.views.tabs.tabs_of",

@@ -23,8 +23,8 @@ ENTRY_POINT_GROUP = "libgo.backends"
 class Registration:
     """``disabled_reason`` is set for a backend that the site's configuration switched off. The rest
     are dotted paths of what else its app brings, imported on first use: ``handlers`` is a module whose
-    ``HANDLERS`` carry out the app's own actions, ``guard`` and ``content_guard`` functions as in
-    ``services/guards.py``, ``form`` the class of the form that makes an instance,
+    ``HANDLERS`` carry out the app's own actions, ``guard``, ``content_guard`` and ``snapshot_guard``
+    functions as in ``services/guards.py``, ``form`` the class of the form that makes an instance,
     ``tabs`` the function that names further tabs of an instance's page (``views/tabs.py``), ``owner``
     tells the mirror whose an instance is that appears on a node, ``marks`` whose a listed thing is that
     the engine cannot mark (``execution/resources.py``), ``secrets`` looks up what a create needs and
@@ -40,6 +40,7 @@ class Registration:
     form: str = ""
     tabs: str = ""
     content_guard: str = ""
+    snapshot_guard: str = ""
     owner: str = ""
     marks: str = ""
     secrets: str = ""

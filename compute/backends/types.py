@@ -296,12 +296,23 @@ class SnapshotSpec:
 
 
 @dataclass(frozen=True)
+class BroughtBack:
+    """A device that a restore gives to an instance which has it no more. ``kind``: ``network``, ``volume``,
+    ``medium`` (only read), or ``host``, what only administrators give. ``name`` as the engine calls it;
+    ``pool/name`` of a volume and a medium."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
 class SnapshotInfo:
     """A kept state of an instance. ``size_bytes`` None where the engine does not tell. ``parent`` is the
     name of the one it was taken after, ``is_current`` marks the one that the instance goes on from.
     ``state``: what a restore leaves it in (empty: as it then is). ``kind`` is the backend's own word for
     how it is kept. ``no_restore`` says why it cannot be restored; empty when it can. ``cpu_cores`` and
-    ``memory_bytes``: the limits that a restore brings back, None where it leaves them as they are."""
+    ``memory_bytes``: the limits that a restore brings back, None where it leaves them as they are.
+    ``brings_back``: devices that the instance has no more."""
 
     name: str
     created_at: datetime | None
@@ -315,6 +326,7 @@ class SnapshotInfo:
     no_restore: str = ""
     cpu_cores: float | None = None
     memory_bytes: int | None = None
+    brings_back: tuple[BroughtBack, ...] = ()
 
 
 @dataclass(frozen=True)

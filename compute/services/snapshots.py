@@ -21,7 +21,7 @@ from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.selectors.page import time_text
 from compute.selectors.sealed_config import config_opened
-from compute.services.guards import content_guarded
+from compute.services.guards import content_guarded, snapshot_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate
 from compute.services.instances import capability_require, instance_create
@@ -82,13 +82,15 @@ def snapshot_delete(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Ope
 
 
 def snapshot_restore(actor: Actor, id_or_name: str | uuid.UUID, name: str) -> Operation:
-    """What was written since is lost. Raises ``SnapshotNotFound``, and ``ResourceLimitExceeded`` when the
-    limits that come back are more than there is room for."""
+    """What was written since is lost. Raises ``SnapshotNotFound``, ``ResourceLimitExceeded`` when the
+    limits that come back are more than there is room for, and what ``snapshot_guarded`` raises for devices
+    that come back."""
     with transaction.atomic():
         instance = instance_get(actor, id_or_name)
         action_require(actor, "instance.restore", instance.project_id)
         found = _found(instance, name)
         content_guarded(actor, instance)
+        snapshot_guarded(actor, instance, found)
         if found.no_restore:
             raise InvalidState(found.no_restore, state=instance.state)
         grown = growth_check(instance, Resources(found.cpu_cores, found.memory_bytes))

@@ -11,14 +11,21 @@ Source: https://libvirt.org/formatsnapshot.html
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import libvirt
 from lxml import etree
 from lxml.builder import E
 
-from compute.backends.types import InstanceInfo, Reporter, SnapshotInfo, SnapshotSpec, UndoStep
+from compute.backends.types import (
+    BroughtBack,
+    InstanceInfo,
+    Reporter,
+    SnapshotInfo,
+    SnapshotSpec,
+    UndoStep,
+)
 from compute.errors import (
     InstanceNotFound,
     InvalidState,
@@ -29,6 +36,7 @@ from compute.errors import (
 from compute.states import InstanceState
 from compute.tell import tell
 from kvm.engine import layers
+from kvm.engine.brought_back import brought_back
 from kvm.engine.connection import Connection
 from kvm.engine.domain_xml import Element, parse
 from kvm.engine.domains import domain_get, lookup
@@ -245,9 +253,24 @@ def _infos(domain: libvirt.virDomain) -> list[SnapshotInfo]:
     found = [(item.isCurrent(0) == 1, parse(item.getXMLDesc(0))) for item in domain.listAllSnapshots(0)]
     kinds = {_kind(root) for _, root in found}
     running = bool(domain.isActive())
-    infos = [_info(root, current, _obstacle(root, kinds, running=running)) for current, root in found]
+    now = [parse(domain.XMLDesc(flags)) for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE)] if found else []
+    infos = [
+        replace(
+            _info(root, current, _obstacle(root, kinds, running=running)),
+            brings_back=_brought_back(domain.connect(), root, now),
+        )
+        for current, root in found
+    ]
     depth = {item.name: _depth(item, {other.name: other for other in infos}) for item in infos}
     return sorted(infos, key=lambda item: (item.created_at or _EPOCH, depth[item.name], item.name))
+
+
+def _brought_back(conn: libvirt.virConnect, root: Element, now: list[Element]) -> tuple[BroughtBack, ...]:
+    """Disks of their own kind stand upon what is there; only inside ones bring their whole definition."""
+    if _kind(root) == EXTERNAL:
+        return ()
+    kept = [found for tag in ("domain", "inactiveDomain") if (found := root.find(f"./{tag}")) is not None]
+    return tuple(dict.fromkeys(each for was in kept for each in brought_back(conn, was, now)))
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
