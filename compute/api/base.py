@@ -23,7 +23,7 @@ from compute.api.waiting import WAIT_HEADER, wait_for
 from compute.audit import audit_watched
 from compute.audit_net import Asked, request_audit
 from compute.errors import InvalidInput, PayloadTooLarge, PreconditionFailed
-from compute.jsontext import dumps
+from compute.jsontext import dumps, text_problem
 from compute.models import Operation, User
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_made
@@ -143,14 +143,14 @@ class ApiView(APIView):
             raise PayloadTooLarge("The body is larger than LibGo takes here.") from error
         if not raw:
             return {}
-        if b"\\u0000" in raw:
-            raise InvalidInput("The body holds a null character, which no field takes.")
         try:
             given = self.request.data
         except RecursionError as error:
             raise InvalidInput("The body is nested too deeply.") from error
         if not isinstance(given, Mapping):
             raise InvalidInput("The body must be a JSON object.")
+        if problem := text_problem(raw, given):
+            raise InvalidInput(f"The body holds {problem}, which no field takes.")
         return dict(given)
 
     def answer(self, data: Mapping[str, Any]) -> HttpResponse:

@@ -197,10 +197,38 @@ def test_a_bad_create_is_refused_and_makes_nothing(
 
 @pytest.mark.parametrize(
     "raw",
-    [b"{", b"[]", b"7", b'"x"', b'{"name": NaN}', b"\xff\xfe", b'{"name": "a\\u0000b"}', b"[" * 100_000],
+    [
+        b"{",
+        b"[]",
+        b"7",
+        b'"x"',
+        b'{"name": NaN}',
+        b"\xff\xfe",
+        b'{"name": "a\\u0000b"}',
+        b'{"config": {"env": {"a\\u0000": "b"}}}',
+        b'{"name": "a\\ud800b"}',
+        b'{"config": {"command": [["\\uDFFF"]]}}',
+        b"[" * 100_000,
+    ],
 )
-def test_what_is_not_a_json_object_is_400(as_admin: APIClient, raw: bytes) -> None:
+def test_what_is_not_a_json_object_of_texts_is_400(as_admin: APIClient, raw: bytes) -> None:
     _refused(as_admin.post(ONE, raw, content_type="application/json"), 400, "INVALID_INPUT")
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("/api/v1/users", "role"), ("/api/v1/alerts/rules", "kind"), ("/api/v1/compute/schedules", "missed")],
+)
+def test_half_of_a_letter_for_one_of_some_words_is_named(as_admin: APIClient, path: str, field: str) -> None:
+    raw = b'{"%s": "\\ud800"}' % field.encode()
+    error = _refused(as_admin.post(path, raw, content_type="application/json"), 400, "INVALID_INPUT")
+    assert "half of a character" in error["message"]
+
+
+def test_what_only_looks_like_a_null_character_or_half_a_letter_is_taken(as_admin: APIClient) -> None:
+    raw = rb'{"name": "odd", "description": "\\u0000 \\ud800 \ud83d\ude00"}'
+    made = as_admin.post("/api/v1/projects", raw, content_type="application/json")
+    assert made.status_code == 201 and made.json()["description"] == r"\u0000 \ud800 😀", made.content
 
 
 @attack("S83", "a body that is too large", refused="413")
