@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme, urlencode
@@ -17,7 +17,11 @@ from django.views.decorators.gzip import gzip_page
 from django.views.decorators.http import require_GET, require_POST
 from django.views.i18n import JavaScriptCatalog
 
+from compute.views.common import page
+from compute.wording import event_text
+
 _YEAR_S = 365 * 86400
+_TOLD_MAX = 4000
 
 
 @require_POST
@@ -61,6 +65,13 @@ def words(request: HttpRequest) -> HttpResponse:
     kept = request.GET.get("version") == words_version(language)
     answer["Cache-Control"] = f"public, max-age={_YEAR_S}, immutable" if kept else "no-cache"
     return answer
+
+
+@require_GET
+@page
+def told(request: HttpRequest) -> HttpResponse:
+    """``{"text"}``: what the API or a socket told a script in English, in the reader's language."""
+    return JsonResponse({"text": event_text(request.GET.get("text", "")[:_TOLD_MAX])})
 
 
 def words_url(language: str) -> str:

@@ -9,4 +9,5 @@ from compute.views import language
 urlpatterns = [
     path("language", language.language_choose, name="language"),
     path("words.js", language.words, name="words"),
+    path("told", language.told, name="told"),
 ]

@@ -209,7 +209,7 @@
     try {
       const answer = await fetch(url, { method, headers: headers(), body, credentials: "same-origin" });
       const said = await answer.json().catch(() => null);
-      return { ok: answer.ok, said, why: said?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true) };
+      return { ok: answer.ok, said, why: (await window.libgo.told(said?.error?.message)) || interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true) };
     } catch {
       return { ok: false, said: null, why: gettext("The server could not be reached.") };
     }
@@ -258,6 +258,11 @@
     succeeded: gettext("done"), failed: gettext("failed"), cancelled: gettext("not done"), interrupted: gettext("interrupted"),
   };
 
+  function count(done, total, bad) {
+    const text = bad ? gettext("%(done)s of %(total)s done, %(bad)s not done") : gettext("%(done)s of %(total)s done");
+    return interpolate(text, { done, total, bad }, true);
+  }
+
   // How each child of the operation is now.
   function draw({ name, items, list, say }, operation) {
     const known = new Map(items.map((item) => [item.id, item]));
@@ -270,16 +275,15 @@
         line(list, item);
       }
       const end = ENDS[child.state];
-      const colour = end === "done" ? "text-green" : end ? "text-red" : "text-secondary";
+      const colour = child.state === "succeeded" ? "text-green" : end ? "text-red" : "text-secondary";
       item.mark.className = `ms-auto text-nowrap ${colour}`;
-      item.mark.textContent = end || (child.state === "waiting" ? "waiting" : `${Math.round(child.progress)}%`);
-      item.why.textContent = child.error?.message || "";
-      if (end === "done") of(name).delete(item.id);
+      item.mark.textContent = end || (child.state === "waiting" ? gettext("waiting") : `${Math.round(child.progress)}%`);
+      window.libgo.told(child.error?.message).then((text) => { item.why.textContent = text; });
+      if (child.state === "succeeded") of(name).delete(item.id);
     });
     const over = children.filter((child) => ENDS[child.state]);
     const bad = over.filter((child) => child.state !== "succeeded").length;
-    say.textContent = (bad ? interpolate(gettext("%(done)s of %(total)s done, %(bad)s not done"), { done: over.length - bad, total: children.length, bad }, true)
-      : interpolate(gettext("%(done)s of %(total)s done"), { done: over.length, total: children.length }, true));
+    say.textContent = count(over.length - bad, children.length, bad);
     restore(name);
   }
 
@@ -289,7 +293,7 @@
     const work = { left: [...items], done: 0, bad: 0, stopped: false };
     const stop = () => { work.stopped = true; };
     leave.closest("dialog").addEventListener("close", stop);
-    const tell = () => { say.textContent = `${work.done} of ${items.length} done${work.bad ? `, ${work.bad} failed` : ""}`; };
+    const tell = () => { say.textContent = count(work.done - work.bad, items.length, work.bad); };
     tell();
     const one = async () => {
       while (work.left.length && !work.stopped) {
@@ -321,8 +325,8 @@
       });
       const said = await answer.json().catch(() => null);
       if (answer.status === 202) return await follow(said?.operation?.id);
-      if (answer.ok) return { ok: true, mark: "done", why: "" };
-      return { ok: false, mark: gettext("failed"), why: said?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true) };
+      if (answer.ok) return { ok: true, mark: gettext("done"), why: "" };
+      return { ok: false, mark: gettext("failed"), why: (await window.libgo.told(said?.error?.message)) || interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true) };
     } catch {
       return { ok: false, mark: gettext("failed"), why: gettext("The server could not be reached.") };
     }
@@ -333,9 +337,9 @@
     for (let turn = 0; id && turn < TURNS_MAX; turn += 1) {
       const answer = await fetch(`/api/v1/operations/${id}/wait?timeout=30`, { credentials: "same-origin" });
       const operation = await answer.json();
-      if (!answer.ok) return { ok: false, mark: gettext("failed"), why: operation?.error?.message || "" };
-      if (operation.state === "succeeded") return { ok: true, mark: "done", why: "" };
-      if (operation.finished_at) return { ok: false, mark: operation.state, why: operation.error?.message || "" };
+      if (!answer.ok) return { ok: false, mark: gettext("failed"), why: await window.libgo.told(operation?.error?.message) };
+      if (operation.state === "succeeded") return { ok: true, mark: gettext("done"), why: "" };
+      if (operation.finished_at) return { ok: false, mark: ENDS[operation.state] || operation.state, why: await window.libgo.told(operation.error?.message) };
     }
     return { ok: true, mark: gettext("still at work"), why: "" };
   }

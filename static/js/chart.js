@@ -35,7 +35,7 @@
     }
     function connect() {
       const socket = window.libgo.socket(place.dataset.path);
-      socket.onmessage = (message) => { const fact = JSON.parse(message.data); if (fact.type === "stats") add(fact.data); if (fact.type === "mark") gap(fact.data.text); };
+      socket.onmessage = (message) => { const fact = JSON.parse(message.data); if (fact.type === "stats") add(fact.data); if (fact.type === "mark") window.libgo.told(fact.data.text).then(gap); };
       socket.onclose = (event) => { if (event.code < 4400) setTimeout(connect, window.libgo.around(3000)); };
     }
     connect();

@@ -42,7 +42,7 @@
       throw Object.assign(new Error(await reason(answer)), { status: answer.status });
     }
     async function reason(answer) {
-      try { return (await answer.json()).error.message; } catch { return interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true); }
+      try { return await window.libgo.told((await answer.json()).error.message); } catch { return interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true); }
     }
     function note(text) {
       get("note").textContent = text || "";
@@ -384,11 +384,11 @@
         request.upload.onprogress = (event) => {
           const percent = event.total ? Math.round((event.loaded / event.total) * 100) : 0;
           one.fill.style.width = `${percent}%`;
-          one.told.textContent = percent < 100 ? `${percent} % of ${size(event.total)}` : "writing …";
+          one.told.textContent = percent < 100 ? interpolate(gettext("%(percent)s % of %(size)s"), { percent, size: size(event.total) }, true) : gettext("writing …");
         };
-        request.onload = () => {
+        request.onload = async () => {
           let message = interpolate(gettext("The server answered %(status)s."), { status: request.status }, true);
-          try { message = JSON.parse(request.responseText).error.message; } catch { /* The answer says no more. */ }
+          try { message = await window.libgo.told(JSON.parse(request.responseText).error.message); } catch { /* The answer says no more. */ }
           resolve({ status: request.status, message });
         };
         request.onerror = () => resolve({ status: 0, message: gettext("The connection broke off.") });

@@ -62,16 +62,16 @@
     return !id || noun === "node" || data.instance === id || data.operation === id;
   }
 
-  function show(fact) {
+  async function show(fact) {
     document.dispatchEvent(new CustomEvent("fact", { detail: fact }));
     const noun = fact.type.split(".")[0];
     document.querySelectorAll("[data-live]").forEach((element) => {
       if (concerns(element, noun, fact.data)) refresh(element);
     });
-    if (fact.type === "alert.firing") toast(fact.data.message, fact.data.details.severity === "info" ? "info" : "danger");
-    if (fact.type === "alert.resolved") toast(interpolate(gettext("Over: %(message)s"), { message: fact.data.message }, true), "success");
+    if (fact.type === "alert.firing") toast(await window.libgo.told(fact.data.message), fact.data.details.severity === "info" ? "info" : "danger");
+    if (fact.type === "alert.resolved") toast(interpolate(gettext("Over: %(message)s"), { message: await window.libgo.told(fact.data.message) }, true), "success");
     if (fact.type === "operation.failed" && fact.data.user === document.body.dataset.user) {
-      toast(`${fact.data.instance_name || gettext("Operation")}: ${fact.data.message}`, "danger");
+      toast(`${fact.data.instance_name || gettext("Operation")}: ${await window.libgo.told(fact.data.message)}`, "danger");
     }
   }
 

@@ -201,12 +201,12 @@
           recent = recent.concat(lines).slice(-COMPARED);
           add(lines);
         }
-        if (fact.type === "mark") { add([{ mark: fact.data.kind, text: fact.data.text }]); if (fact.data.kind === "gone") isOver = true; }
-        if (fact.type === "error") say(fact.data.message);
+        if (fact.type === "mark") { window.libgo.told(fact.data.text).then((text) => add([{ mark: fact.data.kind, text }])); if (fact.data.kind === "gone") isOver = true; }
+        if (fact.type === "error") window.libgo.told(fact.data.message).then(say);
       };
       own.onclose = (event) => {
         if (own !== socket) return;
-        if (isOver || FINAL.includes(event.code)) { say(event.reason || gettext("The log has ended.")); return; }
+        if (isOver || FINAL.includes(event.code)) { window.libgo.told(event.reason || gettext("The log has ended.")).then(say); return; }
         const wait = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
         tries += 1;
         say(interpolate(gettext("The connection was lost; trying again in %(seconds)s s …"), { seconds: wait / 1000 }, true));

@@ -28,14 +28,14 @@
     paint(button);
   }
 
-  function tell({ type, data }) {
+  async function tell({ type, data }) {
     const took = Date.now() - (begun.get(data.operation) ?? Date.now());
     begun.delete(data.operation);
     if (!wanted() || !(document.hidden || took >= LONG_MS)) return;
     const action = data.action.replace(/^instance\./, "").replaceAll("_", " ");
     const what = `${pgettext("word", action)} ${data.instance_name || ""}`.trim();
     // One word for each operation, however many pages are open.
-    const said = new Notification(`LibGo: ${what} ${pgettext("word", type.split(".")[1])}`, { body: type === "operation.succeeded" ? "" : data.message, tag: data.operation });
+    const said = new Notification(`LibGo: ${what} ${pgettext("word", type.split(".")[1])}`, { body: type === "operation.succeeded" ? "" : await window.libgo.told(data.message), tag: data.operation });
     said.onclick = () => { window.focus(); location.assign(`/operations/${data.operation}`); };
   }
 

@@ -20,7 +20,7 @@
     const sent = await fetch(url, { method, body, signal, headers: headers(type ? { "Content-Type": type } : {}) });
     const answer = await sent.json().catch(() => null);
     if (sent.ok && answer) return answer;
-    const error = new Error(answer?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: sent.status }, true));
+    const error = new Error((await window.libgo.told(answer?.error?.message)) || interpolate(gettext("The server answered %(status)s."), { status: sent.status }, true));
     error.status = sent.status;
     error.details = answer?.error?.details || {};
     throw error;

@@ -4,7 +4,7 @@
   const token = () => JSON.parse(document.body.getAttribute("hx-headers"))["X-CSRFToken"];
 
   async function reason(answer) {
-    try { return (await answer.json()).error.message; } catch { return interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true); }
+    try { return await window.libgo.told((await answer.json()).error.message); } catch { return interpolate(gettext("The server answered %(status)s."), { status: answer.status }, true); }
   }
 
   async function call(method, url) {
@@ -31,10 +31,10 @@
         const percent = event.lengthComputable ? Math.floor((100 * event.loaded) / event.total) : 0;
         say(interpolate(gettext("Sending: %(percent)s %"), { percent }, true), percent);
       });
-      request.addEventListener("load", () => {
+      request.addEventListener("load", async () => {
         if (request.status < 300) { done(); return; }
         let text = interpolate(gettext("The server answered %(status)s."), { status: request.status }, true);
-        try { text = JSON.parse(request.responseText).error.message; } catch { /* no JSON: the status says it */ }
+        try { text = await window.libgo.told(JSON.parse(request.responseText).error.message); } catch { /* no JSON: the status says it */ }
         failed(new Error(text));
       });
       request.addEventListener("error", () => failed(new Error(gettext("LibGo cannot be reached, or it ended the upload."))));

@@ -47,7 +47,8 @@ function start(place) {
     rfb = null;
     waiting = ![4400, 4401, 4403, 4404, 4429].includes(event.code);
     const off = event.code === 1000 || event.code === 4409;
-    say(waiting && off ? gettext("The VM is off. The screen comes back when it runs.") : told || event.reason || gettext("The connection was lost."));
+    const said = told || event.reason || gettext("The connection was lost.");
+    window.libgo.told(waiting && off ? gettext("The VM is off. The screen comes back when it runs.") : said).then(say);
     again.hidden = false;
     if (waiting && !off) setTimeout(() => { if (waiting) connect(); }, window.libgo.around(RETRY_MS));
   }

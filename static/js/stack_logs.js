@@ -49,10 +49,10 @@
     socket.onmessage = (message) => {
       const fact = JSON.parse(message.data);
       if (fact.type === "logs") fact.data.lines.forEach(add);
-      if (fact.type === "mark") add({ ...fact.data, mark: true });
-      if (fact.type === "error") state.textContent = fact.data.message;
+      if (fact.type === "mark") window.libgo.told(fact.data.text).then((text) => add({ ...fact.data, text, mark: true }));
+      if (fact.type === "error") window.libgo.told(fact.data.message).then((text) => { state.textContent = text; });
       bottom();
     };
-    socket.onclose = (event) => { state.textContent = event.reason || gettext("The log has ended. Reload to follow again."); };
+    socket.onclose = (event) => { window.libgo.told(event.reason || gettext("The log has ended. Reload to follow again.")).then((text) => { state.textContent = text; }); };
   });
 })();

@@ -58,14 +58,14 @@
         ? interpolate(gettext("%(sent)s of %(total)s MiB"), { sent: mib(event.loaded), total: mib(event.total) }, true)
         : gettext("Sent. The engine works on it …");
     });
-    request.addEventListener("load", () => {
+    request.addEventListener("load", async () => {
       const answer = said(request);
       if (request.status < 300 && answer?.operation) {
         location.assign(`/operations/${answer.operation.id}`);
         return;
       }
       busy(false);
-      complain(form, answer?.error?.message || interpolate(gettext("The server answered %(status)s."), { status: request.status }, true));
+      complain(form, (await window.libgo.told(answer?.error?.message)) || interpolate(gettext("The server answered %(status)s."), { status: request.status }, true));
     });
     request.addEventListener("error", () => { busy(false); complain(form, gettext("The connection broke off.")); });
     request.addEventListener("abort", () => { busy(false); complain(form, gettext("Stopped; nothing of it was kept.")); });

@@ -15,7 +15,7 @@ GET login,login_oidc,login_oidc_back,logged_out,words auth.login public
 POST login,logout,language auth.login public
 GET health,liveness,readiness,metrics,favicon site.health public
 GET schema,api_docs site.docs public
-GET dashboard,palette,limits_room,network_map,tasks,task_line,operations site.read list
+GET dashboard,palette,told,limits_room,network_map,tasks,task_line,operations site.read list
 GET instances,instance_new instance.read list
 POST instance_new instance.create new
 GET instance,instance_tab:configuration,instance_tab:logs instance.read
