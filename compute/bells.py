@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -51,11 +52,13 @@ class BellWatch:
 
 
 class Bell:
-    """Of one topic, in this process."""
+    """Of one topic, in this process. ``remembers``: of so many things it tells also who begins to wait only
+    after it rang for them."""
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, remembers: int = 0) -> None:
         self.rung = 0
         self._topic = topic
+        self._lately: deque[str] = deque(maxlen=remembers)
         self._lock = threading.Lock()
         self._watches: set[BellWatch] = set()
         self._thread: threading.Thread | None = None
@@ -65,6 +68,8 @@ class Bell:
         watch = BellWatch(about)
         with self._lock:
             self._watches.add(watch)
+            if str(about) in self._lately:
+                watch.told(frozenset([str(about)]))
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name=f"bell-{self._topic}", daemon=True)
                 self._thread.start()
@@ -92,10 +97,12 @@ class Bell:
         for ids in bell_heard(self._topic):
             with self._lock:
                 self.rung += 1
+                self._lately.extend(ids)
                 watches = list(self._watches)
             for watch in watches:
                 watch.told(ids)
 
 
 rights_bell = Bell(RIGHTS)
-ends_bell = Bell(ENDS)
+# What is short may be over before the answer to who asked for it has come so far that it waits.
+ends_bell = Bell(ENDS, remembers=200)

@@ -7,9 +7,11 @@ What is told while the broker is away is lost, and who listens hears that it was
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import asynccontextmanager
 from typing import Any
@@ -33,6 +35,8 @@ _SEND_S = 2.0
 _WAITING_MAX = 10_000
 # Who hears nothing for so long asks the broker whether it is there, and waits as long for its answer.
 _SILENT_S = 2.5
+# While no more than these wait, nobody waits for them; when the process ends they get their time.
+_WAITING_FEW = 50
 
 Message = tuple[str, bytes]
 
@@ -46,6 +50,7 @@ class _Sender:
         self._turn = asyncio.Lock()
         self._broker: Redis | None = None
         self._waiting = 0
+        self._last: Future[None] | None = None
         # The last message was not taken in time: nobody needs to wait for the next.
         self._stuck = False
 
@@ -55,9 +60,18 @@ class _Sender:
                 log.warning("messages_not_sent", lost=len(messages), reason="Too many wait for the broker.")
                 return
             self._waiting += len(messages)
+            are_few = self._waiting <= _WAITING_FEW
         sending = asyncio.run_coroutine_threadsafe(self._send(messages), self._running())
-        with contextlib.suppress(FutureTimeout):
-            sending.result(0 if self._stuck else _SEND_S)
+        self._last = sending
+        if not are_few:
+            with contextlib.suppress(FutureTimeout):
+                sending.result(0 if self._stuck else _SEND_S)
+
+    def flush(self) -> None:
+        """Give what waits its time."""
+        if self._last is not None:
+            with contextlib.suppress(FutureTimeout):
+                self._last.result(_SEND_S)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
@@ -89,11 +103,13 @@ class _Sender:
 
 
 _sender = _Sender()
+atexit.register(_sender.flush)
 
 
 def messages_send(topic: str, messages: Iterable[Mapping[str, Any]]) -> None:
-    """Send each message, in order, to whoever listens. Returns when they are sent, at the latest after
-    ``_SEND_S``; what then still waits is sent later. What is lost is logged: screens catch up by ``seq``."""
+    """Send each message, in order, to whoever listens: soon, by another thread. Only when many wait this
+    returns when they are sent, at the latest after ``_SEND_S``. What is lost is logged: screens catch up by
+    ``seq``."""
     pairs = [(topic, orjson.dumps(message, default=str)) for message in messages]
     if pairs:
         _sender.send(pairs)

@@ -21,8 +21,10 @@ from compute.broadcast import messages_send
 from compute.live import ENDS, RIGHTS, bell_ring
 from compute.models import Event, Instance, Node, Operation
 from compute.selectors.page import time_text
-from compute.states import ACTIVE_OPERATION_STATES
+from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
+# What a fact of an operation that does not tell the state is about: one that was asked for.
+_ACTIVE = OperationState.QUEUED.value
 # What all facts are broadcast as.
 FACTS = "facts"
 # Audiences of a fact: only those who see everything (administrators, who see all others, too); every
@@ -132,7 +134,7 @@ def _tell(rows: list[Event]) -> None:
 
 def _is_end(row: Event) -> bool:
     is_told = row.type.startswith("operation.") and row.operation_uid is not None
-    return is_told and row.details.get("state") not in ACTIVE_OPERATION_STATES
+    return is_told and row.details.get("state", _ACTIVE) not in ACTIVE_OPERATION_STATES
 
 
 def _envelope(kind: str, seq: int | None, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
+from functools import partial
 
 import structlog
 from celery import current_app, shared_task
+from celery.signals import worker_ready, worker_shutting_down
 from kombu.exceptions import OperationalError as BrokerError
 from redis.exceptions import RedisError
 
@@ -16,6 +18,8 @@ from compute.execution.alerts.evaluate import alerts_evaluate, alerts_prune
 from compute.execution.alerts.outbox import deliveries_due, delivery_send
 from compute.execution.turns import turn
 from compute.execution.usage import usage_prune, usage_roll
+from compute.lane import Lane, lane_push
+from compute.stages import stage
 
 log = structlog.get_logger(__name__)
 
@@ -56,9 +60,11 @@ class _Ringer:
 _ringer = _Ringer()
 
 
-def operation_ring(operation_id: str) -> None:
-    """Let a worker carry it out, soon."""
-    _ringer.ring(operation_run.name, operation_id)
+def operation_ring(operation_id: str, *, is_short: bool = False) -> None:
+    """Let a worker carry it out, soon; at once, where one has a place in its lane for what is short."""
+    stage(operation_id, "committed")
+    if not (is_short and lane_push(operation_id)):
+        _ringer.ring(operation_run.name, operation_id)
 
 
 def parent_ring(parent_id: str) -> None:
@@ -72,13 +78,25 @@ def _parent_told(operation_id: str) -> None:
         parent_ring(parent_id)
 
 
-@shared_task(ignore_result=True)
-def operation_run(operation_id: str) -> None:
-    """Carry out one operation."""
+def _carry_out(operation_id: str) -> None:
+    stage(operation_id, "heard")
     if not runner.operation_execute(operation_id):
         operation_run.apply_async((operation_id,), countdown=_RING_LATER_S)
         return
     _parent_told(operation_id)
+
+
+@shared_task(ignore_result=True)
+def operation_run(operation_id: str) -> None:
+    """Carry out one operation."""
+    _carry_out(operation_id)
+
+
+@worker_ready.connect
+def _lane_start(**kwargs: object) -> None:
+    lane = Lane(_carry_out, partial(_ringer.ring, operation_run.name))
+    worker_shutting_down.connect(lambda **kwargs: lane.end(), weak=False)
+    lane.start()
 
 
 @shared_task(ignore_result=True)

@@ -26,6 +26,8 @@ LEVELS = {
     "compute.sealing": 0,
     "compute.certificates": 0,
     "compute.usage": 0,
+    "compute.stages": 0,
+    "compute.lane": 2,
     "compute.measures": 1,
     "compute.models": 1,
     "compute.migrations": 1,

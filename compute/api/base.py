@@ -170,15 +170,23 @@ class ApiView(APIView):
     def answer_operation(
         self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int | str = 200
     ) -> Response:
-        """202 with the operation; held by the ASGI layer until it ends if the client waits."""
+        """202 with the operation; held by the ASGI layer until it ends if the client waits. For who waits
+        nothing is looked up before there is something to tell."""
+        if self.wait_seconds():
+            return self._held(operation, {}, ends_as, 0)
         body: dict[str, Any] = {"operation": operation_full(operation)}
         if instance is not None:
             body["instance"] = instance
         return self._held(operation, body, ends_as, 0)
 
+    def answer_acted(self, operation: Operation, *, ends_as: int = 200) -> Response:
+        """The same, with the instance that it works on or makes."""
+        shown = None if self.wait_seconds() else instance_made(operation)
+        return self.answer_operation(operation, shown, ends_as=ends_as)
+
     def answer_made(self, operation: Operation) -> Response:
         """The same for what makes an instance."""
-        return self.answer_operation(operation, instance_made(operation), ends_as=201)
+        return self.answer_acted(operation, ends_as=201)
 
     def answer_result(self, operation: Operation, *, ends_as: int = 200) -> Response:
         """For short work: held until it ends unless the client says ``wait=0``; the body is then the

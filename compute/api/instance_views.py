@@ -158,12 +158,10 @@ class _Act(ApiView):
     def act(self, instance_id: str) -> Response:
         self.wait_seconds()
         options = self.body(self.request_shape)
-        row = instance_get(self.actor, instance_id)
-        operation = instances.instance_act(self.actor, row.pk, self.action, options)
-        shown = instance_dict(row)
+        operation = instances.instance_act(self.actor, instance_id, self.action, options)
         if operation is None:
-            return Response({"operation": None, "instance": shown})
-        return self.answer_operation(operation, shown)
+            return Response({"operation": None, "instance": instance_read(self.actor, instance_id)})
+        return self.answer_acted(operation)
 
 
 def act_view(action: Action) -> type[ApiView]:

@@ -26,6 +26,7 @@ from compute.selectors.operations import (
 )
 from compute.services import nodes
 from compute.services.operations import operation_cancel
+from compute.states import ACTIVE_OPERATION_STATES
 
 _FILTERS = ("state", "action", "instance", "user", "parent", "page", "page_size", "sort")
 
@@ -63,7 +64,8 @@ class OperationWait(ApiView):
         if seconds > WAIT_MAX_S:
             raise InvalidInput.field("timeout", f"must be seconds between 0 and {WAIT_MAX_S}.")
         operation = operation_get(self.actor, operation_id)
-        header = {WAIT_HEADER: wait_for(self.actor, operation, seconds, "operation")}
+        is_over = operation.state not in ACTIVE_OPERATION_STATES
+        header = {} if is_over else {WAIT_HEADER: wait_for(self.actor, operation, seconds, "operation")}
         return Response(operation_full(operation), headers=header)
 
 

@@ -1,7 +1,8 @@
 """Hold an answer until its operation ends, without holding a thread.
 
 A view that may wait answers 202 at once, with a private header naming the operation. This ASGI
-layer takes the header out, waits in the event loop, and sends the outcome in the 202's place.
+layer takes the header out, waits in the event loop, and sends the outcome in the 202's place. The body
+of a 202 that says nothing (``{}``) is made here, too, when the time is over and the operation is not.
 Everything else passes through untouched, in both directions.
 """
 
@@ -24,6 +25,7 @@ from compute.models import Operation
 from compute.places import Places
 from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
+from compute.stages import stage
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
 Message = MutableMapping[str, Any]
@@ -86,14 +88,16 @@ class WaitMiddleware:
         wanted = _wanted(start)
         assert wanted is not None
         found = await _outcome_in_place(wanted)
-        outcome = None if found is None else (found[0], dumps(found[1]))
         headers = [(name, value) for name, value in start["headers"] if name.lower() != _HEADER]
-        if outcome is None:
+        if found is None and b"".join(body.get("body", b"") for body in bodies) != b"{}":
             await send({**start, "headers": headers})
             for body in bodies:
                 await send(body)
             return
-        status, data = outcome
+        if found is None:
+            loop = asyncio.get_running_loop()
+            found = start["status"], await loop.run_in_executor(_threads, _under_way, wanted.operation_id)
+        status, data = found[0], dumps(found[1])
         kept = [(name, value) for name, value in headers if name.lower() != b"content-length"]
         length = (b"content-length", str(len(data)).encode())
         await send({"type": "http.response.start", "status": status, "headers": [*kept, length]})
@@ -126,11 +130,12 @@ async def outcome_within(
     loop, deadline = asyncio.get_running_loop(), time.monotonic() + seconds
     with ends_bell.watch(operation_id) as ended:
         while True:
+            pause = max(_LOOK_EVERY_S, ends_bell.waiting / _LOOKS_PER_S)
+            await ended.changed(min(pause, max(0.0, deadline - time.monotonic())))
+            stage(operation_id, "woken")
             outcome = await loop.run_in_executor(_threads, _outcome, operation_id, ends_as)
             if outcome is not None or time.monotonic() >= deadline:
                 return outcome
-            pause = max(_LOOK_EVERY_S, ends_bell.waiting / _LOOKS_PER_S)
-            await ended.changed(min(pause, max(0.0, deadline - time.monotonic())))
 
 
 def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | None:
@@ -150,10 +155,19 @@ def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | No
     body: dict[str, Any] = {"operation": operation_dict(operation)}
     if shape == "result":
         return int(status), {**operation.result, **body}
+    return int(status), body | _made(operation)
+
+
+def _under_way(operation_id: str) -> dict[str, Any]:
+    """What is told of one that goes on longer than the client waits, or was dropped meanwhile."""
+    close_old_connections()
+    operation = Operation.objects.select_related("user").filter(pk=operation_id).first()
+    return {} if operation is None else {"operation": operation_full(operation), **_made(operation)}
+
+
+def _made(operation: Operation) -> dict[str, Any]:
     instance = instance_made(operation)
-    if instance is not None:
-        body["instance"] = instance
-    return int(status), body
+    return {} if instance is None else {"instance": instance}
 
 
 def _shaped(

@@ -29,7 +29,8 @@ from compute.execution.backup_store import RestoreSource, reader_of
 from compute.execution.mirror import (
     instance_adopt,
     instance_forget,
-    instance_reread,
+    instance_looked,
+    instance_settled,
     instances_observe,
 )
 from compute.execution.report import OperationReporter
@@ -37,6 +38,7 @@ from compute.execution.resources import grants_of, resources_look
 from compute.execution.secrets import spec_secrets
 from compute.models import Instance, Node, Operation
 from compute.selectors.sealed_config import config_opened
+from compute.stages import stage
 from compute.states import InstanceType
 
 STOP_TIMEOUT_S = 30.0
@@ -314,7 +316,10 @@ def observe(work: Work, *kinds: str) -> None:
 
 def _reread(work: Work) -> dict[str, Any]:
     """The last step of every action that ends in another state: the truth into the mirror."""
-    instance_reread(work.backend, work.node, work.engine_id)
+    stage(work.operation.pk, "acted")
+    info = instance_looked(work.backend, work.node, work.engine_id)
+    stage(work.operation.pk, "looked")
+    instance_settled(work.instance, info)
     return {}
 
 

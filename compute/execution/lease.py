@@ -15,7 +15,7 @@ from typing import Any
 
 import structlog
 from django.db import DatabaseError, close_old_connections, transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
 
 from compute.models import Operation
@@ -37,28 +37,39 @@ def lease_end(seconds: float = LEASE_S) -> ExpressionWrapper:
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
 
 
-def operation_claim(operation_id: str) -> Operation | None:
-    """Take a queued operation; None when someone else has it or it is over."""
-    return _take(Operation.objects.filter(pk=operation_id, state=OperationState.QUEUED.value), operation_id)
+def operation_waiting(operation_id: str) -> Operation | None:
+    """With all that its handler needs; None when it waits for nobody any more."""
+    return _with_all().filter(pk=operation_id, state=OperationState.QUEUED.value).first()
+
+
+def operation_claim(operation: Operation) -> bool:
+    """Take one that waits; False when someone else has it, it is over, or its cancelling was asked for since
+    it was read."""
+    rows = Operation.objects.filter(
+        pk=operation.pk,
+        state=OperationState.QUEUED.value,
+        fence=operation.fence,
+        cancel_requested=operation.cancel_requested,
+    )
+    columns = {"state": OperationState.RUNNING.value, "fence": operation.fence + 1, "worker": _process()}
+    if not rows.update(**columns, lease_until=lease_end(), started_at=Now()):
+        return False
+    for name, value in columns.items():
+        setattr(operation, name, value)
+    return True
 
 
 def operation_take_over(operation_id: str) -> Operation | None:
     """Take a running operation whose lease ran out, to clean up after it."""
     expired = Q(state=OperationState.RUNNING.value, lease_until__lt=Now())
-    return _take(Operation.objects.filter(expired, pk=operation_id), operation_id)
-
-
-def _take(rows: Any, operation_id: str) -> Operation | None:
-    taken = rows.update(
-        state=OperationState.RUNNING.value,
-        fence=F("fence") + 1,
-        worker=_process(),
-        lease_until=lease_end(),
-        started_at=Now(),
+    taken = Operation.objects.filter(expired, pk=operation_id).update(
+        fence=F("fence") + 1, worker=_process(), lease_until=lease_end(), started_at=Now()
     )
-    if not taken:
-        return None
-    return Operation.objects.select_related("instance", "instance__node", "node", "user").get(pk=operation_id)
+    return _with_all().get(pk=operation_id) if taken else None
+
+
+def _with_all() -> QuerySet[Operation]:
+    return Operation.objects.select_related("instance", "instance__node", "node", "user")
 
 
 def operation_write(operation_id: Any, fence: int, **columns: Any) -> bool:
@@ -70,17 +81,12 @@ def operation_write(operation_id: Any, fence: int, **columns: Any) -> bool:
 def operation_close(operation: Operation, state: OperationState, columns: Mapping[str, Any]) -> bool:
     """The last write: final state and outcome, in the transaction of the caller. False when the operation
     is no longer ours."""
-    closed = operation_write(
-        operation.pk,
-        operation.fence,
-        state=state.value,
-        finished_at=Now(),
-        lease_until=None,
-        **columns,
-    )
-    if closed:
-        operation.refresh_from_db()
-    return closed
+    written = {**columns, "state": state.value, "lease_until": None}
+    if not operation_write(operation.pk, operation.fence, finished_at=Now(), **written):
+        return False
+    for name, value in written.items():
+        setattr(operation, name, value)
+    return True
 
 
 class Heartbeat:

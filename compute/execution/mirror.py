@@ -225,13 +225,32 @@ def _changes_lock(node: Node) -> None:
 def instance_reread(backend: Backend, node: Node, engine_id: str) -> None:
     """Ask the engine about one instance and write what it says. Raises ``InstanceNotFound`` after
     removing the row of one that is gone."""
+    instances_observe(node, [instance_looked(backend, node, engine_id)], stamp=True)
+
+
+def instance_looked(backend: Backend, node: Node, engine_id: str) -> InstanceInfo:
+    """The half of it that asks."""
     began = timezone.now()
     try:
-        info = backend.instance_get(engine_id)
+        return backend.instance_get(engine_id)
     except InstanceNotFound:
         instances_gone(node, [engine_id], began)
         raise
-    instances_observe(node, [info], stamp=True)
+
+
+def instance_settled(row: Instance, info: InstanceInfo) -> None:
+    """The half that writes, for the operation that is at work on this row and is no move or replacement of
+    it: nobody else can be at one meanwhile, so less has to be asked."""
+    with transaction.atomic():
+        now = Instance.objects.filter(pk=row.pk, engine_id=info.engine_id).select_related("node").first()
+        if now is None or _is_outdated(now, info):
+            return
+        used = used_by(now)
+        fact = _row_update(now, info, stamp=True)
+        if fact is not None:
+            events_publish([fact])
+            if used_by(now) != used:
+                owners_settle(now.node)
 
 
 def instance_adopt(row: Instance, info: InstanceInfo) -> None:

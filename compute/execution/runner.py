@@ -34,13 +34,20 @@ from compute.events import Fact, event_publish
 from compute.execution import backups, migration
 from compute.execution.failpoint import boundary
 from compute.execution.handlers import Work, handler_for, undoer_for
-from compute.execution.lease import heartbeat, operation_claim, operation_close, operation_take_over
+from compute.execution.lease import (
+    heartbeat,
+    operation_claim,
+    operation_close,
+    operation_take_over,
+    operation_waiting,
+)
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.patience import patiently
 from compute.execution.report import OperationReporter
 from compute.models import Instance, Node, Operation, OperationLog
 from compute.selectors.access import operation_actor
 from compute.selectors.nodes import node_config
+from compute.stages import stage
 from compute.states import OperationState
 from compute.tell import tell
 
@@ -56,26 +63,29 @@ _slots: dict[str, threading.BoundedSemaphore] = defaultdict(
 
 def operation_execute(operation_id: str) -> bool:
     """Run it if it is still queued. False when its node is at its limit here: ring again later."""
-    node_id = Operation.objects.filter(pk=operation_id).values_list("node_id", flat=True).first()
-    slot = _slots[str(node_id)]
+    operation = operation_waiting(operation_id)
+    if operation is None:
+        return True
+    slot = _slots[str(operation.node_id)]
     if not slot.acquire(blocking=False):
         return False
     try:
-        operation = operation_begin(operation_id)
-        if operation is not None:
+        if operation_begin(operation):
             _run(operation)
     finally:
         slot.release()
     return True
 
 
-def operation_begin(operation_id: str) -> Operation | None:
-    """Claim it and tell so, both or neither; None when someone else has it or it is over."""
+def operation_begin(operation: Operation) -> bool:
+    """Claim it and tell so, both or neither; False when someone else has it, it is over, or it is being
+    cancelled, which rings once more."""
     with transaction.atomic():
-        operation = operation_claim(operation_id)
-        if operation is not None:
+        is_ours = operation_claim(operation)
+        if is_ours:
             _tell(operation, "operation.running")
-    return operation
+    stage(operation.pk, "claimed")
+    return is_ours
 
 
 def operation_carry_out(operation: Operation, body: Iterable[bytes]) -> None:
@@ -113,6 +123,7 @@ def _handle(work: Work) -> None:
     boundary(operation, "begin")
     result = handler(work)
     boundary(operation, "close")
+    stage(operation.pk, "done")
     patiently(lambda: _close(operation, OperationState.SUCCEEDED, _success_columns(result, [])))
 
 

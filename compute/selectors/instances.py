@@ -190,20 +190,21 @@ def instances_by_ids(actor: Actor, ids: Collection[uuid.UUID]) -> dict[uuid.UUID
 
 def instance_dict(instance: Instance) -> dict[str, Any]:
     """The public shape of one instance, re-read with its active operation in one query."""
-    rows = _rows(Instance.objects.filter(pk=instance.pk)).annotate(**_TEXTS)
-    row = rows.values(*_COLUMNS, *_TEXTS).first()
-    if row is None:
+    shown = _instance_shown(instance.pk)
+    if shown is None:
         raise InstanceNotFound(f"The instance “{instance.name}” is gone.", instance=str(instance.pk))
-    return _shape(row, _Decoder())
+    return shown
+
+
+def _instance_shown(instance_id: uuid.UUID) -> dict[str, Any] | None:
+    rows = _rows(Instance.objects.filter(pk=instance_id)).annotate(**_TEXTS)
+    found = list(rows.values(*_COLUMNS, *_TEXTS))
+    return _shape(found[0], _Decoder()) if found else None
 
 
 def instance_made(operation: Operation) -> dict[str, Any] | None:
     """What this operation makes; None when that was given up, be it while one looks."""
-    row = Instance.objects.filter(pk=operation.instance_uid).first()
-    try:
-        return None if row is None else instance_dict(row)
-    except InstanceNotFound:
-        return None
+    return None if operation.instance_uid is None else _instance_shown(operation.instance_uid)
 
 
 def instance_counts(actor: Actor) -> dict[str, Any]:

@@ -20,12 +20,18 @@ from compute.models import Instance, Node, Operation, Project
 from compute.permissions import ACTIONS
 from compute.selectors.access import action_require
 from compute.selectors.operations import operation_get
-from compute.states import (
-    ACTIVE_OPERATION_STATES,
-    OperationState,
-)
+from compute.states import ACTIVE_OPERATION_STATES, Action, OperationState
 from compute.tasks import operation_ring, parent_ring
 from compute.tell import tell
+
+# Of these nothing but a hung engine takes long.
+_SHORT = frozenset(
+    f"instance.{action}"
+    for action in (
+        *(Action.CREATE, Action.UPDATE, Action.DELETE, Action.START, Action.STOP, Action.RESTART),
+        *(Action.PAUSE, Action.UNPAUSE, Action.KILL, Action.RESET),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -75,14 +81,18 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
             )
     except IntegrityError as error:
         raise _busy(instance) from error
-    operation.refresh_from_db()
     # Its end is audited, with this origin.
     audit_told()
     event_publish(Fact("operation.queued", operation.told, operation=operation, username=actor.username))
     if intent.here:
         # Ours from birth: the lease runs from now on, so the sweeper finds it if this process is lost.
-        return operation_begin(str(operation.pk)) or operation
-    transaction.on_commit(lambda: operation_ring(str(operation.pk)))
+        operation.refresh_from_db()
+        operation_begin(operation)
+        return operation
+    # The row has the database's time; nobody asks this object for it.
+    operation.dispatched_at = operation.created_at
+    is_short = intent.action in _SHORT
+    transaction.on_commit(lambda: operation_ring(str(operation.pk), is_short=is_short))
     return operation
 
 

@@ -185,10 +185,17 @@ def _runs_not(error: APIError) -> bool:
 
 
 def container_pause(client: EngineClient, engine_id: str, *, paused: bool) -> None:
-    """Paused or running afterwards; a no-op when it already is."""
-    if (container_get(client, engine_id).state == "paused") == paused:
-        return
-    client.call(lambda api: api.pause(engine_id) if paused else api.unpause(engine_id))
+    """Paused or running afterwards; fine when it already is. Engines refuse that in words of their own, so
+    one that refuses is looked at."""
+
+    def act(api: APIClient) -> None:
+        try:
+            api.pause(engine_id) if paused else api.unpause(engine_id)
+        except APIError:
+            if (container_get(client, engine_id).state == "paused") != paused:
+                raise
+
+    client.call(act)
 
 
 def container_update(

@@ -11,6 +11,7 @@ from compute.api.schema import api
 from compute.api.serializers import Accepted
 from compute.models import Instance, Operation
 from compute.selectors.instances import instance_dict
+from compute.selectors.operations import operation_full
 from compute.services import attachments
 from kvm.api import machine_shapes as shapes
 from kvm.selectors.machines import machine_get
@@ -136,7 +137,7 @@ class MachineXml(MachineView):
             self.precondition({"xml": before})
         operation, diff = machines.machine_xml_write(self.actor, machine_id, body["xml"], before=before)
         answer = self.answer_operation(operation)
-        answer.data["diff"] = diff
+        answer.data.update(operation=operation_full(operation), diff=diff)
         return answer
 
 

@@ -100,7 +100,7 @@ def engine(fake_node: Node) -> FakeEngine:
 def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Bells that would have been rung, instead of a broker."""
     rung: list[str] = []
-    monkeypatch.setattr(operations, "operation_ring", rung.append)
+    monkeypatch.setattr(operations, "operation_ring", lambda operation_id, **_: rung.append(operation_id))
     return rung
 
 
@@ -108,7 +108,7 @@ def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def worker_inline(monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that hears every bell at once. What this test writes is seen by its own connection only, so
     the thread that keeps leases would find them lost."""
-    monkeypatch.setattr(operations, "operation_ring", operation_run)
+    monkeypatch.setattr(operations, "operation_ring", lambda operation_id, **_: operation_run(operation_id))
     monkeypatch.setattr(heartbeat, "hold", lambda operation: threading.Event())
 
 

@@ -15,7 +15,7 @@ from compute.backends.fake import FakeEngine
 from compute.backends.types import Reporter
 from compute.errors import BackendUnavailable, ComputeError, InstanceBusy, InvalidState
 from compute.execution import runner, sweep
-from compute.execution.lease import operation_claim, operation_write
+from compute.execution.lease import operation_claim, operation_waiting, operation_write
 from compute.models import AuditEvent, Event, Instance, Node, Operation, OperationLog
 from compute.services.instances import InstanceCreate, instance_act, instance_create, instance_delete
 from compute.services.operations import operation_cancel
@@ -90,7 +90,7 @@ def test_a_second_action_is_refused_and_names_the_first(
     admin: Actor, make: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = make("web")
-    monkeypatch.setattr("compute.services.operations.operation_ring", lambda operation_id: None)
+    monkeypatch.setattr("compute.services.operations.operation_ring", lambda *_, **__: None)
     first = instance_act(admin, row.pk, Action.RESTART, {})
     assert first is not None
     with pytest.raises(InstanceBusy) as refused:
@@ -100,14 +100,30 @@ def test_a_second_action_is_refused_and_names_the_first(
 
 @attack("S88", "a task delivered twice", refused="one worker gets it")
 def test_only_one_worker_gets_an_operation(admin: Actor, fake_node: Node, bells: list[str]) -> None:
-    operation = _ask(admin)
-    assert operation_claim(str(operation.pk)) is not None
-    assert operation_claim(str(operation.pk)) is None
+    operation_id = str(_ask(admin).pk)
+    mine, theirs = operation_waiting(operation_id), operation_waiting(operation_id)
+    assert mine is not None and theirs is not None
+    assert operation_claim(mine)
+    assert not operation_claim(theirs)
+    assert operation_waiting(operation_id) is None
+
+
+def test_what_is_cancelled_while_a_worker_takes_it_is_not_taken_unheard(
+    admin: Actor, fake_node: Node, engine: FakeEngine, bells: list[str]
+) -> None:
+    operation_id = str(_ask(admin).pk)
+    read_before = operation_waiting(operation_id)
+    assert read_before is not None
+    operation_cancel(admin, operation_id)
+    assert not operation_claim(read_before)
+    runner.operation_execute(operation_id)
+    assert Operation.objects.get(pk=operation_id).state == "cancelled"
+    assert engine.instances == {}
 
 
 def test_a_worker_with_an_old_fence_writes_nothing(admin: Actor, fake_node: Node, bells: list[str]) -> None:
-    claimed = operation_claim(str(_ask(admin).pk))
-    assert claimed is not None
+    claimed = operation_waiting(str(_ask(admin).pk))
+    assert claimed is not None and operation_claim(claimed)
     Operation.objects.filter(pk=claimed.pk).update(fence=claimed.fence + 1)
     assert operation_write(claimed.pk, claimed.fence, step="too late") is False
 
@@ -160,9 +176,9 @@ def test_a_lost_stop_is_interrupted_never_run_again_and_the_engine_is_read(
     admin: Actor, make: Callable[..., Instance], engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = make("web")
-    monkeypatch.setattr("compute.services.operations.operation_ring", lambda operation_id: None)
+    monkeypatch.setattr("compute.services.operations.operation_ring", lambda *_, **__: None)
     operation = instance_act(admin, row.pk, Action.STOP, {})
-    assert operation is not None and operation_claim(str(operation.pk)) is not None
+    assert operation is not None and operation_claim(operation)
     _lose_worker(operation)
     runner.operation_recover(str(operation.pk))
     operation.refresh_from_db()

@@ -162,7 +162,7 @@ def _seconds_of_a_list(shaky: Shaky) -> float:
 @fault(
     "F18",
     "a worker that lives stops taking work",
-    sees="what waits is carried out by a new worker, half a minute later",
+    sees="what is short is carried out all the same; a new worker comes half a minute later",
     keeps="every operation; each is done once",
 )
 def test_a_deaf_worker_is_replaced(shaky: Shaky, measured: Measured) -> None:
@@ -172,7 +172,7 @@ def test_a_deaf_worker_is_replaced(shaky: Shaky, measured: Measured) -> None:
     names = shaky.names(2)
     operations = [shaky.ask(name) for name in names]
     measured("made after", shaky.succeeded(operations, 60))
-    assert shaky.live.pid("worker") != before, "the deaf one is gone"
+    until(lambda: shaky.live.pid("worker") not in (0, before), "the deaf one is gone", 60)
     shaky.once_each(operations, names)
 
 

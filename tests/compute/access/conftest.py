@@ -24,5 +24,5 @@ def laid(django_db_setup: None, django_db_blocker: Any) -> Iterator[Ground]:
 
 @pytest.fixture
 def ground(laid: Ground, db: None, monkeypatch: pytest.MonkeyPatch) -> Ground:
-    monkeypatch.setattr(operations, "operation_ring", lambda _: None)
+    monkeypatch.setattr(operations, "operation_ring", lambda *_, **__: None)
     return laid

@@ -37,7 +37,7 @@ RUNNING = InstanceState.RUNNING
 
 @pytest.fixture(autouse=True)
 def no_worker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(operations, "operation_ring", lambda operation_id: None)
+    monkeypatch.setattr(operations, "operation_ring", lambda *_, **__: None)
 
 
 @pytest.fixture
