@@ -79,7 +79,7 @@ class NodeWatcher(threading.Thread):
         self.stopping = threading.Event()
         self._inbox = _Inbox()
         self._listed_at: dict[str, float] = {}
-        self._pace = _Pace()
+        self._pace = Pace()
         self._details_at = 0.0
         self._ran_out: dict[str, float] = {}
 
@@ -383,21 +383,25 @@ class _Inbox:
         return batch
 
 
-class _Pace:
-    """Two looks a second at one instance at the most, the first two without waiting: what flaps shall not
-    keep everybody busy."""
+class Pace:
+    """Two looks a second at one instance in the long run, the first three without waiting: what flaps shall not
+    keep everybody busy. Who looks for reasons of their own (a comparison, a guest that boots) must not use up
+    what a change that comes then needs: with two at once every seventh change waited 0.4 s."""
+
+    _PER_S, _AT_ONCE = 2.0, 3.0
 
     def __init__(self) -> None:
-        # By engine id, when the last look but one was, and the last.
-        self._looks: dict[str, tuple[float, float]] = {}
+        # By engine id how many looks were left, and when that was so; who is not here has all.
+        self._left: dict[str, tuple[float, float]] = {}
 
     def due(self, engine_ids: set[str]) -> set[str]:
         """Those that may be looked at now, which counts as done."""
-        long_ago = time.monotonic() - 1.0
-        self._looks = {key: looks for key, looks in self._looks.items() if looks[1] > long_ago}
-        due = {key for key in engine_ids if self._looks.get(key, (0.0, 0.0))[0] <= long_ago}
+        now = time.monotonic()
+        left = {key: has + (now - at) * self._PER_S for key, (has, at) in self._left.items()}
+        self._left = {key: (has, now) for key, has in left.items() if has < self._AT_ONCE}
+        due = {key for key in engine_ids if self._left.get(key, (self._AT_ONCE, now))[0] >= 1}
         for key in due:
-            self._looks[key] = (self._looks.get(key, (0.0, 0.0))[1], time.monotonic())
+            self._left[key] = (self._left.get(key, (self._AT_ONCE, now))[0] - 1, now)
         return due
 
 
