@@ -384,9 +384,9 @@ class _Inbox:
 
 
 class Pace:
-    """Two looks a second at one instance in the long run, the first three without waiting: what flaps shall not
-    keep everybody busy. Who looks for reasons of their own (a comparison, a guest that boots) must not use up
-    what a change that comes then needs: with two at once every seventh change waited 0.4 s."""
+    """Two looks a second at one instance in the long run, the first three without waiting: what flaps shall
+    not keep everybody busy. Who looks for reasons of their own (a comparison, a guest that boots) must not
+    use up what a change that comes then needs: with two at once every seventh change waited 0.4 s."""
 
     _PER_S, _AT_ONCE = 2.0, 3.0
 

@@ -158,8 +158,6 @@ class DockerBackend(Backend):
 
     def instance_start(self, engine_id: str, report: Reporter) -> None:
         report.progress(30, "Starting the container")
-        if lifecycle.container_get(self._client, engine_id).state == InstanceState.PAUSED:
-            lifecycle.container_pause(self._client, engine_id, paused=False)
         lifecycle.container_start(self._client, engine_id)
 
     def instance_stop(self, engine_id: str, *, timeout_s: float, force: bool, report: Reporter) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from compute.models import Operation
 from compute.places import Places
 from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
+from compute.selectors.prepared import Prepared
 from compute.stages import stage
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
@@ -38,6 +40,7 @@ _LOOK_EVERY_S, _LOOKS_PER_S = 0.25, 50.0
 _threads = ThreadPoolExecutor(4, thread_name_prefix="wait")
 # Whoever waits for more is answered as if he did not wait: what he asked for was done.
 _places = Places("waits", most=2000, share=500)
+_OPERATION = Prepared(lambda key: Operation.objects.filter(pk=key).select_related("user"))
 _shapes: dict[str, Callable[[Operation], dict[str, Any]]] = {}
 
 
@@ -140,7 +143,7 @@ async def outcome_within(
 
 def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | None:
     close_old_connections()
-    operation = Operation.objects.select_related("user").filter(pk=operation_id).first()
+    operation = _OPERATION.first(uuid.UUID(operation_id))
     if operation is None or operation.state in ACTIVE_OPERATION_STATES:
         return None
     if ends_as == "operation":
@@ -161,7 +164,7 @@ def _outcome(operation_id: str, ends_as: str) -> tuple[int, dict[str, Any]] | No
 def _under_way(operation_id: str) -> dict[str, Any]:
     """What is told of one that goes on longer than the client waits, or was dropped meanwhile."""
     close_old_connections()
-    operation = Operation.objects.select_related("user").filter(pk=operation_id).first()
+    operation = _OPERATION.first(uuid.UUID(operation_id))
     return {} if operation is None else {"operation": operation_full(operation), **_made(operation)}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import uuid
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
 
 from compute.models import Operation
+from compute.selectors.prepared import Prepared
 from compute.states import OperationState
 
 log = structlog.get_logger(__name__)
@@ -39,7 +41,7 @@ def lease_end(seconds: float = LEASE_S) -> ExpressionWrapper:
 
 def operation_waiting(operation_id: str) -> Operation | None:
     """With all that its handler needs; None when it waits for nobody any more."""
-    return _with_all().filter(pk=operation_id, state=OperationState.QUEUED.value).first()
+    return _WAITING.first(uuid.UUID(operation_id))
 
 
 def operation_claim(operation: Operation) -> bool:
@@ -70,6 +72,9 @@ def operation_take_over(operation_id: str) -> Operation | None:
 
 def _with_all() -> QuerySet[Operation]:
     return Operation.objects.select_related("instance", "instance__node", "node", "user")
+
+
+_WAITING = Prepared(lambda key: _with_all().filter(pk=key, state=OperationState.QUEUED.value))
 
 
 def operation_write(operation_id: Any, fence: int, **columns: Any) -> bool:

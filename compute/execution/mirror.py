@@ -26,6 +26,7 @@ from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
 from compute.execution.looks import is_later
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
+from compute.selectors.prepared import Prepared
 from compute.selectors.resource_users import used_by
 from compute.selectors.sealed_config import config_resealed
 from compute.states import ACTIVE_OPERATION_STATES, InstanceState, OperationState
@@ -238,12 +239,15 @@ def instance_looked(backend: Backend, node: Node, engine_id: str) -> InstanceInf
         raise
 
 
+_ROW = Prepared(lambda key: Instance.objects.filter(pk=key).select_related("node"))
+
+
 def instance_settled(row: Instance, info: InstanceInfo) -> None:
     """The half that writes, for the operation that is at work on this row and is no move or replacement of
     it: nobody else can be at one meanwhile, so less has to be asked."""
     with transaction.atomic():
-        now = Instance.objects.filter(pk=row.pk, engine_id=info.engine_id).select_related("node").first()
-        if now is None or _is_outdated(now, info):
+        now = _ROW.first(row.pk)
+        if now is None or now.engine_id != info.engine_id or _is_outdated(now, info):
             return
         used = used_by(now)
         fact = _row_update(now, info, stamp=True)

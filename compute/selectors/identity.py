@@ -9,7 +9,13 @@ from django.db.models import Q
 
 def by_id_or_name(value: str | uuid.UUID, *, id_column: str = "pk", name_column: str = "name") -> Q:
     """By id if it reads as a UUID, else by name."""
+    key = id_of(value)
+    return Q(**{name_column: str(value)}) if key is None else Q(**{id_column: key})
+
+
+def id_of(value: str | uuid.UUID) -> uuid.UUID | None:
+    """What reads as a UUID, as one."""
     try:
-        return Q(**{id_column: uuid.UUID(str(value))})
+        return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
     except ValueError:
-        return Q(**{name_column: str(value)})
+        return None

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from threading import Lock
 from typing import Any, TypeVar
 
@@ -23,9 +24,10 @@ from compute.jsontext import dumps
 from compute.models import Instance, Operation
 from compute.models.node import node_status
 from compute.selectors.access import visible
-from compute.selectors.identity import by_id_or_name
+from compute.selectors.identity import by_id_or_name, id_of
 from compute.selectors.masking import MASK, config_masked, mapping_masked
 from compute.selectors.page import Page, RenderedPage, order_by, page_bounds
+from compute.selectors.prepared import Prepared
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType, action_words
 from compute.tell import tell
 
@@ -156,19 +158,34 @@ def _total(rows: QuerySet[Instance], found: int, wanted: InstanceFilter) -> int:
 
 def instance_read(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     """``instance_dict`` of ``instance_get``, in one query; raises the same."""
-    rows = _rows(visible(actor, Instance.objects.all())).annotate(**_TEXTS)
-    found = list(rows.filter(by_id_or_name(str(id_or_name))).values(*_COLUMNS, *_TEXTS)[:2])
+    if (key := id_of(id_or_name)) is not None and (prepared := _of(actor, _READ)) is not None:
+        found = prepared(key)
+    else:
+        rows = _shown(visible(actor, Instance.objects.filter(by_id_or_name(str(id_or_name)))))
+        found = list(rows[:2])
     return _shape(_only(found, str(id_or_name)), _Decoder())
 
 
 def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     """By id, or by a name that is unique among what the actor sees. Raises ``InstanceNotFound``;
     ``InvalidInput`` when several share the name."""
+    if (key := id_of(id_or_name)) is not None and (prepared := _of(actor, _GET)) is not None:
+        return _only(prepared(key), str(id_or_name))
     rows = visible(actor, Instance.objects.select_related("node", "project"))
     return _only(list(rows.filter(by_id_or_name(str(id_or_name)))[:2]), str(id_or_name))
 
 
-def _only(found: list[T], wanted: str) -> T:
+def _of(actor: Actor, prepared: tuple[Prepared[T], Prepared[T]]) -> Callable[[uuid.UUID], list[T]] | None:
+    """By id, what an administrator sees or what a member does; None where neither is asked for."""
+    of_all, of_member = prepared
+    if actor.is_admin:
+        return of_all.rows
+    if actor.user_id is None or actor.is_admin_account or actor.credential.scope is not None:
+        return None
+    return partial(of_member.rows, actor.user_id)
+
+
+def _only(found: Sequence[T], wanted: str) -> T:
     if len(found) > 1:
         raise InvalidInput.field("name", f"several instances are called “{wanted}”; use the id.")
     if not found:
@@ -197,9 +214,8 @@ def instance_dict(instance: Instance) -> dict[str, Any]:
 
 
 def _instance_shown(instance_id: uuid.UUID) -> dict[str, Any] | None:
-    rows = _rows(Instance.objects.filter(pk=instance_id)).annotate(**_TEXTS)
-    found = list(rows.values(*_COLUMNS, *_TEXTS))
-    return _shape(found[0], _Decoder()) if found else None
+    row = _READ[0].first(instance_id)
+    return None if row is None else _shape(row, _Decoder())
 
 
 def instance_made(operation: Operation) -> dict[str, Any] | None:
@@ -221,6 +237,25 @@ def instance_counts(actor: Actor) -> dict[str, Any]:
 def _rows(rows: QuerySet[Instance]) -> QuerySet[Instance]:
     active = Q(operations__state__in=sorted(ACTIVE_OPERATION_STATES))
     return rows.annotate(active=FilteredRelation("operations", condition=active))
+
+
+def _shown(rows: QuerySet[Instance]) -> QuerySet[Instance, dict[str, Any]]:
+    return _rows(rows).annotate(**_TEXTS).values(*_COLUMNS, *_TEXTS)
+
+
+def _of_member(user_id: uuid.UUID, instance_id: uuid.UUID) -> QuerySet[Instance]:
+    return visible(Actor(user_id, ""), Instance.objects.filter(pk=instance_id))
+
+
+# By id: for administrators, and for members, whose id stands first.
+_READ: tuple[Prepared[dict[str, Any]], Prepared[dict[str, Any]]] = (
+    Prepared(lambda key: _shown(Instance.objects.filter(pk=key))),
+    Prepared(lambda user, key: _shown(_of_member(user, key)), keys=2),
+)
+_GET: tuple[Prepared[Instance], Prepared[Instance]] = (
+    Prepared(lambda key: Instance.objects.filter(pk=key).select_related("node", "project")),
+    Prepared(lambda user, key: _of_member(user, key).select_related("node", "project"), keys=2),
+)
 
 
 def _filtered(actor: Actor, rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
@@ -395,9 +430,8 @@ class _Rendered:
 
     def _make(self, ids: list[str]) -> dict[str, bytes]:
         """Read them whole. The stamp is of this reading: the row may be newer than the one that missed."""
-        rows = _rows(Instance.objects.filter(pk__in=ids)).annotate(**_TEXTS)
         decode, made = _Decoder(), {}
-        for row in rows.values(*_COLUMNS, *_TEXTS):
+        for row in _shown(Instance.objects.filter(pk__in=ids)):
             made[row["id_text"]] = raw = dumps(_shape(row, decode))
             self._keep((*(row[name] for name in _STAMP_TEXTS), *(row[name] for name in _STAMP_COLUMNS)), raw)
         return made

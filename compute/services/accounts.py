@@ -20,7 +20,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, F, prefetch_related_objects
+from django.db.models import Exists, F, QuerySet, prefetch_related_objects
 from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import AccessToken
@@ -33,6 +33,7 @@ from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
 from compute.models import Membership, Project, RefreshToken, SignIn, User
 from compute.selectors.access import action_require, actor_for, person_require
 from compute.selectors.page import time_text
+from compute.selectors.prepared import Prepared
 from compute.services.sign_ins import account_lock_out, actor_again, family_ended, sessions_end
 from compute.states import Role
 
@@ -82,14 +83,20 @@ def logout(actor: Actor, token: str | None) -> None:
     audit(actor, "auth.logout")
 
 
+def _signed_in(family: uuid.UUID, user_id: uuid.UUID) -> QuerySet[User]:
+    ended = RefreshToken.objects.filter(family=family, revoked_at__isnull=False)
+    return User.objects.filter(pk=user_id, is_active=True).exclude(Exists(ended))
+
+
+_SIGNED_IN = Prepared(_signed_in, keys=2)
+
+
 def access_token_open(token: str) -> tuple[User, Credential]:
     """Who holds this access token now, and of which session it is. Raises ``Unauthenticated``."""
     try:
         claims = AccessToken(token)  # type: ignore[arg-type]
         family = uuid.UUID(str(claims["fam"]))
-        ended = RefreshToken.objects.filter(family=family, revoked_at__isnull=False)
-        rows = User.objects.filter(pk=uuid.UUID(str(claims["user_id"])), is_active=True)
-        user = rows.exclude(Exists(ended)).first()
+        user = _SIGNED_IN.first(family, uuid.UUID(str(claims["user_id"])))
     except (TokenError, KeyError, ValueError) as error:
         raise Unauthenticated("The access token is not valid or has expired.") from error
     if user is None or claims.get("ver") != user.token_version:

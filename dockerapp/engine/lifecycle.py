@@ -19,7 +19,8 @@ from compute.backends.types import (
     Resources,
     UndoStep,
 )
-from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput, NameConflict
+from compute.errors import BackendTimeout, InstanceNotFound, InvalidInput
+from compute.states import InstanceState
 from dockerapp.engine.claims import claims_check, claims_make
 from dockerapp.engine.client import EngineClient, as_list, rows_of
 from dockerapp.engine.errors import answer_errors
@@ -65,15 +66,14 @@ def container_get(client: EngineClient, engine_id: str) -> InstanceInfo:
 
 
 def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter) -> InstanceInfo:
-    """Pull if asked and needed, create, start; the caller undoes on any error."""
+    """Pull if asked and needed, create, start; the caller undoes on any error. That a name is taken the
+    engine says itself."""
     _storage_refuse(spec.resources)
     if spec.name.startswith(HELPER_NAME):
         raise InvalidInput.field("name", f"must not begin with “{HELPER_NAME}”.")
     when, credentials = spec.config.get("pull", "missing"), spec.secrets.get("registry")
     image_ensure(client, spec.config["image"], when, report, (5, 75), credentials)
     report.progress(78, "Creating the container")
-    if _by_name(client, spec.name) is not None:
-        raise NameConflict(f"There is already a container “{spec.name}” on this node.", name=spec.name)
     claims_make(client, spec, report)
     report.undo(UndoStep(UNDO_CONTAINER, {"name": spec.name, "operation_id": spec.operation_id}))
     engine_id = _create(client, spec)
@@ -133,8 +133,18 @@ def _volume_drop(client: EngineClient, name: str) -> None:
 
 
 def container_start(client: EngineClient, engine_id: str) -> None:
+    """Running afterwards, also if it was paused, which engines refuse in words of their own."""
+
+    def start(api: APIClient) -> None:
+        try:
+            api.start(engine_id)
+        except APIError:
+            if container_get(client, engine_id).state != InstanceState.PAUSED:
+                raise
+            api.unpause(engine_id)
+
     try:
-        client.call(lambda api: api.start(engine_id))
+        client.call(start)
     except BackendTimeout:
         _look_again(client, engine_id, lambda info: info is not None and info.state == "running")
 
@@ -269,15 +279,6 @@ def _connect(network: str, body: Mapping[str, Any]) -> Callable[[APIClient], Non
         api._raise_for_status(api._post_json(api._url("/networks/{0}/connect", network), data=dict(body)))
 
     return connect
-
-
-def _by_name(client: EngineClient, name: str) -> InstanceInfo | None:
-    try:
-        found = container_get(client, name)
-    except InstanceNotFound:
-        return None
-    # The engine also finds by the beginning of an id.
-    return found if found.name == name else None
 
 
 def _look_again(client: EngineClient, engine_id: str, as_wanted: Any) -> None:

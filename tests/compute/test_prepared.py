@@ -1,0 +1,67 @@
+"""Queries whose text is made once find what the same queryset finds, for every key and in every thread."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+
+from compute.actor import Actor
+from compute.models import Instance
+from compute.selectors.access import visible
+from compute.selectors.prepared import Prepared
+
+pytestmark = pytest.mark.django_db
+
+
+def test_each_key_finds_its_own(make: Callable[..., Instance]) -> None:
+    made = [make(name) for name in ("one", "two", "three")]
+    prepared = Prepared(lambda key: Instance.objects.filter(pk=key).select_related("node"))
+    for row in (*made, *reversed(made)):
+        with CaptureQueriesContext(connection) as asked:
+            found = prepared.first(row.pk)
+            assert found == row and found.name == row.name and found.node.is_reachable
+            assert found.config == row.config and found.created_at == row.created_at
+        assert len(asked) == 1, "its node came with it"
+    assert prepared.first(uuid.uuid4()) is None
+
+
+def test_values_are_those_of_the_queryset(make: Callable[..., Instance]) -> None:
+    row = make("one")
+    names = ("id", "name", "node__is_reachable", "config", "created_at", "cpu_cores")
+    prepared = Prepared(lambda key: Instance.objects.filter(pk=key).values(*names))
+    for _ in range(2):
+        assert prepared.rows(row.pk) == list(Instance.objects.filter(pk=row.pk).values(*names))
+
+
+def test_keys_stand_where_they_were_put(
+    make: Callable[..., Instance], operator: Actor, stranger: Actor
+) -> None:
+    row = make("one")
+    of_member = Prepared(lambda user, key: visible(Actor(user, ""), Instance.objects.filter(pk=key)), keys=2)
+    assert operator.user_id is not None and stranger.user_id is not None
+    for _ in range(2):
+        assert of_member.rows(operator.user_id, row.pk) == [row]
+        assert of_member.rows(stranger.user_id, row.pk) == []
+        assert of_member.rows(row.pk, operator.user_id) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_thread_has_its_own(make: Callable[..., Instance]) -> None:
+    made = [make(f"one-{number}") for number in range(4)]
+    prepared = Prepared(lambda key: Instance.objects.filter(pk=key))
+
+    def found(number: int) -> Any:
+        try:
+            return [prepared.first(made[(number + turn) % 4].pk) for turn in range(20)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        for number, rows in enumerate(pool.map(found, range(4))):
+            assert rows == [made[(number + turn) % 4] for turn in range(20)]
