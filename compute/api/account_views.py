@@ -36,7 +36,11 @@ def pair_answer(pair: accounts.TokenPair) -> Response:
 
 
 def visitor_of(request: Request) -> Visitor:
-    return Visitor(request.META.get("REMOTE_ADDR") or "", request.headers.get("User-Agent", ""))
+    return Visitor(
+        request.META.get("REMOTE_ADDR") or "",
+        request.headers.get("User-Agent", ""),
+        getattr(request, "request_id", ""),
+    )
 
 
 class Login(ApiView):
@@ -60,7 +64,7 @@ class Refresh(ApiView):
 
     @api("auth", "Spend a refresh token", request=s.RefreshRequest, response=s.TokenPairShape, public=True)
     def post(self, request: Request) -> HttpResponseBase:
-        return pair_answer(accounts.refresh(self.body(s.RefreshRequest)["refresh"]))
+        return pair_answer(accounts.refresh(self.body(s.RefreshRequest)["refresh"], visitor_of(request)))
 
 
 class Logout(ApiView):

@@ -27,14 +27,14 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from compute.actor import Actor, Credential
 from compute.audit import audit, changes_of
-from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, Unauthenticated
+from compute.errors import InvalidInput, InvalidState, NameConflict, NotFound, RateLimited, Unauthenticated
 from compute.events import rights_changed
-from compute.live import TICKET_TTL_S, ticket_issue, ticket_spend
+from compute.live import TICKET_TTL_S, rate_limit_clear, rate_limit_hit, ticket_issue, ticket_spend
 from compute.models import Membership, Project, RefreshToken, SignIn, User
-from compute.selectors.access import action_require, actor_for, person_require
+from compute.selectors.access import action_require, person_require
 from compute.selectors.page import time_text
 from compute.selectors.prepared import Prepared
-from compute.services.sign_ins import account_lock_out, actor_again, family_ended, sessions_end
+from compute.services.sign_ins import Visitor, account_lock_out, actor_again, family_ended, sessions_end
 from compute.states import Role
 
 _USERNAME_MAX = 150
@@ -48,7 +48,7 @@ class TokenPair:
     user: User
 
 
-def refresh(token: str) -> TokenPair:
+def refresh(token: str, visitor: Visitor) -> TokenPair:
     """Spend a refresh token for a new pair. Raises ``Unauthenticated``; a spent one revokes its
     family, because either the client or a thief holds a copy."""
     now = timezone.now()
@@ -59,7 +59,7 @@ def refresh(token: str) -> TokenPair:
     if not spent:
         RefreshToken.objects.filter(family=row.family, revoked_at=None).update(revoked_at=now)
         family_ended(row.family)
-        audit(actor_for(row.user), "auth.refresh_reused", result="refused")
+        audit(visitor.known(row.user), "auth.refresh_reused", result="refused")
         raise Unauthenticated("The refresh token was used before. Log in again.")
     pair = pair_make(row.user, row.family)
     lasts = now + settings.SIMPLE_JWT["REFRESH_TOKEN_LIFETIME"]  # type: ignore[operator]
@@ -279,13 +279,13 @@ def _language(given: str) -> str:
 
 
 def password_change(actor: Actor, old: str, new: str) -> None:
-    """Change one's own password; every other session ends, and so do all personal tokens."""
+    """Change one's own password; every other session ends, and so do all personal tokens. Raises
+    ``InvalidInput``, ``InvalidState``, ``RateLimited``."""
     person_require(actor)
     user = user_get(actor, actor.user_id)
     if not user.has_usable_password():
         raise InvalidState("Your password is kept elsewhere; change it there.", state="external")
-    if not user.check_password(old):
-        raise InvalidInput.field("old_password", "is wrong.")
+    _old_password_check(user, old)
     if new == old:
         raise InvalidInput.field("new_password", "is the one that you have.")
     _password_check(new, user, "new_password")
@@ -295,6 +295,20 @@ def password_change(actor: Actor, old: str, new: str) -> None:
         user.save()
         account_lock_out(user, keep=actor.credential)
         audit(actor, "profile.password", user.get_username(), target_uid=user.pk)
+
+
+def _old_password_check(user: User, old: str) -> None:
+    """As often as at a sign-in: whoever came by an open session shall not find out the password by it."""
+    access = settings.LIBGO["access"]
+    key, tries, window_s = f"password:{user.pk}", int(access["login_tries"]), int(access["login_window_s"])
+    wait_s = rate_limit_hit(key, tries, window_s) if tries else 0
+    if wait_s:
+        raise RateLimited(
+            f"Too many wrong passwords. Wait {wait_s} seconds, then try again.", retry_after=wait_s
+        )
+    if not user.check_password(old):
+        raise InvalidInput.field("old_password", "is wrong.")
+    rate_limit_clear(key)
 
 
 def pair_make(user: User, family: uuid.UUID) -> TokenPair:

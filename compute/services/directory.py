@@ -17,7 +17,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
-from compute.actor import SYSTEM, Actor
+from compute.actor import SYSTEM
 from compute.audit import audit
 from compute.directories.ldap import PROVIDER as LDAP
 from compute.directories.ldap import ldap_again, ldap_person
@@ -25,8 +25,7 @@ from compute.directories.person import Person
 from compute.errors import PolicyDenied, Unauthenticated
 from compute.events import rights_changed
 from compute.models import ApiToken, DirectoryGrant, DirectoryIdentity, Membership, Project, SignIn, User
-from compute.selectors.access import actor_for
-from compute.services.sign_ins import account_lock_out
+from compute.services.sign_ins import Visitor, account_lock_out
 from compute.states import Role
 
 log = structlog.get_logger(__name__)
@@ -36,7 +35,7 @@ _USERNAME_MAX = 150
 _PROVIDER_FACTOR = "provider"
 
 
-def ldap_login(username: str, password: str, remote_address: str) -> User | None:
+def ldap_login(username: str, password: str, visitor: Visitor) -> User | None:
     """The account of the person with this name and password in the LDAP directory; None if there is
     none, or no directory. Raises ``PolicyDenied``, ``BackendUnavailable``."""
     config = settings.LIBGO["ldap"]
@@ -46,17 +45,17 @@ def ldap_login(username: str, password: str, remote_address: str) -> User | None
     if User.objects.filter(username__iexact=username).exclude(directory__provider=LDAP).exists():
         return None
     person = ldap_person(config, username, password)
-    return person_admit(person, config, remote_address) if person else None
+    return person_admit(person, config, visitor) if person else None
 
 
-def person_admit(person: Person, config: Mapping[str, Any], remote_address: str) -> User:
+def person_admit(person: Person, config: Mapping[str, Any], visitor: Visitor) -> User:
     """The person's account, made at the first time, with the roles of the groups. ``config``: ``groups``
     and ``allow_all``. Raises ``PolicyDenied``, ``Unauthenticated`` for a switched off account."""
     try:
         with transaction.atomic():
-            user = _admit(person, config, remote_address)
+            user = _admit(person, config, visitor)
     except (PolicyDenied, Unauthenticated) as error:
-        refused = Actor(None, person.username[:_USERNAME_MAX], remote_address=remote_address)
+        refused = visitor.called(person.username)
         details = {"method": _method(person), "reason": error.details.get("rule", "switched off")}
         audit(refused, "auth.login", result="refused", details=details)
         raise
@@ -82,7 +81,7 @@ def ldap_refresh() -> None:
             if person is None:
                 _gone(users[subject])
             else:
-                _bring_up_to_date(users[subject], person, config, "")
+                _bring_up_to_date(users[subject], person, config, Visitor())
 
 
 def _is_open() -> Q:
@@ -113,32 +112,33 @@ def grants_problems() -> list[str]:
     ]
 
 
-def _admit(person: Person, config: Mapping[str, Any], remote_address: str) -> User:
+def _admit(person: Person, config: Mapping[str, Any], visitor: Visitor) -> User:
     if not config["allow_all"] and not _wanted(person, config):
         raise PolicyDenied("None of your groups may use this site. Ask an administrator.", rule="groups")
     known = DirectoryIdentity.objects.select_for_update(no_key=True).select_related("user")
     identity = known.filter(provider=person.provider, subject=person.subject).first()
-    user = identity.user if identity else _account_make(person, remote_address)
+    user = identity.user if identity else _account_make(person, visitor)
     if not user.is_active:
         raise Unauthenticated("Your account is switched off. Ask an administrator.")
-    _bring_up_to_date(user, person, config, remote_address)
+    _bring_up_to_date(user, person, config, visitor)
     return user
 
 
-def _bring_up_to_date(user: User, person: Person, config: Mapping[str, Any], remote_address: str) -> None:
+def _bring_up_to_date(user: User, person: Person, config: Mapping[str, Any], visitor: Visitor) -> None:
     _refresh(user, person)
     before = _held(user)
     if _grants_apply(user, _wanted(person, config)):
         details = {"before": before, "after": _held(user)}
-        own = actor_for(user, remote_address=remote_address)
-        audit(own, "directory.roles", user.get_username(), target_uid=user.pk, details=details)
+        audit(
+            visitor.known(user), "directory.roles", user.get_username(), target_uid=user.pk, details=details
+        )
 
 
 def _method(person: Person) -> str:
     return LDAP if person.provider == LDAP else "oidc"
 
 
-def _account_make(person: Person, remote_address: str) -> User:
+def _account_make(person: Person, visitor: Visitor) -> User:
     name = person.username
     if not 0 < len(name) <= _USERNAME_MAX or not name.isprintable():
         raise PolicyDenied("The directory calls you by no name that LibGo can use.", rule="username")
@@ -158,8 +158,9 @@ def _account_make(person: Person, remote_address: str) -> User:
             )
     except IntegrityError as error:
         raise Unauthenticated("Your account is just being made. Try again.") from error
-    actor = Actor(None, name, remote_address=remote_address)
-    audit(actor, "user.create", name, target_uid=user.pk, details={"directory": person.provider})
+    audit(
+        visitor.called(name), "user.create", name, target_uid=user.pk, details={"directory": person.provider}
+    )
     return user
 
 

@@ -21,8 +21,9 @@ from compute.errors import InvalidInput, InvalidState, RateLimited, Unauthentica
 from compute.live import rate_limit_clear, rate_limit_hit
 from compute.models import RecoveryCode, SecondFactor, User
 from compute.sealing import seal, unseal
-from compute.selectors.access import action_require, actor_for, person_require, second_factor_missing
+from compute.selectors.access import action_require, person_require, second_factor_missing
 from compute.services.accounts import user_get
+from compute.services.sign_ins import Visitor
 
 CODE_TRIES, CODE_WINDOW_S = 8, 300
 _RECOVERY_CODES = 10
@@ -128,13 +129,12 @@ def factor_reset(actor: Actor, user_id: uuid.UUID | str) -> None:
         audit(actor, "user.second_factor_reset", user.get_username(), target_uid=user.pk)
 
 
-def factor_check(user: User, code: str, remote_address: str) -> str:
+def factor_check(user: User, code: str, visitor: Visitor) -> str:
     """Spend one code at a sign-in: "totp" or "recovery". Raises ``Unauthenticated``, ``RateLimited``."""
     _tries_count(user)
     method = _spend(user, code)
     if not method:
-        actor = actor_for(user, remote_address=remote_address)
-        audit(actor, "auth.login", result="refused", details={"method": "second factor"})
+        audit(visitor.known(user), "auth.login", result="refused", details={"method": "second factor"})
         raise Unauthenticated("The code is wrong or was used before.", second_factor=True)
     rate_limit_clear(_tries_key(user))
     return method

@@ -14,7 +14,6 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 
-from compute.actor import Actor
 from compute.audit import audit
 from compute.directories.oidc import oidc_begin, oidc_finish
 from compute.errors import NotFound, PolicyDenied, RateLimited, Unauthenticated
@@ -38,13 +37,12 @@ def password_check(username: str, password: str, visitor: Visitor) -> tuple[User
     counted = _tries_count(username, visitor.remote_address)
     user = authenticate(username=username, password=password)
     if user is None:
-        user = ldap_login(username, password, visitor.remote_address)
+        user = ldap_login(username, password, visitor)
         if user is not None:
             _tries_return(counted)
             return user, "ldap"
     if not isinstance(user, User):
-        refused = Actor(None, username[:150], remote_address=visitor.remote_address)
-        audit(refused, "auth.login", result="refused", details={"method": "password"})
+        audit(visitor.called(username), "auth.login", result="refused", details={"method": "password"})
         raise Unauthenticated("The user name or the password is wrong.")
     _tries_return(counted)
     if settings.LIBGO["access"]["password_login"] == "admins" and not user.is_superuser:
@@ -74,10 +72,9 @@ def oidc_end(request: HttpRequest, back_to: str, visitor: Visitor) -> tuple[User
     try:
         found = oidc_finish(config, request, back_to)
     except Unauthenticated:
-        refused = Actor(None, "", remote_address=visitor.remote_address)
-        audit(refused, "auth.login", result="refused", details={"method": OIDC})
+        audit(visitor.called(""), "auth.login", result="refused", details={"method": OIDC})
         raise
-    return person_admit(found.person, config, visitor.remote_address), found.logout_url
+    return person_admit(found.person, config, visitor), found.logout_url
 
 
 def oidc_session_end() -> datetime:
@@ -109,7 +106,7 @@ def challenge_pass(challenge: str, code: str, visitor: Visitor) -> tuple[User, s
     user = User.objects.filter(pk=word["user"], token_version=word["ver"], is_active=True).first()
     if user is None:
         raise Unauthenticated("The account was changed meanwhile. Log in again.")
-    return user, f"{word['method']}+{factor_check(user, code, visitor.remote_address)}"
+    return user, f"{word['method']}+{factor_check(user, code, visitor)}"
 
 
 def login(username: str, password: str, code: str, visitor: Visitor) -> TokenPair:
@@ -122,7 +119,7 @@ def login(username: str, password: str, code: str, visitor: Visitor) -> TokenPai
                 "The password is right; now send a code of your second factor to /auth/second-factor.",
                 second_factor=challenge_make(user, method),
             )
-        method = f"{method}+{factor_check(user, code, visitor.remote_address)}"
+        method = f"{method}+{factor_check(user, code, visitor)}"
     return _api_begin(user, method, visitor)
 
 

@@ -26,10 +26,25 @@ _RECENT, _RECENT_DAYS = 20, 30
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who knocks, as far as the connection tells."""
+    """Who knocks, as far as the request tells."""
 
     remote_address: str = ""
     user_agent: str = ""
+    request_id: str = ""
+
+    def called(self, username: str) -> Actor:
+        """Nobody yet, under the name that was given."""
+        nobody = Actor(None, username[:150], remote_address=self.remote_address)
+        return replace(nobody, user_agent=self.user_agent, request_id=self.request_id)
+
+    def known(self, user: User) -> Actor:
+        """Whose account it turned out to be."""
+        return actor_for(
+            user,
+            remote_address=self.remote_address,
+            user_agent=self.user_agent,
+            request_id=self.request_id,
+        )
 
 
 @dataclass(frozen=True)
@@ -57,8 +72,7 @@ def sign_in_begin(user: User, began: Began, visitor: Visitor) -> SignIn:
         expires_at=began.expires_at,
     )
     User.objects.filter(pk=user.pk).update(last_login=now)
-    actor = actor_for(user, remote_address=visitor.remote_address, user_agent=visitor.user_agent)
-    actor = replace(actor, via=began.method[:16])
+    actor = replace(visitor.known(user), via=began.method[:16])
     audit(actor, "auth.login", target_uid=row.pk, details={"method": began.method, "kind": began.kind})
     return row
 

@@ -122,7 +122,11 @@ def session_begin(request: HttpRequest, user: User, method: str) -> None:
 
 
 def visitor_of(request: HttpRequest) -> Visitor:
-    return Visitor(request.META.get("REMOTE_ADDR") or "", request.headers.get("User-Agent", ""))
+    return Visitor(
+        request.META.get("REMOTE_ADDR") or "",
+        request.headers.get("User-Agent", ""),
+        getattr(request, "request_id", ""),
+    )
 
 
 def _again(request: HttpRequest, context: dict[str, str], error: ComputeError) -> HttpResponse:

@@ -123,11 +123,14 @@ def test_the_reuse_of_a_refresh_token_is_told(admin: Actor) -> None:
     stolen = _pair("ada").refresh
     again = {"refresh": stolen}
     owner = APIClient().post(f"{BASE}/auth/refresh", again, format="json")
-    thief = APIClient().post(f"{BASE}/auth/refresh", again, format="json")
+    thief = APIClient(REMOTE_ADDR="192.0.2.66", HTTP_X_REQUEST_ID="stolen-1").post(
+        f"{BASE}/auth/refresh", again, format="json"
+    )
     assert (owner.status_code, thief.status_code) == (200, 401)
     assert _profile(owner.json()["access"]) == 401
     row = AuditEvent.objects.get(action="auth.refresh_reused")
     assert (row.result, row.username) == ("refused", "ada")
+    assert (row.remote_address, row.request_id) == ("192.0.2.66", "stolen-1"), "where the thief sits"
 
 
 @attack(

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 import redis
+from rest_framework.test import APIClient
 
 from compute import live
 from compute.actor import Actor
 from compute.models import AuditEvent, SignIn, User
 from libgo_site.settings.base import PASSWORD_HASHERS as PRODUCTION_HASHERS
 from tests.attacks.catalogue import attack
-from tests.compute.signin.conftest import PASSWORD, refused
+from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused
 
 pytestmark = pytest.mark.django_db
 
@@ -152,3 +153,30 @@ def test_logging_out_as_nobody_ends_nobodys_session(
     log_in()
     assert client.post("/logout").status_code == 302
     assert SignIn.objects.get().ended_at is None
+
+
+@attack("S02", "guessing the password from a session that was left open", refused="429 after 10 tries")
+def test_a_session_is_no_way_to_find_out_the_password(admin: Actor, log_in: Callable[..., Any]) -> None:
+    own = bearer(log_in().json()["access"])
+
+    def change(old: str) -> Any:
+        body = {"old_password": old, "new_password": "another long sentence"}
+        return own.put(f"{BASE}/profile/password", body, format="json")
+
+    refused(change("wrong"), 400, "INVALID_INPUT")
+    for _ in range(9):
+        change("wrong")
+    error = refused(change(PASSWORD), 429, "RATE_LIMITED")
+    assert error["details"]["retry_after"] > 0
+    assert log_in().status_code == 200, "who signs in anew is not kept out"
+
+
+def test_every_try_to_come_in_is_audited_with_its_request(admin: Actor) -> None:
+    client = APIClient(HTTP_USER_AGENT="curl/8", REMOTE_ADDR="192.0.2.7")
+    for number, password in enumerate((PASSWORD, "wrong")):
+        body = {"username": "ada", "password": password}
+        answer = client.post(f"{BASE}/auth/login", body, format="json", HTTP_X_REQUEST_ID=f"try-{number}")
+        assert answer["X-Request-ID"] == f"try-{number}"
+    rows = AuditEvent.objects.filter(action="auth.login").order_by("id")
+    told = [(row.request_id, row.result, row.remote_address, row.user_agent) for row in rows]
+    assert told == [("try-0", "ok", "192.0.2.7", "curl/8"), ("try-1", "refused", "192.0.2.7", "curl/8")]
