@@ -10,19 +10,22 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
-from compute.api.base import PAGING, ApiView
+from compute.api.base import PAGING, ApiView, text
 from compute.api.schema import api
-from compute.selectors.page import Page, page_bounds, time_text
+from compute.selectors.page import Page, listed, page_bounds, time_text
 from compute.services import accounts, projects, sign_in
 from compute.services.sign_ins import Visitor
 
+LISTED = ("page", "page_size", "sort", "q")
+
 
 def listing_answer(view: ApiView, rows: list[dict[str, Any]]) -> HttpResponseBase:
-    """A short list as one page."""
-    asked = view.query({key: PAGING[key] for key in ("page", "page_size")})
+    """A short list as one page; its route names ``LISTED`` as its query."""
+    asked = view.query({**PAGING, "q": text})
     page, size = asked.get("page", 1), asked.get("page_size", 50)
     start, end = page_bounds(page, size)
-    return view.answer_page(Page(rows[start:end], len(rows), page, size))
+    found = listed(rows, asked.get("sort", []), asked.get("q", ""))
+    return view.answer_page(Page(found[start:end], len(found), page, size))
 
 
 def pair_answer(pair: accounts.TokenPair) -> Response:
@@ -89,11 +92,13 @@ class Profile(ApiView):
         self.query({})
         return self.answer(accounts.user_dict(accounts.user_get(self.actor, self.actor.user_id)))
 
-    @api("profile", "Change oneself", request=s.ProfileRequest, response=s.UserShape)
+    @api("profile", "Change oneself", request=s.ProfileRequest, response=s.UserShape, errors=(412,))
     def put(self, request: Request) -> HttpResponseBase:
-        return self.answer(
-            accounts.user_dict(accounts.profile_update(self.actor, self.body(s.ProfileRequest)))
-        )
+        given = self.body(s.ProfileRequest)
+        self.precondition(accounts.user_dict(accounts.user_get(self.actor, self.actor.user_id)))
+        return self.answer(accounts.user_dict(accounts.profile_update(self.actor, given)))
+
+    patch = put
 
 
 class ProfilePassword(ApiView):
@@ -105,7 +110,7 @@ class ProfilePassword(ApiView):
 
 
 class Users(ApiView):
-    @api("users", "All accounts", response=s.UserPage, query=("page", "page_size"))
+    @api("users", "All accounts", response=s.UserPage, query=LISTED)
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, accounts.users_list(self.actor))
 
@@ -121,10 +126,13 @@ class UserDetail(ApiView):
         self.query({})
         return self.answer(accounts.user_dict(accounts.user_get(self.actor, user_id)))
 
-    @api("users", "Change it", request=s.UserUpdateRequest, response=s.UserShape, errors=(409,))
+    @api("users", "Change it", request=s.UserUpdateRequest, response=s.UserShape, errors=(409, 412))
     def put(self, request: Request, user_id: str) -> HttpResponseBase:
-        user = accounts.user_update(self.actor, user_id, self.body(s.UserUpdateRequest))
-        return self.answer(accounts.user_dict(user))
+        given = self.body(s.UserUpdateRequest)
+        self.precondition(accounts.user_dict(accounts.user_get(self.actor, user_id)))
+        return self.answer(accounts.user_dict(accounts.user_update(self.actor, user_id, given)))
+
+    patch = put
 
     @api("users", "Remove it", status=204, errors=(409,))
     def delete(self, request: Request, user_id: str) -> HttpResponseBase:
@@ -133,7 +141,7 @@ class UserDetail(ApiView):
 
 
 class Projects(ApiView):
-    @api("projects", "One's projects", response=s.ProjectPage, query=("page", "page_size"))
+    @api("projects", "One's projects", response=s.ProjectPage, query=LISTED)
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, projects.projects_list(self.actor))
 
@@ -149,10 +157,13 @@ class ProjectDetail(ApiView):
         self.query({})
         return self.answer(projects.project_dict(projects.project_get(self.actor, project_id)))
 
-    @api("projects", "Change it", request=s.ProjectUpdateRequest, response=s.ProjectShape, errors=(409,))
+    @api("projects", "Change it", request=s.ProjectUpdateRequest, response=s.ProjectShape, errors=(409, 412))
     def put(self, request: Request, project_id: str) -> HttpResponseBase:
         given = self.body(s.ProjectUpdateRequest)
+        self.precondition(projects.project_dict(projects.project_get(self.actor, project_id)))
         return self.answer(projects.project_dict(projects.project_update(self.actor, project_id, given)))
+
+    patch = put
 
     @api("projects", "Remove it", status=204, errors=(409,))
     def delete(self, request: Request, project_id: str) -> HttpResponseBase:
@@ -161,7 +172,7 @@ class ProjectDetail(ApiView):
 
 
 class Members(ApiView):
-    @api("projects", "Its members", response=s.MemberPage, query=("page", "page_size"))
+    @api("projects", "Its members", response=s.MemberPage, query=LISTED)
     def get(self, request: Request, project_id: str) -> HttpResponseBase:
         return listing_answer(self, projects.members_list(self.actor, project_id))
 

@@ -6,17 +6,16 @@ from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 
 from compute.api import serializers as s
-from compute.api.account_views import listing_answer
+from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import ApiView, boolean
 from compute.api.schema import api
 from compute.services import attachments
 
 _ERRORS = (409, 422, 502, 503, 504)
-_PAGING = ("page", "page_size")
 
 
 class InstanceNetworks(ApiView):
-    @api("instances", "The networks it is on", response=s.AttachedNetworkPage, query=_PAGING)
+    @api("instances", "The networks it is on", response=s.AttachedNetworkPage, query=LISTED)
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         return listing_answer(self, attachments.networks_of(self.actor, instance_id))
 
@@ -52,7 +51,7 @@ class InstanceNetwork(ApiView):
 
 
 class InstanceStorage(ApiView):
-    @api("instances", "Its disks and mounts", response=s.AttachedStoragePage, query=_PAGING)
+    @api("instances", "Its disks and mounts", response=s.AttachedStoragePage, query=LISTED)
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
         return listing_answer(self, attachments.storage_of(self.actor, instance_id))
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http.response import HttpResponseBase
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import backup_shapes as b
 from compute.api import serializers as s
-from compute.api.account_views import listing_answer
+from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import PAGING, ApiView, Parse, boolean, text
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
@@ -102,7 +104,7 @@ class BackupRestore(ApiView):
 class BackupTargets(ApiView):
     @api(
         _TAG, "The targets that one may use, by name", response=b.BackupTargetPage,
-        query=("page", "page_size"), operation_id="backups_targets_list_all",
+        query=LISTED, operation_id="backups_targets_list_all",
     )  # fmt: skip
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, targets_list(self.actor))
@@ -122,18 +124,25 @@ class BackupTargetDetail(ApiView):
     @api(_TAG, "One target", response=b.BackupTargetShape, operation_id="backups_targets_retrieve_one")
     def get(self, request: Request, target_id: str) -> HttpResponseBase:
         self.query({})
-        row = target_get(self.actor, target_id)
-        found = next(item for item in targets_list(self.actor) if item["id"] == str(row.pk))
-        return self.answer(found)
+        return self.answer(self._shown(target_id))
 
     @api(
         _TAG, "Change it (administrators)", request=b.BackupTargetChange, response=b.BackupTargetShape,
-        errors=(409,),
+        errors=(409, 412),
     )  # fmt: skip
     def put(self, request: Request, target_id: str) -> HttpResponseBase:
         self.query({})
-        row = backup_targets.target_update(self.actor, target_id, self.body(b.BackupTargetChange))
-        return self.answer(target_dict(self.actor, row))
+        given = self.body(b.BackupTargetChange)
+        self.precondition(self._shown(target_id))
+        row = backup_targets.target_update(self.actor, target_id, given)
+        return self.answer(self._shown(str(row.pk)))
+
+    patch = put
+
+    def _shown(self, target_id: str) -> dict[str, Any]:
+        """With what it holds."""
+        row = target_get(self.actor, target_id)
+        return next(item for item in targets_list(self.actor) if item["id"] == str(row.pk))
 
     @api(
         _TAG,

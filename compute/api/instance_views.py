@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
-from compute.api.account_views import listing_answer
+from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
 from compute.api.transfers import Download
@@ -251,7 +251,7 @@ class ClusterStatus(ApiView):
 
 
 class Backends(ApiView):
-    @api("cluster", "All backends", response=s.BackendPage, query=("page", "page_size"))
+    @api("cluster", "All backends", response=s.BackendPage, query=LISTED)
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, cluster.backends_list())
 

@@ -17,11 +17,15 @@ class SiteLimitsView(ApiView):
         self.query({})
         return self.answer(limits.site_limits_read(self.actor))
 
-    @api("limits", "Change those of the site", request=SiteLimitsShape, response=SiteLimitsShape)
+    @api(
+        "limits", "Change those of the site", request=SiteLimitsShape, response=SiteLimitsShape, errors=(412,)
+    )
     def put(self, request: Request) -> HttpResponseBase:
         self.query({})
         self.precondition(limits.site_limits_read(self.actor))
         return self.answer(limits.site_limits_set(self.actor, self.body(SiteLimitsShape)))
+
+    patch = put
 
 
 class ProjectLimitsView(ApiView):
@@ -30,11 +34,14 @@ class ProjectLimitsView(ApiView):
         self.query({})
         return self.answer(limits.project_limits_read(self.actor, project_id))
 
-    @api("projects", "Set its limits", request=LimitsWithUsage, response=LimitsWithUsage)
+    @api("projects", "Set its limits", request=LimitsWithUsage, response=LimitsWithUsage, errors=(412,))
     def put(self, request: Request, project_id: str) -> HttpResponseBase:
         self.query({})
         given = self.body(LimitsWithUsage)
+        self.precondition(limits.project_limits_read(self.actor, project_id))
         return self.answer(limits.project_limits_set(self.actor, project_id, given))
+
+    patch = put
 
 
 class UserLimitsView(ApiView):
@@ -43,7 +50,11 @@ class UserLimitsView(ApiView):
         self.query({})
         return self.answer(limits.user_limits_read(self.actor, user_id))
 
-    @api("users", "Set a user's limits", request=LimitsWithUsage, response=LimitsWithUsage)
+    @api("users", "Set a user's limits", request=LimitsWithUsage, response=LimitsWithUsage, errors=(412,))
     def put(self, request: Request, user_id: str) -> HttpResponseBase:
         self.query({})
-        return self.answer(limits.user_limits_set(self.actor, user_id, self.body(LimitsWithUsage)))
+        given = self.body(LimitsWithUsage)
+        self.precondition(limits.user_limits_read(self.actor, user_id))
+        return self.answer(limits.user_limits_set(self.actor, user_id, given))
+
+    patch = put

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import serializers as s
-from compute.api.account_views import listing_answer
+from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, boolean, text, whole
 from compute.api.schema import api
 from compute.api.waiting import WAIT_HEADER, wait_for
@@ -80,7 +80,7 @@ class Events(ApiView):
 
 
 class Nodes(ApiView):
-    @api("nodes", "All nodes", response=s.NodePage, query=("page", "page_size"))
+    @api("nodes", "All nodes", response=s.NodePage, query=LISTED)
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, nodes_read.nodes_list(self.actor))
 
@@ -121,12 +121,15 @@ class NodeDetail(ApiView):
         request=s.NodeUpdateRequest,
         response=s.NodeShape,
         query=("force",),
-        errors=(409, 502, 503, 504),
+        errors=(409, 412, 502, 503, 504),
     )
     def put(self, request: Request, node_id: str) -> HttpResponseBase:
         force = self.query({"force": boolean}).get("force", False)
         changes = self.body(s.NodeUpdateRequest)
+        self.precondition(nodes_read.node_dict(nodes_read.node_get(self.actor, node_id)))
         return self.answer(nodes_read.node_dict(nodes.node_update(self.actor, node_id, changes, force=force)))
+
+    patch = put
 
     @api("nodes", "Forget it; nothing happens on the engine", status=204, errors=(409,))
     def delete(self, request: Request, node_id: str) -> HttpResponseBase:

@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from compute.api import profile_shapes as p
 from compute.api import serializers as s
-from compute.api.account_views import listing_answer, pair_answer, visitor_of
+from compute.api.account_views import LISTED, listing_answer, pair_answer, visitor_of
 from compute.api.base import ApiView
 from compute.api.schema import api
 from compute.errors import NotFound
@@ -21,7 +21,7 @@ _SECRET = {"Cache-Control": "no-store"}
 
 
 class Tokens(ApiView):
-    @api("profile", "One's personal tokens", response=p.ApiTokenPage, query=("page", "page_size"))
+    @api("profile", "One's personal tokens", response=p.ApiTokenPage, query=LISTED)
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, tokens.tokens_list(self.actor))
 
@@ -46,7 +46,7 @@ class TokenDetail(ApiView):
 
 
 class Sessions(ApiView):
-    @api("profile", "One's sessions", response=p.SignInPage, query=("page", "page_size"))
+    @api("profile", "One's sessions", response=p.SignInPage, query=LISTED)
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, sign_ins.sign_ins_list(self.actor))
 
@@ -63,7 +63,7 @@ class SignInTries(ApiView):
         "profile",
         "The last sign-ins, and tries",
         response=p.SignInTryPage,
-        query=("page", "page_size"),
+        query=LISTED,
     )
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, sign_ins.sign_ins_recent(self.actor))

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 
 from compute.api import serializers as s
-from compute.api.account_views import listing_answer
+from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import ApiView
 from compute.api.instance_views import idempotency_of
 from compute.api.schema import api
@@ -70,7 +70,7 @@ class Snapshots(ApiView):
         "Its snapshots",
         operation_id="compute_instances_snapshots_list_all",
         response=SnapshotPage,
-        query=("page", "page_size"),
+        query=LISTED,
         errors=(409, 422, 503),
     )
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:

@@ -55,7 +55,7 @@ class TemplateDetail(ApiView):
         "Change it: another body or other parameters are a new version",
         request=s.TemplateUpdateRequest,
         response=s.TemplateDetailShape,
-        errors=(409,),
+        errors=(409, 412),
     )
     def put(self, request: Request, template_id: str) -> HttpResponseBase:
         self.query({})
@@ -63,6 +63,8 @@ class TemplateDetail(ApiView):
         self.precondition(template_full(self.actor, template_get(self.actor, template_id)))
         row = templates.template_update(self.actor, template_id, given)
         return self.answer(template_full(self.actor, template_get(self.actor, row.pk)))
+
+    patch = put
 
     @api("templates", "Remove it; what was made of it stays", status=204)
     def delete(self, request: Request, template_id: str) -> HttpResponseBase:

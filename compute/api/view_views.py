@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from compute.api import view_shapes as shapes
-from compute.api.account_views import listing_answer
+from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import ApiView
 from compute.api.schema import api
 from compute.selectors.saved_views import view_dict, view_of, views_of
@@ -16,7 +16,7 @@ from compute.services.saved_views import INSTANCES, query_check, view_delete, vi
 
 class SavedViews(ApiView):
     @api("profile", "One's views of the instances, oldest first", response=shapes.SavedViewPage,
-         query=("page", "page_size"))  # fmt: skip
+         query=LISTED)  # fmt: skip
     def get(self, request: Request) -> HttpResponseBase:
         return listing_answer(self, [view_dict(row) for row in views_of(self.actor, INSTANCES)])
 

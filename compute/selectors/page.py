@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,6 +56,35 @@ def order_by(sort: list[str], columns: dict[str, str], tie: str) -> list[str]:
             raise InvalidInput.field("sort", f"“{name}” is not one of {', '.join(sorted(columns))}.")
         ordering.append(("-" if descending else "") + columns[name])
     return [*ordering, tie]
+
+
+def listed(rows: Sequence[dict[str, Any]], sort: Sequence[str], q: str) -> list[dict[str, Any]]:
+    """Of rows in the shape of the public API those in whose texts every word of ``q`` is found, sorted by
+    fields that are no lists or objects. Raises ``InvalidInput`` for others."""
+    found, wanted = list(rows), q.lower().split()
+    if wanted:
+        found = [row for row in rows if all(word in _texts(row) for word in wanted)]
+    plain = {name for row in rows for name, value in row.items() if not isinstance(value, (list, dict))}
+    # The last one first: sorting keeps the order of what is equal.
+    for word in reversed(sort):
+        name = word.lstrip("-")
+        if rows and name not in plain:
+            raise InvalidInput.field("sort", f"“{name}” is not one of {', '.join(sorted(plain))}.")
+        found.sort(key=lambda row: _sortable(row.get(name)), reverse=word.startswith("-"))
+    return found
+
+
+def _texts(row: Mapping[str, Any]) -> str:
+    """Those of what it names (a member's user), too."""
+    named = [each for value in row.values() if isinstance(value, dict) for each in value.values()]
+    return "\n".join(value.lower() for value in (*row.values(), *named) if isinstance(value, str))
+
+
+def _sortable(value: Any) -> tuple[int, Any]:
+    """What is not there comes first; texts regardless of their case."""
+    if value is None or isinstance(value, (list, dict)):
+        return 0, 0
+    return (2, value.lower()) if isinstance(value, str) else (1, value)
 
 
 def time_text(value: datetime | None) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import orjson
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from compute.actor import Actor
@@ -68,7 +69,7 @@ def template_create(actor: Actor, given: Mapping[str, Any]) -> Template:
             raise InvalidInput.field(extra[0], "comes from the instance; leave it out.")
         backend, body, parameters = _of_instance(actor, instance)
     else:
-        backend = str(given.get("backend") or "")
+        backend = str(given.get("backend") or settings.LIBGO["compute"]["default_backend"])
         backend_class(backend)
         parameters = parameters_check(given.get("parameters") or [])
         body = _body_checked(given.get("body"), parameters)

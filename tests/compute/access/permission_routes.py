@@ -168,29 +168,29 @@ POST auth/refresh auth.login public
 POST auth/second-factor auth.login public
 POST auth/logout profile.sessions own
 POST auth/ws-ticket profile.sessions own
-GET,PUT profile profile.read own
+GET,PUT,PATCH profile profile.read own
 PUT profile/password profile.password own
 GET users user.read site
 POST users user.create site
 GET users/<str:user_id> user.read site
-PUT users/<str:user_id> user.update site
+PUT,PATCH users/<str:user_id> user.update site
 DELETE users/<str:user_id> user.delete site
 DELETE users/<str:user_id>/second-factor user.update site
 GET projects project.read list
 POST projects project.create site
 GET projects/<str:project_id> project.read
-PUT projects/<str:project_id> project.update
+PUT,PATCH projects/<str:project_id> project.update
 DELETE projects/<str:project_id> project.delete project
 GET projects/<str:project_id>/limits project.read
-PUT projects/<str:project_id>/limits project.limits project
+PUT,PATCH projects/<str:project_id>/limits project.limits project
 GET compute/limits site.read site
-PUT compute/limits site.limits site
+PUT,PATCH compute/limits site.limits site
 GET users/<str:user_id>/limits user.read site
-PUT users/<str:user_id>/limits user.update site
+PUT,PATCH users/<str:user_id>/limits user.update site
 GET compute/templates template.read list
 POST compute/templates template.create new
 GET compute/templates/<str:template_id> template.read
-PUT compute/templates/<str:template_id> template.update
+PUT,PATCH compute/templates/<str:template_id> template.update
 DELETE compute/templates/<str:template_id> template.delete
 POST compute/templates/<str:template_id>/instantiate template.use
 GET projects/<str:project_id>/members project.read
@@ -246,7 +246,7 @@ GET nodes node.read site
 POST nodes node.create site
 POST nodes/test node.test site
 GET nodes/<str:node_id> node.read site
-PUT nodes/<str:node_id> node.update site
+PUT,PATCH nodes/<str:node_id> node.update site
 DELETE nodes/<str:node_id> node.delete site
 POST nodes/<str:node_id>/test node.test site
 PUT nodes/<str:node_id>/drain node.drain site
@@ -300,7 +300,7 @@ POST compute/instances/<str:instance_id>/backups instance.backup
 GET backups/targets backup_target.read list
 POST backups/targets backup_target.create site
 GET backups/targets/<str:target_id> backup_target.read site
-PUT backups/targets/<str:target_id> backup_target.update site
+PUT,PATCH backups/targets/<str:target_id> backup_target.update site
 DELETE backups/targets/<str:target_id> backup_target.delete site
 POST backups/targets/<str:target_id>/test backup_target.test site
 GET audit audit.read items

@@ -40,6 +40,12 @@ def _use(client: APIClient, template: dict[str, Any], **more: Any) -> Any:
     return client.post(f"{URL}/{template['id']}/instantiate", given, format="json")
 
 
+def test_without_a_backend_it_is_for_the_usual_one(as_operator: APIClient, settings: Any) -> None:
+    settings.LIBGO = {**settings.LIBGO, "compute": {**settings.LIBGO["compute"], "default_backend": "fake"}}
+    made = as_operator.post(URL, {"name": "web", "body": {"config": {"image": "demo"}}}, format="json")
+    assert made.status_code == 201 and made.json()["backend"] == "fake", made.content
+
+
 def test_many_at_once_under_one_operation(as_operator: APIClient, template: dict[str, Any]) -> None:
     answer = _use(as_operator, template, count=3, parameters={"password": SECRET, "who": "you"})
     assert answer.status_code == 202, answer.content

@@ -1,0 +1,105 @@
+"""What the contract says of every list and every resource, on the routes of the control plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from compute.actor import Actor
+from compute.models import BackupTarget, Node, Project
+
+BASE = "/api/v1"
+pytestmark = pytest.mark.django_db
+
+# What every one of them may be told anew.
+_CHANGES: dict[str, dict[str, Any]] = {
+    "profile": {"email": "ada@example.org"},
+    "users/{user}": {"email": "vera@example.org"},
+    "users/{user}/limits": {"max_instances": 3},
+    "projects/{project}": {"description": "the shop"},
+    "projects/{project}/limits": {"max_instances": 3},
+    "compute/limits": {"max_instances": 3},
+    "compute/templates/{template}": {"description": "small"},
+    "nodes/{node}": {"labels": {"rack": "1"}},
+    "backups/targets/{target}": {"is_enabled": False},
+}
+
+
+@pytest.fixture
+def path(
+    as_admin: APIClient, viewer: Actor, project: Project, fake_node: Node, tmp_path: Any
+) -> Callable[[str], str]:
+    def _path(pattern: str) -> str:
+        ids: dict[str, Any] = {"user": viewer.user_id, "project": project.pk, "node": fake_node.pk}
+        if "{template}" in pattern:
+            body = {"name": "small", "backend": "fake", "body": {"config": {"image": "demo"}}}
+            made = as_admin.post(f"{BASE}/compute/templates", body, format="json")
+            assert made.status_code == 201, made.content
+            ids["template"] = made.json()["id"]
+        if "{target}" in pattern:
+            ids["target"] = BackupTarget.objects.create(name="disk", kind="local", options={"path": "/x"}).pk
+        return f"{BASE}/{pattern.format(**ids)}"
+
+    return _path
+
+
+@pytest.mark.parametrize("pattern", _CHANGES)
+def test_put_and_patch_merge_and_a_stale_change_is_412(
+    as_admin: APIClient, path: Callable[[str], str], pattern: str
+) -> None:
+    where, change = path(pattern), _CHANGES[pattern]
+    before = as_admin.get(where)
+    assert before.status_code == 200, before.content
+    tag = before["ETag"]
+    changed = as_admin.patch(where, change, format="json", HTTP_IF_MATCH=tag)
+    assert changed.status_code == 200, changed.content
+    expected = {**before.json(), **change}
+    shown = as_admin.get(where)
+    assert {name: shown.json()[name] for name in change} == change
+    untouched = expected.keys() - change.keys() - {"updated_at", "last_seen", "usage", "error"}
+    assert all(shown.json()[name] == expected[name] for name in untouched)
+    for call in (as_admin.put, as_admin.patch):
+        stale = call(where, change, format="json", HTTP_IF_MATCH=tag)
+        assert stale.status_code == 412 and stale.json()["error"]["code"] == "PRECONDITION_FAILED"
+    assert as_admin.put(where, change, format="json", HTTP_IF_MATCH=shown["ETag"]).status_code == 200
+
+
+@pytest.fixture
+def crowd(as_admin: APIClient, project: Project) -> None:
+    for name in ("berta", "Anton", "carla"):
+        body = {"username": name, "password": "a long sentence of words", "email": f"{name}@example.org"}
+        assert as_admin.post(f"{BASE}/users", body, format="json").status_code == 201
+        assert as_admin.post(f"{BASE}/projects", {"name": name}, format="json").status_code == 201
+
+
+@pytest.mark.parametrize(("route", "field"), [("users", "username"), ("projects", "name")])
+def test_short_lists_are_sorted_searched_and_paged_like_long_ones(
+    as_admin: APIClient, crowd: None, route: str, field: str
+) -> None:
+    def names(query: str) -> list[str]:
+        answer = as_admin.get(f"{BASE}/{route}?{query}")
+        assert answer.status_code == 200, answer.content
+        return [row[field] for row in answer.json()["items"]]
+
+    ours = {"berta", "Anton", "carla"}
+    assert [name for name in names(f"sort={field}") if name in ours] == ["Anton", "berta", "carla"]
+    assert [name for name in names(f"sort=-{field}") if name in ours] == ["carla", "berta", "Anton"]
+    assert names(f"sort={field}&page=2&page_size=1") == names(f"sort={field}")[1:2]
+    assert names("q=ANT") == ["Anton"] and names("q=no+such") == []
+    assert as_admin.get(f"{BASE}/{route}?q=ant").json()["total"] == 1
+
+
+@pytest.mark.parametrize("query", ["sort=nope", "sort=limits", "sort=-", "page=0", "q=%00", "q=a&q=b"])
+def test_a_wrong_word_for_a_short_list_is_named(as_admin: APIClient, project: Project, query: str) -> None:
+    answer = as_admin.get(f"{BASE}/projects?{query}")
+    assert answer.status_code == 400, answer.content
+    assert query.partition("=")[0] in answer.json()["error"]["details"]["fields"]
+
+
+def test_members_are_found_by_their_names(as_admin: APIClient, viewer: Actor, project: Project) -> None:
+    found = as_admin.get(f"{BASE}/projects/{project.pk}/members?q=vera").json()
+    assert [row["user"]["username"] for row in found["items"]] == ["vera"]
+    assert as_admin.get(f"{BASE}/projects/{project.pk}/members?q=nobody").json()["total"] == 0
