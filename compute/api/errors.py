@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 from django.db import DatabaseError
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
-from django.template.loader import render_to_string
 from django.utils.translation import override
 
 from compute.api.exception_handler import DATABASE_RETRY_S, HTTP_STATUS, database_problem, error_body
+from compute.views.error_page import STALE_HINT, error_page, error_page_bare
 from compute.wording import later
 
 _FOR_PROGRAMS = ("/api/", "/health", "/metrics")
@@ -19,10 +17,10 @@ _TEXTS = {
     "INVALID_INPUT": later("The request cannot be understood."),
     "PERMISSION_DENIED": later("You may not do this."),
     "NOT_FOUND": later("There is nothing here."),
-    "INTERNAL": later("Something went wrong inside LibGo. The log has the details."),
+    "INTERNAL": later("Something went wrong inside LibGo."),
 }
 
-_STALE_FORM = later("The form was too old or came from elsewhere. Reload and try again.")
+_STALE_FORM = later("The form was too old, or came from elsewhere.")
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -46,8 +44,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         if request.path.startswith(_FOR_PROGRAMS):
             answer: HttpResponse = JsonResponse(error_body(code, message, details), status=status)
         else:
-            context = {"message": message, "status": status}
-            answer = HttpResponse(render_to_string("error.html", context), status=status)
+            answer = error_page_bare(request, message, status)
         if "retry_after" in details:
             answer["Retry-After"] = str(DATABASE_RETRY_S)
         return answer
@@ -55,13 +52,14 @@ def server_error(request: HttpRequest) -> HttpResponse:
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    return _answer(request, "PERMISSION_DENIED", _STALE_FORM)
+    return _answer(request, "PERMISSION_DENIED", _STALE_FORM, STALE_HINT)
 
 
-def _answer(request: HttpRequest, code: str, message: str = "") -> HttpResponse:
+def _answer(request: HttpRequest, code: str, message: str = "", hint: str = "") -> HttpResponse:
     text, status = message or _TEXTS[code], HTTP_STATUS[code]
     if request.path.startswith(_FOR_PROGRAMS):
         with override("en"):
             return JsonResponse(error_body(code, str(text)), status=status)
-    context: dict[str, Any] = {"message": text, "status": status}
-    return render(request, "error.html", context, status=status)
+    if status >= HTTP_STATUS["INTERNAL"]:
+        return error_page_bare(request, text, status)
+    return error_page(request, text, status, hint)

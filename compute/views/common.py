@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
@@ -24,6 +24,7 @@ from compute.models import User
 from compute.selectors.access import actor_for
 from compute.selectors.events import events_newest
 from compute.states import OperationState
+from compute.views.error_page import error_page
 from compute.wording import event_text
 
 View = Callable[..., HttpResponse]
@@ -63,7 +64,7 @@ def page(view: View, *, home: str = "instances") -> View:
                 return toast(error.message, "danger")
             if request.headers.get("HX-Request") and isinstance(error, NotFound):
                 return _trigger("gone", {"to": reverse(home)})
-            return render(request, "error.html", {"message": error.message, "status": status}, status=status)
+            return error_page(request, error.message, status)
 
     return wrapped
 

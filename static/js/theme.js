@@ -9,6 +9,8 @@
     const wanted = chosen();
     const scheme = wanted === "light" || wanted === "dark" ? wanted : dark.matches ? "dark" : "light";
     root.setAttribute("data-bs-theme", scheme);
+    // Swagger's word for it.
+    root.classList.toggle("dark-mode", scheme === "dark");
     root.toggleAttribute("data-contrast", wanted === "contrast" || (wanted === "auto" && more.matches));
     document.querySelectorAll("[data-theme]").forEach((button) => {
       const is = button.dataset.theme === wanted;
