@@ -52,6 +52,7 @@ LEVELS = {
     "compute.placeholders": 0,
     "compute.node_forms": 6,
     "compute.complaints": 6,
+    "compute.error_page": 6,
     "compute.thing_forms": 6,
     "compute.template_forms": 6,
     "compute.schedule_forms": 6,

@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import override
 
 from compute.api.exception_handler import DATABASE_RETRY_S, HTTP_STATUS, database_problem, error_body
-from compute.views.error_page import STALE_HINT, error_page, error_page_bare
+from compute.error_page import STALE_HINT, error_page, error_page_bare
 from compute.wording import later
 
 _FOR_PROGRAMS = ("/api/", "/health", "/metrics")

@@ -19,12 +19,12 @@ from compute.actor import Actor, Credential
 from compute.api.exception_handler import HTTP_STATUS
 from compute.audit import Watched, audit_watched
 from compute.audit_net import Asked, request_audit
+from compute.error_page import error_page
 from compute.errors import ComputeError, InvalidInput, NotFound
 from compute.models import User
 from compute.selectors.access import actor_for
 from compute.selectors.events import events_newest
 from compute.states import OperationState
-from compute.views.error_page import error_page
 from compute.wording import event_text
 
 View = Callable[..., HttpResponse]
