@@ -290,6 +290,7 @@ def _close(operation: Operation, state: OperationState, columns: dict[str, Any])
     """Write the end, tell it and audit it: all of it or nothing."""
     with transaction.atomic():
         _close_and_tell(operation, state, columns)
+        stage(operation.pk, "closed")
 
 
 def _close_and_tell(operation: Operation, state: OperationState, columns: dict[str, Any]) -> None:

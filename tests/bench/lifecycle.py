@@ -16,13 +16,15 @@ from typing import Any
 from tests.bench.figures import Row, difference, row, timed_ms
 from tests.bench.machines import defined
 from tests.bench.run import Found, Site
+from tests.bench.stages import Stages
 from tests.bench.streams import container
 from tests.bench.wire import Wire, api_wire, created, engine_wire
 from tests.dockerapp.conftest import registry_serve
 from tests.live import until
 
-_ROUNDS, _IMAGE_ROUNDS = 20, 5
+_ROUNDS, _MACHINE_ROUNDS, _IMAGE_ROUNDS = 20, 12, 5
 _ADDS_MS = 30
+_SHOWN = "pause"
 _DEMO = "libgo/demo:latest"
 # What LibGo does, and the same by the engine.
 Pairs = Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]]
@@ -31,6 +33,7 @@ Pairs = Mapping[str, tuple[Callable[[], Any], Callable[[], Any]]]
 def lifecycle(site: Site) -> Found:
     """Containers: each verb with ``wait``, so an answer means that it is done."""
     api, engine = api_wire(site.console), engine_wire()
+    stages = Stages(api, site.notes)
     ours, theirs = (f"libgo-t-{word}-{uuid.uuid4().hex[:8]}" for word in ("a", "b"))
     path, twin = f"/compute/instances/{ours}", f"/containers/{theirs}"
     body = {
@@ -41,32 +44,32 @@ def lifecycle(site: Site) -> Found:
     }
     pairs: Pairs = {
         "create": (
-            lambda: api.ask("POST", "/compute/instances?wait=30", body),
+            lambda: stages.ask("create", "POST", "/compute/instances?wait=30", body),
             lambda: created(engine, theirs),
         ),
         "start": (
-            lambda: api.ask("PUT", f"{path}/start?wait=30"),
+            lambda: stages.ask("start", "PUT", f"{path}/start?wait=30"),
             lambda: engine.ask("POST", f"{twin}/start"),
         ),
         "pause": (
-            lambda: api.ask("PUT", f"{path}/pause?wait=30"),
+            lambda: stages.ask("pause", "PUT", f"{path}/pause?wait=30"),
             lambda: engine.ask("POST", f"{twin}/pause"),
         ),
         "unpause": (
-            lambda: api.ask("PUT", f"{path}/unpause?wait=30"),
+            lambda: stages.ask("unpause", "PUT", f"{path}/unpause?wait=30"),
             lambda: engine.ask("POST", f"{twin}/unpause"),
         ),
         "stop": (
-            lambda: api.ask("PUT", f"{path}/stop?wait=30", {"force": True}),
+            lambda: stages.ask("stop", "PUT", f"{path}/stop?wait=30", {"force": True}),
             lambda: engine.ask("POST", f"{twin}/kill"),
         ),
         "delete": (
-            lambda: api.ask("DELETE", f"{path}?force=true&wait=30"),
+            lambda: stages.ask("delete", "DELETE", f"{path}?force=true&wait=30"),
             lambda: engine.ask("DELETE", f"{twin}?force=true"),
         ),
     }
     try:
-        yield from _beside(pairs, "a container", "Docker engine", site.few(_ROUNDS), _ADDS_MS)
+        yield from _profiled(pairs, "a container", "Docker engine", site.few(_ROUNDS), stages)
     finally:
         _gone(api, engine, path, twin)
 
@@ -74,15 +77,15 @@ def lifecycle(site: Site) -> Found:
 def machine_lifecycle(site: Site) -> Found:
     """Machines without a disk: what libvirt itself takes is short, so that what is added shows."""
     with defined() as mine, defined() as twin, closing(api_wire(site.console)) as api:
-        path = f"/compute/instances/{mine.name()}"
+        path, stages = f"/compute/instances/{mine.name()}", Stages(api, site.notes)
+        theirs = {"start": twin.create, "pause": twin.suspend, "unpause": twin.resume, "stop": twin.destroy}
+        options = {"stop": {"force": True}}
         pairs: Pairs = {
-            "start": (lambda: api.ask("PUT", f"{path}/start?wait=30"), twin.create),
-            "pause": (lambda: api.ask("PUT", f"{path}/pause?wait=30"), twin.suspend),
-            "unpause": (lambda: api.ask("PUT", f"{path}/unpause?wait=30"), twin.resume),
-            "stop": (lambda: api.ask("PUT", f"{path}/stop?wait=30", {"force": True}), twin.destroy),
+            verb: (partial(stages.ask, verb, "PUT", f"{path}/{verb}?wait=30", options.get(verb)), their)
+            for verb, their in theirs.items()
         }
         until(lambda: site.console.shown(mine.name()), "LibGo has seen it", 30)
-        yield from _beside(pairs, "a machine", "libvirt", site.few(_ROUNDS), _ADDS_MS)
+        yield from _profiled(pairs, "a machine", "libvirt", site.few(_MACHINE_ROUNDS), stages)
 
 
 def execs(site: Site) -> Found:
@@ -139,6 +142,15 @@ def images(site: Site) -> Found:
         finally:
             engine.ask("DELETE", f"/images/{built}?force=true")
     api.close()
+
+
+def _profiled(pairs: Pairs, noun: str, engine: str, rounds: int, stages: Stages) -> Iterator[Row]:
+    """``_beside``, with where the time goes: of one verb always, and of each that takes too long."""
+    for found in _beside(pairs, noun, engine, rounds, _ADDS_MS):
+        yield found
+        verb = found.what.removeprefix("what LibGo adds to “").partition(" ")[0]
+        if found.is_met is not None and (verb == _SHOWN or not found.is_met):
+            yield from stages.rows(verb, noun)
 
 
 def _beside(

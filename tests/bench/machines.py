@@ -26,7 +26,7 @@ _POOL, _IMAGE = "default", "libgo-demo"
 _IMAGES = Path("/var/lib/libvirt/images")
 _MEMORY = 192 * 1024**2
 _PROMPT = b"# "
-_ROUNDS = 4
+_ROUNDS = 2
 _UP = b"LIBGO GUEST UP"
 _MACHINES = 100
 

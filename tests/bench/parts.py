@@ -23,13 +23,11 @@ take the start of the answer and each piece of it. Since `libgo_site/bridge.py` 
 is over the server time is the server's parser, the two hops between threads and the client's socket."""
 _LIFE = """LibGo is asked with `wait`, so its answer means that the thing is done, written down and
 told. “What LibGo adds” is the difference of the medians."""
-_ADDED = f"""{_LIFE} Where that goes: a pause passes through two processes and the
-broker between them. On a busy machine (load 14, medians of 40) the request took 7 % of the whole up to its
-commit; from there it took 31 % until a worker had claimed it (broker, queue, thread), the worker 48 %, the
-answer 8 %. Of the worker's time (py-spy, before its writes were merged) 37 % were the engine's own two
-answers (the act, and the look after it, which the mirror needs), 16 % telling (waiting for the broker), 15 %
-commits of SQLite, 13 % the claim with what it reads. What is left are a commit each at begin, look and close:
-from them an operation is recovered whose worker was lost."""
+_ADDED = f"""{_LIFE} Beneath a pause, and beneath what takes longer than wanted, stands where its time
+went: LibGo notes when an operation came to which stage (`compute/stages.py`), from the client's request to
+its answer. The engine's look after the act is LibGo's own addition; without it the mirror would only
+believe what was done. A stage that is far longer than the processor time in it waited for the machine."""
+_SERIAL = """The guest boots first, without acceleration: that takes from twenty seconds to minutes."""
 _GUESTS = """A guest boots without acceleration here, so what the machine does besides decides. virsh is a
 process for each command, which is most of its time to the start; to the prompt both are the guest's
 own time."""
@@ -43,22 +41,22 @@ _SOCKETS = """Sockets of `/events`, of people who may have a hundred each. A bus
 how old a fact is when it arrives is counted from its row in the database."""
 
 PARTS = (
-    Part("processes", "Start, and memory of the processes", processes, 110, needs_console=False),
+    Part("processes", "Start, and memory of the processes", processes, 150, needs_console=False),
     Part("lists", "Lists and reads", lists, 150, _LISTS),
-    Part("lifecycle", "The life of a container", lifecycle, 90, _ADDED),
-    Part("machine_lifecycle", "The life of a machine", machine_lifecycle, 60, _LIFE),
+    Part("lifecycle", "The life of a container", lifecycle, 120, _ADDED),
+    Part("machine_lifecycle", "The life of a machine", machine_lifecycle, 150, _ADDED),
     Part("exec", "A command in a container", execs, 30),
     Part("events", "From a change outside to the database and to a socket", events, 60),
     Part("logs", "Logs", logs, 100, _LOGS),
     Part("files", "Files of a container", files, 60),
     Part("echo", "The echo of a key in a container", echo, 30),
-    Part("serial", "The echo of a key in a guest", serial, 60),
+    Part("serial", "The echo of a key in a guest", serial, 240, _SERIAL),
     Part("sockets", "Open sockets", sockets, 110, _SOCKETS, needs_console=False),
     Part("followers", "200 who follow one log", followers, 60),
     Part("images", "Pull and build", images, 60),
     Part("growth", "Growth", growth, 240, needs_console=False),
     Part("pages", "Pages in Chromium", pages, 130, _PAGES, needs_console=False),
-    Part("guests", "A virtual machine from nothing", guests, 80, _GUESTS),
+    Part("guests", "A virtual machine from nothing", guests, 300, _GUESTS),
     Part("machines", "Lists of virtual machines", machine_lists, 50),
     # Last: a year of a thousand stays in the console.
     Part("usage", "A year of usage", usage, 70),

@@ -39,9 +39,14 @@ class Site:
         if self._console is None:
             self.engine.demo_image_make(MemoryReporter())
             self._started += 1
-            self._console = LiveConsole(self.folder / f"var{self._started}")
+            self._console = LiveConsole(self.folder / f"var{self._started}", LIBGO_STAGES=str(self.notes))
             self._console.start()
         return self._console
+
+    @property
+    def notes(self) -> Path:
+        """Where the processes of the console note the stages of their operations."""
+        return self.folder / f"stages{self._started}"
 
     def few(self, rounds: int) -> int:
         """So many, or with ``--quick`` hardly any."""

@@ -157,10 +157,10 @@ def test_a_create_whose_worker_died_is_undone_by_another_and_says_why(
     operation = _ask(admin)
 
     def die(report: Reporter) -> None:
-        raise SystemExit
+        raise KeyboardInterrupt
 
     engine.before_create_ends = die
-    with pytest.raises(SystemExit):
+    with pytest.raises(KeyboardInterrupt):
         runner.operation_execute(str(operation.pk))
     assert len(engine.instances) == 1, "the half-made instance is there"
     assert sweep.operations_lost() == []
