@@ -87,6 +87,7 @@ def test_a_clock_that_jumps_ends_nothing_and_stops_nothing(
         shaky.points.set()
         clock.put("+0")
         shaky.live.tokens_forget()
+        shaky.gone()
 
 
 def _docker(*words: str) -> None:
