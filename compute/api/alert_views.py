@@ -15,7 +15,8 @@ from compute.selectors.access import action_require
 from compute.services import alerts
 
 _TAG = "alerts"
-_FILTERS = ("state", "severity", "rule", "instance")
+_FILTERS = ("state", "severity", "rule", "instance", "q")
+_LIST: dict[str, Parse] = {**PAGING, "q": text}
 _PAGE: dict[str, Parse] = {key: PAGING[key] for key in ("page", "page_size")}
 
 
@@ -47,10 +48,10 @@ class AlertAcknowledge(ApiView):
 
 class AlertRules(ApiView):
     @api(
-        _TAG, "All rules", response=a.AlertRulePage, query=tuple(PAGING), operation_id="alerts_rules_list_all"
+        _TAG, "All rules", response=a.AlertRulePage, query=tuple(_LIST), operation_id="alerts_rules_list_all"
     )
     def get(self, request: Request) -> HttpResponseBase:
-        return self.answer_page(found.rules_page(self.actor, **self.query(PAGING)))
+        return self.answer_page(found.rules_page(self.actor, **self.query(_LIST)))
 
     @api(
         _TAG, "Make one", request=a.AlertRuleCreateRequest, response=a.AlertRuleShape, status=201,
@@ -97,11 +98,11 @@ class AlertRuleSilence(ApiView):
 
 class AlertChannels(ApiView):
     @api(
-        _TAG, "All channels", response=a.AlertChannelPage, query=tuple(_PAGE),
+        _TAG, "All channels", response=a.AlertChannelPage, query=tuple(_LIST),
         operation_id="alerts_channels_list_all",
     )  # fmt: skip
     def get(self, request: Request) -> HttpResponseBase:
-        return self.answer_page(found.channels_page(self.actor, **self.query(_PAGE)))
+        return self.answer_page(found.channels_page(self.actor, **self.query(_LIST)))
 
     @api(
         _TAG, "Make one; the secret is shown only here", request=a.AlertChannelCreateRequest,

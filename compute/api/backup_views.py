@@ -28,7 +28,7 @@ from compute.selectors.instances import instance_dict, instance_get
 from compute.services import backup_targets, backups
 
 _TAG = "backups"
-_FILTERS = ("instance", "target", "project", "state")
+_FILTERS = ("instance", "target", "project", "state", "q")
 _ERRORS = (409, 422, 502, 503, 504)
 
 

@@ -28,7 +28,7 @@ from compute.services import nodes
 from compute.services.operations import operation_cancel
 from compute.states import ACTIVE_OPERATION_STATES
 
-_FILTERS = ("state", "action", "instance", "user", "parent", "page", "page_size", "sort")
+_FILTERS = ("state", "action", "instance", "user", "parent", "q", "page", "page_size", "sort")
 
 
 class Operations(ApiView):

@@ -13,7 +13,7 @@ from compute.errors import NotFound
 from compute.models import Alert, AlertChannel, AlertDelivery, AlertRule, AlertsSeen
 from compute.sealing import SealedOtherwise, unseal
 from compute.selectors.access import project_ids_visible
-from compute.selectors.identity import by_id_or_name
+from compute.selectors.identity import by_id_or_name, words_in
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.states import SITE_ALERT_KINDS, AlertState, ChannelKind, Severity
 
@@ -39,6 +39,7 @@ class AlertFilter:
     severity: str = ""
     rule: str = ""
     instance: str = ""
+    q: str = ""
     sort: list[str] = field(default_factory=list)
     page: int = 1
     page_size: int = 50
@@ -58,6 +59,8 @@ def alerts_page(actor: Actor, wanted: AlertFilter) -> Page:
         rows = rows.filter(
             by_id_or_name(wanted.instance, id_column="instance_uid", name_column="subject_name")
         )
+    if wanted.q:
+        rows = rows.filter(words_in(wanted.q, "subject_name", "message", "rule__name"))
     ordering = order_by(wanted.sort, _SORTS, "id") if wanted.sort else ["rank", "weight", "-fired_at", "id"]
     found = rows.annotate(rank=_RANK, weight=_WEIGHT).order_by(*ordering)[start:end]
     return Page([alert_dict(row, row.rule) for row in found], rows.count(), wanted.page, wanted.page_size)
@@ -80,11 +83,16 @@ def alerts_unseen(actor: Actor) -> tuple[int, int]:
     return rows.count(), new.count()
 
 
-def rules_page(actor: Actor, *, page: int = 1, page_size: int = 50, sort: list[str] | None = None) -> Page:
+_BY_NAME = {"name": "name", "created_at": "created_at", "kind": "kind"}
+
+
+def rules_page(
+    actor: Actor, *, page: int = 1, page_size: int = 50, sort: list[str] | None = None, q: str = ""
+) -> Page:
     """Of the actor's projects; those of the site are shown to all who may see what they find."""
     start, end = page_bounds(page, page_size)
-    rows = _visible(actor, AlertRule.objects.all(), "project_id")
-    ordering = order_by(sort or ["name"], {"name": "name", "created_at": "created_at", "kind": "kind"}, "id")
+    rows = _visible(actor, AlertRule.objects.all(), "project_id").filter(words_in(q, "name", "kind"))
+    ordering = order_by(sort or ["name"], _BY_NAME, "id")
     found = rows.select_related("project", "node").prefetch_related("channels").order_by(*ordering)[start:end]
     return Page([rule_dict(row) for row in found], rows.count(), page, page_size)
 
@@ -98,9 +106,12 @@ def rule_get(actor: Actor, id_or_name: str | uuid.UUID) -> AlertRule:
     return found
 
 
-def channels_page(actor: Actor, *, page: int = 1, page_size: int = 50) -> Page:
+def channels_page(
+    actor: Actor, *, page: int = 1, page_size: int = 50, sort: list[str] | None = None, q: str = ""
+) -> Page:
     start, end = page_bounds(page, page_size)
-    rows = channels_visible(actor).select_related("project").order_by("name")
+    rows = channels_visible(actor).select_related("project").filter(words_in(q, "name", "kind"))
+    rows = rows.order_by(*order_by(sort or ["name"], _BY_NAME, "id"))
     return Page([channel_dict(row, actor) for row in rows[start:end]], rows.count(), page, page_size)
 
 

@@ -14,7 +14,7 @@ from compute.errors import InvalidInput, NotFound
 from compute.models import Backup, BackupTarget, Instance
 from compute.sealing import SealedOtherwise, unseal
 from compute.selectors.access import visible
-from compute.selectors.identity import by_id_or_name
+from compute.selectors.identity import by_id_or_name, words_in
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.states import BackupState
 
@@ -39,6 +39,7 @@ class BackupFilter:
     target: str = ""
     project: str = ""
     state: str = ""
+    q: str = ""
     sort: list[str] = field(default_factory=list)
     page: int = 1
     page_size: int = 50
@@ -179,6 +180,8 @@ def _filtered(rows: QuerySet[Backup], wanted: BackupFilter) -> QuerySet[Backup]:
         if wanted.state not in known:
             raise InvalidInput.field("state", f"“{wanted.state[:50]}” is not one of {', '.join(known)}.")
         rows = rows.filter(state=wanted.state)
+    if wanted.q:
+        rows = rows.filter(words_in(wanted.q, "instance_name", "target__name", "description", "username"))
     if wanted.instance:
         rows = rows.filter(
             by_id_or_name(wanted.instance, id_column="instance_uid", name_column="instance_name")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import uuid
+from functools import reduce
+from operator import or_
 
 from django.db.models import Q
 
@@ -19,3 +21,11 @@ def id_of(value: str | uuid.UUID) -> uuid.UUID | None:
         return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
     except ValueError:
         return None
+
+
+def words_in(q: str, *columns: str) -> Q:
+    """Whether every word of ``q`` is found in one of the columns."""
+    found = Q()
+    for word in q.split():
+        found &= reduce(or_, (Q(**{f"{column}__icontains": word}) for column in columns))
+    return found

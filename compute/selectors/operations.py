@@ -13,7 +13,7 @@ from compute.actor import Actor
 from compute.errors import InvalidInput, OperationNotFound
 from compute.models import BulkItem, Operation, OperationLog
 from compute.selectors.access import visible
-from compute.selectors.identity import by_id_or_name
+from compute.selectors.identity import by_id_or_name, words_in
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState
 
@@ -37,6 +37,7 @@ class OperationFilter:
     user: str = ""
     target: str = ""
     parent: str = ""
+    q: str = ""
     sort: list[str] = field(default_factory=list)
     page: int = 1
     page_size: int = 50
@@ -214,6 +215,9 @@ def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Op
         rows = rows.filter(target=wanted.target)
     if wanted.parent:
         rows = rows.filter(_parent(wanted.parent))
+    if wanted.q:
+        columns = ("action", "instance_name", "target", "user__username", "error_message")
+        rows = rows.filter(words_in(wanted.q, *columns))
     if wanted.instance:
         rows = rows.filter(
             by_id_or_name(wanted.instance, id_column="instance_uid", name_column="instance_name")

@@ -12,7 +12,7 @@ from compute.actor import Actor
 from compute.errors import NotFound
 from compute.models import Schedule, ScheduleRun
 from compute.selectors.access import visible
-from compute.selectors.identity import by_id_or_name
+from compute.selectors.identity import by_id_or_name, words_in
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, RunState
 
@@ -36,7 +36,7 @@ def schedules_page(actor: Actor, wanted: ScheduleFilter) -> Page:
     start, end = page_bounds(wanted.page, wanted.page_size)
     rows = _rows(actor)
     if wanted.q:
-        rows = rows.filter(name__icontains=wanted.q)
+        rows = rows.filter(words_in(wanted.q, "name"))
     if wanted.action:
         rows = rows.filter(action=wanted.action)
     if wanted.project:

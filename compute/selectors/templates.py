@@ -6,14 +6,14 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from compute.actor import Actor
 from compute.errors import NotFound
 from compute.models import Template, TemplateVersion
 from compute.sealing import unseal
 from compute.selectors.access import action_allowed, visible
-from compute.selectors.identity import by_id_or_name
+from compute.selectors.identity import by_id_or_name, words_in
 from compute.selectors.masking import config_masked
 from compute.selectors.page import Page, order_by, page_bounds, time_text
 from compute.tell import tell
@@ -44,7 +44,7 @@ def templates_page(actor: Actor, wanted: TemplateFilter) -> Page:
     start, end = page_bounds(wanted.page, wanted.page_size)
     rows = templates_visible(actor)
     if wanted.q:
-        rows = rows.filter(Q(name__icontains=wanted.q) | Q(description__icontains=wanted.q))
+        rows = rows.filter(words_in(wanted.q, "name", "description"))
     if wanted.backend:
         rows = rows.filter(backend=wanted.backend)
     if wanted.project:

@@ -103,3 +103,29 @@ def test_members_are_found_by_their_names(as_admin: APIClient, viewer: Actor, pr
     found = as_admin.get(f"{BASE}/projects/{project.pk}/members?q=vera").json()
     assert [row["user"]["username"] for row in found["items"]] == ["vera"]
     assert as_admin.get(f"{BASE}/projects/{project.pk}/members?q=nobody").json()["total"] == 0
+
+
+@pytest.mark.parametrize("route", ["alerts", "alerts/rules", "alerts/channels", "backups", "operations"])
+def test_long_lists_are_searched_for_every_word(as_admin: APIClient, route: str) -> None:
+    answer = as_admin.get(f"{BASE}/{route}?q=no+such")
+    assert answer.status_code == 200 and answer.json()["total"] == 0, answer.content
+
+
+def test_operations_are_found_by_what_they_did_to_what(as_admin: APIClient, fake_node: Node) -> None:
+    for name in ("web-1", "web-2"):
+        body = {"name": name, "backend": "fake", "config": {"image": "demo"}}
+        assert as_admin.post(f"{BASE}/compute/instances", body, format="json").status_code == 202
+
+    def total(q: str) -> int:
+        return int(as_admin.get(f"{BASE}/operations", {"q": q}).json()["total"])
+
+    assert (total("web"), total("create WEB-2"), total("web-2 delete"), total("ada create")) == (2, 1, 0, 2)
+
+
+def test_rules_are_found_and_sorted(as_admin: APIClient, project: Project) -> None:
+    for name in ("disks", "guests"):
+        body = {"name": name, "kind": "instance_down", "severity": "warning", "for_s": 0}
+        assert as_admin.post(f"{BASE}/alerts/rules", body, format="json").status_code == 201
+    rows = as_admin.get(f"{BASE}/alerts/rules?sort=-name&q=down").json()["items"]
+    assert [row["name"] for row in rows] == ["guests", "disks"]
+    assert as_admin.get(f"{BASE}/alerts/rules?q=down+guest").json()["total"] == 1
