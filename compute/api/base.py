@@ -66,9 +66,8 @@ def words(name: str, value: str) -> list[str]:
 PAGING: dict[str, Parse] = {"page": whole, "page_size": whole, "sort": words}
 
 
+# No docstring: the API's page would say it of each route that has none of its own.
 class ApiView(APIView):
-    """A view of the public API."""
-
     # Of routes that change nothing though their method says so.
     audit_exempt = False
 

@@ -36,8 +36,32 @@ def design(request: HttpRequest) -> HttpResponse:
         "bulk_actions": bulk_actions(),
         "times": [now - timedelta(seconds=seconds) for seconds in (2, 90, 8000, 400_000, 40_000_000)],
         "sizes": (0, 900, 1536, 5 * _MIB, 3 * 1024 * _MIB),
+        "links": [("green", "live"), ("orange", "reconnecting"), ("secondary", "connecting")],
+        "terminal": range(1, 8),
+        "diff": [
+            ("at", "@@ web @@"),
+            ("", "  restart: always"),
+            ("del", "- memory: 256m"),
+            ("add", "+ memory: 512m"),
+        ],
+        "bars": [_bar("CPU", 2, 0, 8), _bar("Memory", 4, 2, 8), _bar("Instances", 7, 3, 8)],
     }
     return render(request, "compute/design.html", context)
+
+
+def _bar(word: str, used: int, asked: int, most: int) -> dict[str, Any]:
+    """As ``_limit_bar.html`` is given it: used alone, with what is asked for, and with too much of it."""
+    return {
+        "word": word,
+        "used": used,
+        "asked": asked,
+        "maximum": most,
+        "left": most - used - asked,
+        "is_asked": bool(asked),
+        "is_over": used + asked > most,
+        "used_percent": 100 * used // most,
+        "asked_percent": min(100 * asked // most, 100 - 100 * used // most),
+    }
 
 
 def _coloured() -> list[tuple[str, Any]]:

@@ -74,4 +74,6 @@ def test_the_page_of_components_shows_every_state_and_is_not_there_in_production
         line = page[page.index(f'data-kind="{kind}"') :].partition("</tr>")[0]
         for word in words:
             assert f'bg-{colour_of(kind, word.value)}-lt" data-word="{word}"' in line
+    for part in ('class="lost', "level-error", 'class="add"', "data-confirm", "too much", "empty-header"):
+        assert part in page, part
     assert page.count("<tr id=") == 9 and reverse("instances") in page
