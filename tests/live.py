@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +36,8 @@ class LiveConsole:
             **os.environ,
             "LIBGO_VAR": str(folder),
             "LIBGO_PORT": str(self.port),
+            # The one that runs already is not looked for.
+            "LIBGO_PYTHON": sys.executable,
             "LIBGO_ADMIN_PASSWORD": PASSWORD,
             "LIBGO_VIRT_TYPE": "qemu",
             "DJANGO_SETTINGS_MODULE": "libgo_site.settings.prod",

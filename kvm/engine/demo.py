@@ -43,7 +43,7 @@ _DISK_BYTES = 40 * 1024**2
 _RECIPE_BYTES = 45
 # A FAT partition for the boot loader and a small ext4 one that outlives a reboot.
 _BOOT_START, _BOOT_SECTORS, _DATA_START, _DATA_SECTORS = 2048, 49152, 51200, 28672
-# In the order of their dependencies.
+# Roughly in the order of their dependencies.
 _MODULES = (
     "virtio virtio_ring virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci virtio_blk "
     "failover net_failover virtio_net scsi_common scsi_mod cdrom sr_mod sd_mod virtio_scsi isofs "
@@ -51,13 +51,15 @@ _MODULES = (
     "virtio_console virtio-rng rng-core libata ata_piix crc16 mbcache jbd2 crc32c_generic ext4"
 ).split()
 _FOLDERS = "bin sbin dev proc sys tmp run etc/acpi/PWRF mnt data lib/modules var/run etc opt".split()
+# Without acceleration each of the last line saves a tenth of a boot, and nobody attacks this guest from inside.
 _BOOT_CONFIG = """SERIAL 0 115200
 DEFAULT libgo
 PROMPT 0
 TIMEOUT 1
 LABEL libgo
   KERNEL /vmlinuz
-  APPEND initrd=/initrd.gz console=tty0 console=ttyS0,115200 panic=1 quiet
+  APPEND initrd=/initrd.gz console=tty0 console=ttyS0,115200 panic=1 quiet \
+nokaslr cryptomgr.notests mitigations=off
 """
 _INIT = """#!/bin/sh
 export PATH=/bin:/sbin
@@ -65,10 +67,10 @@ mount -t devtmpfs dev /dev
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 exec </dev/console >/dev/console 2>&1
-# Twice: what a module needs may come after it in the list.
-for round in 1 2; do
-  for module in /lib/modules/*.ko; do insmod "$module" 2>/dev/null; done
-done
+# What a module needs may come after it in the list.
+left=
+for module in /lib/modules/*.ko; do insmod "$module" 2>/dev/null || left="$left $module"; done
+for module in $left; do insmod "$module" 2>/dev/null; done
 tries=0
 while [ ! -e /dev/vda ] && [ $tries -lt 30 ]; do usleep 100000; tries=$((tries+1)); done
 [ -e /dev/vda2 ] && mount -t ext4 /dev/vda2 /data 2>/dev/null
@@ -328,9 +330,9 @@ def _disk(folder: Path, kernel: Path, initrd: Path) -> Path:
     table = f"{_BOOT_START},{_BOOT_SECTORS},6,*\n{_DATA_START},{_DATA_SECTORS},83\n"
     _run(["sfdisk", "-q", str(raw)], folder, table)
     kib = _BOOT_SECTORS * _SECTOR // 1024
-    _run(
-        ["mkfs.vfat", "-F", "16", "-n", "LIBGOBOOT", "--offset", str(_BOOT_START), str(raw), str(kib)], folder
-    )
+    # Clusters of 4 KiB are read in half the time of smaller ones; with larger ones it would not be FAT16.
+    words = ["-F", "16", "-s", "8", "-n", "LIBGOBOOT", "--offset", str(_BOOT_START)]
+    _run(["mkfs.vfat", *words, str(raw), str(kib)], folder)
     config = folder / "syslinux.cfg"
     config.write_text(_BOOT_CONFIG)
     drive = f"{raw}@@{_BOOT_START * _SECTOR}"

@@ -300,6 +300,8 @@ def _test(arguments: list[str]) -> int:
         "LIBGO_ADMIN_PASSWORD",
         "DATABASE_URL",
         "REDIS_URL",
+        # The processes of a run load the same sources some hundred times: compiled once.
+        "PYTHONDONTWRITEBYTECODE",
     ):
         environ.pop(name, None)
     environ["LIBGO_TEST_CACHE"] = str(state.var() / "cache")
