@@ -51,7 +51,7 @@ _MODULES = (
     "virtio_console virtio-rng rng-core libata ata_piix crc16 mbcache jbd2 crc32c_generic ext4"
 ).split()
 _FOLDERS = "bin sbin dev proc sys tmp run etc/acpi/PWRF mnt data lib/modules var/run etc opt".split()
-# Without acceleration each of the last line saves a tenth of a boot, and nobody attacks this guest from inside.
+# Each word of the last line saves a tenth of a boot without acceleration; nobody attacks from inside here.
 _BOOT_CONFIG = """SERIAL 0 115200
 DEFAULT libgo
 PROMPT 0

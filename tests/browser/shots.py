@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,19 +46,31 @@ def shot(page: Page, name: str, look: Look) -> Path:
     return path
 
 
-def pictured(page: Page, name: str) -> None:
-    """At a desk and on a phone, in both themes; nothing is wider than its window."""
+def worn(page: Page) -> Iterator[Look]:
+    """The page as it is loaded in one look after the other; then light again, and of its size."""
     before = page.viewport_size
     for look in looks():
         page.set_viewport_size({"width": look.width, "height": look.height})
         page.evaluate("theme => document.documentElement.setAttribute('data-bs-theme', theme)", look.theme)
         page.wait_for_timeout(250)
-        shot(page, name, look)
-        by = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        assert by <= 0, f"{name} ({look}) is wider than its window by {by} px"
+        yield look
     page.evaluate("document.documentElement.setAttribute('data-bs-theme', 'light')")
     assert before is not None
     page.set_viewport_size(before)
+
+
+def wider_by(page: Page) -> int:
+    """By how many pixels the page is wider than its window."""
+    script = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    return max(0, int(page.evaluate(script)))
+
+
+def pictured(page: Page, name: str) -> None:
+    """At a desk and on a phone, in both themes; nothing is wider than its window."""
+    for look in worn(page):
+        shot(page, name, look)
+        by = wider_by(page)
+        assert by == 0, f"{name} ({look}) is wider than its window by {by} px"
 
 
 def shot_name(path: str) -> str:

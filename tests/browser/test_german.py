@@ -60,15 +60,17 @@ def reader(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole)
 
 
 def _look(page: Page, live: LiveConsole, paths: list[str]) -> list[str]:
-    """What is wrong on these pages, a line each."""
-    wrong, known = [], english()
+    """What is wrong on these pages, a line each. The rules that axe knows hold in any language: the pictures
+    ask for them on every page, and here some are asked whose texts are longer."""
+    wrong, known, judged = [], english(), set(cut(paths, 4))
     for path in paths:
         page.goto(f"{live.url}{path}")
         page.wait_for_load_state("networkidle")
         said: list[str] = page.evaluate(_TEXTS)
         own = next((names for end, names in _ENGINES.items() if path.endswith(end)), set())
         wrong += [f"{path}: {text!r} is English" for text in sorted((set(said) & known) - own)]
-        wrong += [f"{path}: {line}" for line in violations(page)]
+        if path in judged:
+            wrong += [f"{path}: {line}" for line in violations(page)]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             wrong.append(f"{path}: is wider than the window")
     return wrong

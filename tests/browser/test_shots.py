@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.attacks.catalogue import attack
 from tests.browser.conftest import context_close, log_in
-from tests.browser.shots import Look, looks, shot, shot_name
+from tests.browser.shots import shot, shot_name, wider_by, worn
 from tests.browser.test_accessibility import menu_paths, violations
 from tests.live import LiveConsole
 
@@ -26,14 +26,10 @@ _FORMS = (
 _OUTSIDE = "/login"
 
 
-@pytest.fixture(params=looks(), ids=str)
-def seen(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[Page, Look]]:
-    look: Look = request.param
-    context = chromium.new_context(
-        viewport={"width": look.width, "height": look.height}, reduced_motion="reduce"
-    )
-    context.add_init_script(f"localStorage.setItem('theme', '{look.theme}')")
-    yield context.new_page(), look
+@pytest.fixture
+def still(chromium: Browser) -> Iterator[Page]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce")
+    yield context.new_page()
     context_close(context)
 
 
@@ -43,36 +39,35 @@ def seen(request: pytest.FixtureRequest, chromium: Browser) -> Iterator[tuple[Pa
     refused="the content policy is never broken",
 )
 @pytest.mark.timeout(600)
-def test_every_page_is_pictured_in_both_themes_and_widths(
-    seen: tuple[Page, Look], live: LiveConsole, name: str
-) -> None:
-    page, look = seen
+def test_every_page_is_pictured_in_both_themes_and_widths(still: Page, live: LiveConsole, name: str) -> None:
     complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    still.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     made = live.create(name, "docker")
-    page.goto(f"{live.url}{_OUTSIDE}")
-    shot(page, shot_name(_OUTSIDE), look)
-    found = [f"{_OUTSIDE} {line}" for line in violations(page)]
-    log_in(page, live)
-    wide, taken = [], set()
-    tabs = _tabs(page, live, f"/instances/{made['id']}")
-    for path in dict.fromkeys(["/", *menu_paths(page), *_FORMS, *tabs]):
-        answer = page.goto(f"{live.url}{path}")
+    still.goto(f"{live.url}{_OUTSIDE}")
+    seen = [_seen(still, _OUTSIDE)]
+    log_in(still, live)
+    tabs = _tabs(still, live, f"/instances/{made['id']}")
+    for path in dict.fromkeys(["/", *menu_paths(still), *_FORMS, *tabs]):
+        answer = still.goto(f"{live.url}{path}")
         assert answer is not None and answer.status == 200, path
-        expect(page.locator("h1").first).to_be_visible()
-        page.wait_for_timeout(200)
-        picture = shot(page, shot_name(path), look)
-        with Image.open(picture) as image:
-            assert image.size == (look.width, look.height)
-        taken.add(picture.name)
-        by = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if by > 0:
-            wide.append(f"{path} by {by} px")
-        found += [f"{path} {line}" for line in violations(page)]
-    assert len(taken) > 20, "no two pages share a picture"
+        expect(still.locator("h1").first).to_be_visible()
+        seen.append(_seen(still, path))
+    assert len({taken for taken, _ in seen}) > 20, "no two pages share a picture"
     assert complaints == []
-    assert wide == [], "wider than the window"
+    found = [line for _, lines in seen for line in lines]
     assert found == [], "\n".join(found)
+
+
+def _seen(page: Page, path: str) -> tuple[str, list[str]]:
+    """The name of its pictures, and what is wrong in any look, a line each."""
+    name, wrong = shot_name(path), []
+    for look in worn(page):
+        with Image.open(shot(page, name, look)) as image:
+            assert image.size == (look.width, look.height)
+        if by := wider_by(page):
+            wrong.append(f"{path} ({look}) is wider than its window by {by} px")
+        wrong += [f"{path} ({look}) {line}" for line in violations(page)]
+    return name, wrong
 
 
 def _tabs(page: Page, live: LiveConsole, path: str) -> list[str]:

@@ -14,7 +14,7 @@ from compute.translations.build import catalogues_build
 
 class Command(BaseCommand):
     help = "Migrate, make the administrator, register the local engines, build the catalogues of languages."
-    # They load every page and route, which takes longer than all else here; the web process loads them anyway.
+    # They load every page and route, which takes longer than all else here; the web process loads these too.
     requires_system_checks = ()
 
     def handle(self, *args: Any, **options: Any) -> None:
