@@ -33,6 +33,13 @@ class InvalidInput(ComputeError):
     def field(cls, name: str, complaint: str) -> InvalidInput:
         return cls(f"{name}: {complaint}", fields={name: complaint})
 
+    @classmethod
+    def of_fields(cls, complaints: dict[str, str]) -> InvalidInput:
+        """Of one field or several at once."""
+        if len(complaints) == 1:
+            return cls.field(*next(iter(complaints.items())))
+        return cls(f"Some fields are wrong: {', '.join(complaints)}.", fields=complaints)
+
 
 class Unauthenticated(ComputeError):
     code = "UNAUTHENTICATED"

@@ -12,7 +12,7 @@ from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.response import Response
 
-from compute.errors import ComputeError
+from compute.errors import ComputeError, InvalidInput
 
 log = structlog.get_logger(__name__)
 
@@ -107,7 +107,8 @@ def _answer(code: str, message: str, details: Mapping[str, Any]) -> Response:
 def _framework(error: exceptions.APIException) -> Response:
     """DRF's own exceptions in our words."""
     if isinstance(error, exceptions.ValidationError):
-        return _answer("INVALID_INPUT", "Some fields are wrong.", {"fields": field_errors(error.detail)})
+        wrong = InvalidInput.of_fields(field_errors(error.detail))
+        return _answer(wrong.code, wrong.message, wrong.details)
     if isinstance(error, (exceptions.NotAuthenticated, exceptions.AuthenticationFailed)):
         return _answer("UNAUTHENTICATED", str(error.detail), {})
     if isinstance(error, exceptions.PermissionDenied):

@@ -14,6 +14,7 @@ from compute.api.exception_handler import field_errors
 from compute.api.transfers import Upload
 from compute.api.waiting import outcome_within
 from compute.errors import InvalidInput
+from compute.jsontext import text_problem
 from compute.models import Operation
 from compute.selectors.operations import operation_dict
 
@@ -58,13 +59,13 @@ def json_checked(raw: bytes, serializer: type[Serializer[Any]]) -> dict[str, Any
         raise InvalidInput(f"The request cannot be read: it is not JSON ({error.msg}).") from error
     if not isinstance(given, Mapping):
         raise InvalidInput("The body must be a JSON object.")
-    if b"\\u0000" in raw:
-        raise InvalidInput("The body holds a null character, which no field takes.")
+    if problem := text_problem(raw, given):
+        raise InvalidInput(f"The body holds {problem}, which no field takes.")
     check = serializer(data=given)
     unknown = sorted(set(given) - set(check.fields))
     if unknown:
         accepted = ", ".join(sorted(check.fields))
         raise InvalidInput.field(str(unknown[0])[:50], f"is not known here; accepted: {accepted}.")
     if not check.is_valid():
-        raise InvalidInput("Some fields are wrong.", fields=field_errors(check.errors))
+        raise InvalidInput.of_fields(field_errors(check.errors))
     return dict(check.validated_data)

@@ -180,6 +180,10 @@ def user_create(actor: Actor, given: Mapping[str, Any]) -> User:
     user = User(username=username, email=_email(given.get("email")))
     _password_check(given.get("password"), user, "password")
     role = _role(given.get("role", Role.VIEWER.value))
+    # Nobody could tell Olga from olga, in the audit for instance.
+    alike = User.objects.filter(username__iexact=username).values_list("username", flat=True).first()
+    if alike is not None:
+        raise NameConflict(f"There is already a user “{alike}”.")
     user.set_password(given["password"])
     try:
         with transaction.atomic():

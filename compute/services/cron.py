@@ -26,7 +26,8 @@ def zone_check(name: str) -> ZoneInfo:
 
 @lru_cache(maxsize=1)
 def _zones() -> set[str]:
-    return available_timezones()
+    # Whatever the host is set to is no zone that a schedule can be read by elsewhere.
+    return available_timezones() - {"localtime"}
 
 
 def zones_known() -> list[str]:

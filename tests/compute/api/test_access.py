@@ -171,3 +171,11 @@ def test_the_password_may_be_changed_and_other_sessions_end(admin: Actor, anonym
     _refused(client.get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
     anonymous.credentials()
     assert _log_in(anonymous, password="another long sentence").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["ada", "Ada", "ADA"])
+def test_a_name_that_differs_only_in_its_letters_case_is_taken(as_admin: APIClient, name: str) -> None:
+    body = {"username": name, "password": "a long sentence of words"}
+    answer = as_admin.post(f"{BASE}/users", body, format="json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (409, "NAME_CONFLICT")
+    assert "“ada”" in answer.json()["error"]["message"]

@@ -129,3 +129,11 @@ def test_rules_are_found_and_sorted(as_admin: APIClient, project: Project) -> No
     rows = as_admin.get(f"{BASE}/alerts/rules?sort=-name&q=down").json()["items"]
     assert [row["name"] for row in rows] == ["guests", "disks"]
     assert as_admin.get(f"{BASE}/alerts/rules?q=down+guest").json()["total"] == 1
+
+
+def test_what_is_wrong_is_named_in_the_message_too(as_admin: APIClient) -> None:
+    one = as_admin.post(f"{BASE}/alerts/rules", {"name": "x", "kind": "nope"}, format="json").json()["error"]
+    assert one["message"].startswith("kind: ") and set(one["details"]["fields"]) == {"kind"}
+    body = {"name": "x" * 500, "kind": "nope"}
+    two = as_admin.post(f"{BASE}/alerts/rules", body, format="json").json()["error"]
+    assert two["message"] == "Some fields are wrong: name, kind." and len(two["details"]["fields"]) == 2
