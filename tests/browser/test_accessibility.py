@@ -55,6 +55,24 @@ def menu_paths(page: Page) -> list[str]:
     return [path for path in dict.fromkeys(paths) if not path.startswith("/admin")]
 
 
+# What is said and what would change, as templates make it; few pages show them when they are pictured.
+_SAID = """
+() => { document.querySelector("main").innerHTML = `<div class="container-xl">
+  ${["danger", "warning", "info", "success"].map((kind) =>
+    `<div class="alert alert-${kind}" role="status">It is <a href="/">said</a> so.</div>`).join("")}
+  <pre class="log wrap diff" tabindex="0" aria-label="What would change"><span class="at">@@</span>
+<span class="del">- old</span>
+<span class="add">+ new</span>
+<span class="">  same</span></pre></div>`; }
+"""
+
+
+def test_what_is_said_and_what_would_change_can_be_read(reader: Page, live: LiveConsole) -> None:
+    reader.goto(f"{live.url}/nodes")
+    reader.evaluate(_SAID)
+    assert violations(reader) == []
+
+
 def test_an_instance_with_the_drawer_open(reader: Page, live: LiveConsole, name: str) -> None:
     """Each page with the drawer closed is looked at where it is pictured."""
     made = live.create(name, "docker")
