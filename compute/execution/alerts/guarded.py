@@ -20,6 +20,14 @@ CONNECT_S = 5.0
 DEADLINE_S = 15.0
 _READ_MAX = 64 * 1024
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Where clouds tell their machines things, and these are not link-local: Azure (which is no inner address by
+# its number), Alibaba, Oracle, AWS and Google.
+_CLOUDS = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("168.63.129.16", "100.100.100.200", "192.0.0.192", "fd00:ec2::254", "fd20:ce::254"),
+    )
+)
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -63,9 +71,12 @@ def address_is_public(text: str) -> bool:
 
 
 def address_is_never(text: str) -> bool:
-    """Where not even an administrator's permission leads: what clouds tell their machines (link-local),
-    many at once, and nowhere."""
-    return any(each.is_link_local or each.is_multicast or each.is_unspecified for each in _forms(text))
+    """Where not even an administrator's permission leads: what clouds tell their machines, many at once,
+    and nowhere."""
+    return any(
+        each.is_link_local or each.is_multicast or each.is_unspecified or each in _CLOUDS
+        for each in _forms(text)
+    )
 
 
 def addresses_checked(host: str, port: int, *, allow_internal: bool) -> list[str]:

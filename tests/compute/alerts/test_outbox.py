@@ -196,7 +196,18 @@ def test_addresses_outside_are_called(monkeypatch: pytest.MonkeyPatch, address: 
     "S71", "a webhook to the metadata service of a cloud, with addresses inside allowed", refused="refused"
 )
 @pytest.mark.parametrize(
-    "address", ["169.254.169.254", "::ffff:169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1"]
+    "address",
+    [
+        "169.254.169.254",
+        "::ffff:169.254.169.254",
+        "168.63.129.16",
+        "100.100.100.200",
+        "fd00:ec2::254",
+        "64:ff9b::a9fe:a9fe",
+        "fe80::1",
+        "0.0.0.0",
+        "224.0.0.1",
+    ],
 )
 def test_not_even_permission_leads_to_what_clouds_tell_their_machines(
     monkeypatch: pytest.MonkeyPatch, address: str
