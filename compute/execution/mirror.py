@@ -68,8 +68,10 @@ def instances_observe(node: Node, infos: Sequence[InstanceInfo], *, stamp: bool 
         facts: list[Fact] = []
         created: list[Instance] = []
         uses_changed = False
-        # All in one order, so that nobody who writes others of them waits in a circle.
-        for info in sorted(infos, key=lambda info: info.engine_id):
+        # Once each, whatever an engine says; all in one order, so that nobody who writes others of them
+        # waits in a circle.
+        once = {info.engine_id: info for info in reversed(infos)}
+        for _, info in sorted(once.items()):
             row = known.rows.get(info.engine_id) or _row_being_made(node, info)
             if _left_to_operation(row, info, replaced) or _left_to_move(row, info, moving):
                 continue

@@ -15,7 +15,7 @@ from compute.actor import Actor
 from compute.audit import audit, changes_of, stored
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_class, backend_for
-from compute.errors import InvalidInput, NameConflict
+from compute.errors import InvalidInput, InvalidState, NameConflict
 from compute.models import Instance, Operation, Template, TemplateVersion
 from compute.placeholders import (
     body_check,
@@ -41,6 +41,8 @@ from compute.services.projects import project_for
 from compute.tell import tell
 
 COUNT_MAX = 100
+# Each version may hold as much as a body: nobody fills the database with them.
+PER_PROJECT_MAX, VERSIONS_MAX = 500, 500
 BODY_BYTES_MAX = 256 * 1024
 _BODY_KEYS = (
     *("type", "config", "resources", "networks", "storage", "labels", "annotations", "auto_start"),
@@ -75,6 +77,9 @@ def template_create(actor: Actor, given: Mapping[str, Any]) -> Template:
         body = _body_checked(given.get("body"), parameters)
     try:
         with transaction.atomic():
+            limits_lock()
+            if project is not None and project.templates.count() >= PER_PROJECT_MAX:
+                raise InvalidState(f"A project has at most {PER_PROJECT_MAX} templates.", state="full")
             row = Template.objects.create(
                 name=name,
                 description=given.get("description", ""),
@@ -104,6 +109,10 @@ def template_update(actor: Actor, id_or_name: str | uuid.UUID, given: Mapping[st
             parameters = parameters_check(given.get("parameters", last.parameters))
             body = _body_checked(given.get("body", version_body(last)), parameters)
             if body != version_body(last) or parameters != last.parameters:
+                if row.version >= VERSIONS_MAX:
+                    raise InvalidState(
+                        f"A template has at most {VERSIONS_MAX} versions. Make another of it.", state="full"
+                    )
                 row.version += 1
                 _version_add(actor, row, body, parameters, given.get("comment", ""))
             row.save()

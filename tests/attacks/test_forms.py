@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from compute.actor import Actor
 from compute.api.ranges import range_told
@@ -169,7 +170,9 @@ def _deep(opening: str, closing: str) -> bytes:
 _COSTLY = {
     "depth of lists": _deep("[", "]"),
     "depth of objects": (b'{"a":' * 100_000) + b"1" + b"}" * 100_000,
-    "a million keys": ("{" + ",".join(f'"k{n}":1' for n in range(150_000)) + "}").encode(),
+    "as many keys as fit": ("{" + ",".join(f'"k{n}":1' for n in range(150_000)) + "}").encode(),
+    "a million keys": ("{" + ",".join(f'"k{n}":1' for n in range(1_000_000)) + "}").encode(),
+    "a hundred megabytes": b'{"name": "' + b"x" * 100 * 1024**2 + b'"}',
     "a huge number": b'{"name": ' + b"9" * 1_000_000 + b"}",
     "infinity": b'{"name": Infinity}',
     "not a number": b'{"resources": {"memory": {"limit": NaN}}}',
@@ -192,6 +195,38 @@ def test_costly_json_is_refused_quickly(operator: Actor, fake_node: Any, body: b
     assert time.process_time() - began < 2
     assert answer.status_code in (400, 413), answer.content[:200]
     assert answer.json()["error"]["message"]
+
+
+def _parts(count: int, named: str) -> bytes:
+    head = f'--b\r\nContent-Disposition: form-data; name="n"{named}\r\n\r\nx\r\n'
+    return head.encode() * count + b"--b--\r\n"
+
+
+_FORMS = {
+    "100,000 parts": ("multipart/form-data; boundary=b", _parts(100_000, "")),
+    "100,000 files": ("multipart/form-data; boundary=b", _parts(100_000, '; filename="f"')),
+    "a boundary of 64 KiB": (f"multipart/form-data; boundary={'b' * 65536}", b"x"),
+    "a million fields": ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 1_000_000)),
+    "as many fields as fit": ("application/x-www-form-urlencoded", b"&".join([b"a=1"] * 500_000)),
+}
+
+
+@attack(
+    "S83",
+    "forms built to cost, at the login and at the API: 100,000 parts or files, a million fields",
+    refused="400, 413 or 415 within two seconds; nobody is signed in",
+)
+@pytest.mark.django_db
+@pytest.mark.parametrize(("kind", "body"), _FORMS.values(), ids=_FORMS.keys())
+def test_costly_forms_are_refused_quickly(operator: Actor, fake_node: Any, kind: str, body: bytes) -> None:
+    pages, began = Client(raise_request_exception=False), time.process_time()
+    answer = pages.generic("POST", "/login", body, content_type=kind)
+    assert answer.status_code in (400, 413), answer.content[:200]
+    assert "_auth_user_id" not in pages.session
+    refused = client_for(operator).generic("POST", ONE, body, content_type=kind)
+    assert refused.status_code in (400, 413, 415), refused.content[:200]
+    assert time.process_time() - began < 4
+    assert not Instance.objects.exists()
 
 
 _SIZES = [-1, 0, 1e308, 2**63, 2**200, "NaN", "inf", "1e9999", True, [1], {"a": 1}, "9" * 5000]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import libvirt
 import pytest
 import redis
 import requests
@@ -93,6 +94,7 @@ def given(live: LiveConsole, name: str, planted: Planted) -> Iterator[None]:
         "name",
     )
     made += _variables(live, name, planted)
+    made += _told(live, name, planted)
     _by_mistake(live, planted)
     yield
     for path in reversed(made):
@@ -140,6 +142,30 @@ def _variables(live: LiveConsole, name: str, planted: Planted) -> list[str]:
     ]
 
 
+def _told(live: LiveConsole, name: str, planted: Planted) -> list[str]:
+    """Secrets in the texts of cloud-init, and in one that is told anew. What is to be deleted."""
+    word = planted.word
+    user_data = f"#cloud-config\nchpasswd: {{list: 'root:{word('a password of a guest')}'}}\n"
+    key = f"{{x: {{password: '{word('a network key of a guest')}'}}}}"
+    network = f"version: 2\nwifis: {{w: {{access-points: {key}}}}}\n"
+    config = {
+        "image": "libgo-demo",
+        "network": "none",
+        "cloud_init": {"user_data": user_data, "network_config": network, "hostname": "told"},
+    }
+    wanted = {"name": f"{name}-v", "backend": "kvm", "config": config, "auto_start": False}
+    resources = {"resources": {"memory": {"limit": 192 * 1024**2}}, "labels": {"libgo.test": "live"}}
+    answer = live.api("POST", "/compute/instances?wait=60", {**wanted, **resources})
+    assert answer.status_code == 201, answer.text
+    made = answer.json()["instance"]["id"]
+    again = {"user_data": f"#!/bin/sh\nTOKEN={word('a token of a guest told anew')} true\n"}
+    answer = live.api("PUT", f"/kvm/vms/{made}/cloud-init?wait=60", again)
+    assert answer.status_code in (200, 201), answer.text
+    copy = {"name": f"{name}-w", "auto_start": False}
+    assert live.api("POST", f"/compute/instances/{made}/clone?wait=60", copy).status_code in (200, 201)
+    return [f"/compute/instances/{each}?force=true&wait=30" for each in (f"{name}-v", f"{name}-w")]
+
+
 def _by_mistake(live: LiveConsole, planted: Planted) -> None:
     """In addresses, in the header that tells where one came from, and as a password that does not fit."""
     word = planted.word
@@ -177,8 +203,8 @@ def _brokered(live: LiveConsole) -> Iterator[tuple[str, bytes]]:
 
 @attack(
     "S15 S76",
-    "secrets of each kind, variables of containers by each door among them, given to a whole console; then a "
-    "dump of its database, its files as they lie on disk, all logs, and the broker",
+    "secrets of each kind, variables of containers by each door and cloud-init among them, given to a whole "
+    "console; then a dump of its database, its files as they lie on disk, all logs, and the broker",
     refused="nowhere, neither as it is nor encoded",
     audit="not there either",
 )
@@ -205,6 +231,22 @@ def _only_in_the_engine(live: LiveConsole, name: str, planted: Planted) -> None:
         "a variable in a compose file",
         "a variable of a stack",
     }
+    _only_in_the_seed(live, name, planted)
     for path in ("/compute/instances?page_size=500", f"/docker/containers/{name}", "/operations", "/audit"):
         answer = live.api("GET", path)
         assert answer.status_code == 200 and not planted.found(path, answer.content)
+
+
+def _only_in_the_seed(live: LiveConsole, name: str, planted: Planted) -> None:
+    """What the guest is told lies on its own disk, and the API shows it masked to an administrator even."""
+    made = live.get(f"/compute/instances/{name}-v")["id"]
+    conn = libvirt.open("qemu:///system")
+    try:
+        volume = conn.storagePoolLookupByName("default").storageVolLookupByName(f"libgo-vm-{made}-seed.iso")
+        told = Path(volume.path()).read_bytes()
+    finally:
+        conn.close()
+    assert "a token of a guest told anew: " in planted.found("", told)
+    for path in (f"/kvm/vms/{made}/cloud-init", f"/compute/instances/{made}"):
+        answer = live.api("GET", path)
+        assert answer.status_code == 200 and not planted.found(path, answer.content), path

@@ -103,3 +103,33 @@ def test_a_snapshot_brings_no_bridge_of_the_host_back(world: World, machine: dic
     assert _denials(world) == [("refused", "POLICY_DENIED")]
     assert _restore(world.admin, machine, "s1").status_code == 200
     assert "virbr0" in _definition(machine)
+
+
+@attack(
+    "S84",
+    "a machine that was made smaller, to make room for others, back to the size of its snapshot",
+    refused="403 RESOURCE_LIMIT_EXCEEDED; the machine is as it was",
+    audit="no restore that went well",
+)
+def test_a_snapshot_brings_no_more_memory_back_than_there_is_room_for(
+    world: World, machine: dict[str, Any]
+) -> None:
+    mib = 1024**2
+    _snapshot(world.a, machine, "s1")
+    smaller = {"resources": {"memory": {"limit": 128 * mib}}}
+    world.a.ok("PUT", f"/compute/instances/{machine['id']}?wait=60", smaller)
+    world.admin.ok("PUT", f"/projects/{world.a.project}/limits", {"max_memory_bytes": 128 * mib})
+    try:
+        error = world.a.refused(
+            403,
+            "RESOURCE_LIMIT_EXCEEDED",
+            "POST",
+            f"/compute/instances/{machine['id']}/snapshots/s1/restore?wait=60",
+        )
+        assert error["details"]["limit"] == "max_memory_bytes"
+        shown = world.a.ok("GET", f"/compute/instances/{machine['id']}")
+        assert shown["resources"]["memory"]["limit"] == 128 * mib
+        rows = world.admin.ok("GET", f"/audit?user={world.a.username}&page_size=20")["items"]
+        assert not [row for row in rows if row["action"] == "instance.restore"]
+    finally:
+        world.admin.ok("PUT", f"/projects/{world.a.project}/limits", {"max_memory_bytes": None})

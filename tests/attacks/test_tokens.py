@@ -21,7 +21,7 @@ from rest_framework.test import APIClient
 
 from compute.actor import Actor
 from compute.live import ticket_issue
-from compute.models import AuditEvent, SignIn, User
+from compute.models import AuditEvent, Instance, SignIn, User
 from compute.services import accounts
 from compute.states import Outcome
 from libgo_site.asgi import websocket_urlpatterns
@@ -322,6 +322,40 @@ async def test_a_ticket_opens_one_of_many_at_once(admin: Actor) -> None:
     codes = await asyncio.gather(*(_close_code(path, [(b"host", b"libgo.example")]) for _ in range(50)))
     assert sorted(codes) == [0] + [4401] * 49
     assert await _close_code("/ws/v1/events?ticket=../../x", []) == 4401
+
+
+@attack(
+    "S22 S23",
+    "a good ticket for a socket that its maker may not open, and one of an account that is off by then",
+    refused="closed with 4403, 4404 and 4401; the ticket is spent",
+    audit="a row with the outcome refused for the viewer",
+)
+@pytest.mark.django_db(transaction=True)
+async def test_a_ticket_opens_no_more_than_its_maker_may(
+    admin: Actor,
+    viewer: Actor,
+    stranger: Actor,
+    operator: Actor,
+    fake_node: Any,
+    make: Callable[..., Instance],
+) -> None:
+    row = await sync_to_async(make)("web")
+    path, host = f"/ws/v1/instances/{row.pk}/exec", [(b"host", b"libgo.example")]
+
+    async def code(actor: Actor, *, is_off: bool = False) -> tuple[int, int]:
+        """Of the socket, and of another by the same ticket."""
+        ticket = (await sync_to_async(accounts.ws_ticket)(actor))["ticket"]
+        if is_off:
+            change = {"is_active": False}
+            await sync_to_async(accounts.user_update)(admin, str(actor.user_id), change)
+        first = await _close_code(f"{path}?ticket={ticket}", host)
+        return first, await _close_code(f"/ws/v1/events?ticket={ticket}", host)
+
+    assert await code(viewer) == (4403, 4401)
+    assert await code(stranger) == (4404, 4401)
+    assert await code(operator, is_off=True) == (4401, 4401)
+    rows = AuditEvent.objects.filter(outcome=Outcome.REFUSED.value)
+    assert [each.username async for each in rows] == ["vera"]
 
 
 @attack("S14", "tokens of an account that was switched off or deleted", refused="401 at once")

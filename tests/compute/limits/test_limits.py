@@ -13,7 +13,7 @@ from compute.backends.fake import FakeEngine
 from compute.backends.types import InstanceInfo, Resources
 from compute.errors import BackendError, ResourceLimitExceeded
 from compute.execution.mirror import instances_observe
-from compute.models import Instance, Node, Operation, Project, Resource
+from compute.models import AuditEvent, Instance, Node, Operation, Project, Resource
 from compute.selectors.limits import project_scope, site_rules, usage_of
 from compute.services.instances import instance_update
 from compute.services.limit_settings import project_limits_set, site_limits_set, user_limits_set
@@ -22,6 +22,7 @@ from compute.services.snapshots import instance_clone
 from compute.states import InstanceState, InstanceType
 from compute.tasks import operation_run
 from tests.attacks.catalogue import attack
+from tests.compute.api.conftest import client_for
 from tests.compute.limits.conftest import GIB, Ask
 
 MIB = 1024**2
@@ -138,10 +139,10 @@ def test_a_clone_takes_a_place(make: Callable[..., Instance], admin: Actor, proj
         instance_clone(admin, "web", {"name": "web-2"})
 
 
-@attack("S84", "growing by restoring a snapshot", refused="counted")
 def test_restoring_a_larger_state_is_growth(
     make: Callable[..., Instance], admin: Actor, project: Project
 ) -> None:
+    """Over a real machine: ``tests/attacks/test_snapshots.py``."""
     web = make("web", resources={"memory": {"limit": GIB}})
     project_limits_set(admin, project.pk, {"max_memory_bytes": GIB})
     assert growth_check(web, Resources(None, GIB // 2))["memory_bytes"] == 0
@@ -170,7 +171,26 @@ def test_storage_of_volumes_and_instances_counts_together(
         storage_check(Instance.objects.get(name="a"), 3 * GIB)
 
 
-@attack("S84", "moving into a project that is full", refused="refused")
+@attack(
+    "S84",
+    "moving instances into a project that is full, all or none",
+    refused="403 RESOURCE_LIMIT_EXCEEDED; all stay where they were",
+    audit="no row instance.adopt",
+)
+def test_nothing_is_moved_into_a_project_that_is_full(
+    admin: Actor, fake_node: Node, project: Project
+) -> None:
+    team = Project.objects.create(name="team", max_instances=1)
+    ids = [str(_outside(fake_node, name).pk) for name in ("x", "y")]
+    client = client_for(admin)
+    answer = client.post("/api/v1/compute/instances/adopt", {"ids": ids, "project": "team"}, format="json")
+    assert answer.status_code == 403, answer.content
+    error = answer.json()["error"]
+    assert error["code"] == "RESOURCE_LIMIT_EXCEEDED" and error["details"]["limit"] == "max_instances"
+    assert not Instance.objects.filter(project=team).exists()
+    assert not AuditEvent.objects.filter(action="instance.adopt").exists()
+
+
 def test_adopting_asks_the_limits_of_the_project_it_comes_to(
     admin: Actor, fake_node: Node, project: Project
 ) -> None:
