@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 
 from compute.backends.registry import backend_register
+from compute.models import Instance, Resource, User
+from compute.permissions import CELLS
 from compute.services import operations
 from tests.compute.access.ground import Ground, ground_make
 
@@ -26,3 +29,30 @@ def laid(django_db_setup: None, django_db_blocker: Any) -> Iterator[Ground]:
 def ground(laid: Ground, db: None, monkeypatch: pytest.MonkeyPatch) -> Ground:
     monkeypatch.setattr(operations, "operation_ring", lambda *_, **__: None)
     return laid
+
+
+@pytest.fixture(scope="module")
+def uids(laid: Ground, django_db_blocker: Any) -> dict[str, dict[str, str]]:
+    """The ids of each side: addresses of pages have nothing else."""
+    found = {}
+    with django_db_blocker.unblock():
+        things = {row.name: str(row.pk) for row in Resource.objects.all()}
+        shared = {f"{row.backend}_node": str(row.node_id) for row in Instance.objects.all()}
+        shared["user"] = str(User.objects.get(username="target").pk)
+        for side in (laid.own, laid.foreign):
+            ids = {key: things.get(name, name) for key, name in {**laid.hosts, **side.ids}.items()}
+            more = {"stack": side.ids["stack"], "project_id": str(side.project.pk)}
+            found[side.project.name] = {**ids, **shared, **more}
+    return found
+
+
+@pytest.fixture
+def clients(ground: Ground, settings: Any) -> dict[str, Client]:
+    settings.ALLOWED_HOSTS = ["testserver"]
+    found = {}
+    for cell in CELLS:
+        found[cell.name] = Client(raise_request_exception=False)
+        actor = ground.actor(cell)
+        if actor is not None:
+            found[cell.name].force_login(User.objects.get(pk=actor.user_id))
+    return found

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _TABLE = """
-GET login,login_oidc,login_oidc_back,logged_out,words auth.login public
+GET login,login_oidc,login_oidc_back,logged_out,words,static_moved auth.login public
 POST login,logout,language auth.login public
 GET health,liveness,readiness,metrics,favicon site.health public
 GET schema,api_docs site.docs public
