@@ -11,6 +11,7 @@ from compute.measures import amount_read, amount_written
 from compute.states import ALERT_METRICS, AlertKind, ChannelKind, Severity
 from compute.thing_forms import ThingForm
 from compute.wording import later as _
+from compute.wording import word_later
 
 _KINDS = {
     AlertKind.INSTANCE_USAGE: _("an instance uses much, or little"),
@@ -54,13 +55,15 @@ class RuleForm(ThingForm):
         label=_("Measure"), required=False, choices=[("", "–"), *_METRICS.items()],
         help_text=_("For what an instance, host or pool uses, and how old a backup may be."),
     )  # fmt: skip
-    above = forms.ChoiceField(label=_("Is"), choices=[("yes", "above"), ("no", "below")], required=False)
+    above = forms.ChoiceField(
+        label=_("Is"), choices=[("yes", _("above")), ("no", _("below"))], required=False
+    )
     threshold = forms.CharField(
         max_length=40, required=False, help_text=_("With its unit: 80 %, 2 GiB, 10 MiB/s, 24 h.")
     )
     for_s = forms.IntegerField(label=_("For so many seconds"), min_value=0, max_value=86400, initial=60)
     severity = forms.ChoiceField(
-        choices=[(word.value, word.value) for word in Severity], initial=Severity.WARNING.value
+        choices=[(word.value, word_later(word)) for word in Severity], initial=Severity.WARNING.value
     )
     channels = forms.MultipleChoiceField(
         label=_("Tell"), required=False, help_text=_("Alerts are always shown on the pages.")
@@ -88,7 +91,7 @@ class RuleForm(ThingForm):
         self.fields["channels"].choices = [(name, name) for name in channels]  # type: ignore[attr-defined]
         node = self.fields["node"]
         assert isinstance(node, forms.ChoiceField)
-        node.required, node.choices = False, [("", "all"), *[(name, name) for name in names]]
+        node.required, node.choices = False, [("", _("all")), *[(name, name) for name in names]]
         order = ["name", "project", "kind", "metric", "above", "threshold", "for_s", "severity", "channels"]
         self.order_fields([*order, "enabled", *self.FURTHER])
         if row is not None:
@@ -134,7 +137,7 @@ class ChannelForm(ThingForm):
 
     name = forms.CharField(max_length=63)
     kind = forms.ChoiceField(
-        choices=[(ChannelKind.WEBHOOK.value, "webhook"), (ChannelKind.EMAIL.value, "e-mail")]
+        choices=[(ChannelKind.WEBHOOK.value, _("webhook")), (ChannelKind.EMAIL.value, _("e-mail"))]
     )
     url = forms.CharField(
         label=_("Address"), max_length=1000, required=False, help_text=_("Of the webhook: https://…")

@@ -15,7 +15,7 @@ from compute.services.cron import zones_known
 from compute.states import InstanceState, MissedPolicy, OverlapPolicy
 from compute.thing_forms import ThingForm
 from compute.wording import later as _
-from compute.wording import word_text
+from compute.wording import word_later, word_text
 
 _KEEPS = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 _KEEP_LABELS = {
@@ -111,7 +111,7 @@ class ScheduleForm(ThingForm):
     pieces = forms.MultipleChoiceField(
         label=_("What a prune may remove"),
         required=False,
-        choices=[(word, word.replace("_", " ")) for word in _PIECES],
+        choices=[(word, word_later(word)) for word in _PIECES],
         widget=forms.SelectMultiple(attrs={"size": 6}),
     )
     missed = forms.ChoiceField(label=_("When it was missed"), choices=list(_MISSED.items()))
@@ -141,7 +141,7 @@ class ScheduleForm(ThingForm):
             ("action", _action_choices()),
             ("instances", list(instances)),
             ("backup_target", [("", _("No target")), *((word, word) for word in targets)]),
-            ("state", [("", _("Any state")), *((word.value, word.value) for word in InstanceState)]),
+            ("state", [("", _("Any state")), *((word.value, word_text(word)) for word in InstanceState)]),
             ("backend", [("", _("Any backend")), *((word, word) for word in backend_names())]),
         ):
             self.fields[name].choices = pairs  # type: ignore[attr-defined]

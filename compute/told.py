@@ -23,7 +23,9 @@ WORD = "word"
 # Filled in with words of ours, not with names.
 _WORDS = re.compile(r"(state|status|kind|verb|action|type|word|amount|step|noun)\d*")
 # Measured: “93.4 %”.
-_AMOUNTS = re.compile(r"(now|most|wanted|free|used|asked|maximum)\d*")
+_AMOUNTS = re.compile(r"(measured|bound|free|used|asked|maximum)\d*")
+# Beside them something else may end like a sentence of its own.
+MEASURED = re.compile(r"measured|bound")
 _POINT = re.compile(r"(?<=\d)\.(?=\d)")
 _PIECE = re.compile(r"%\((\w+)\)s|(%%)")
 _FIELD = re.compile(r"([\w.\[\]-]+): (.+)", re.DOTALL)
@@ -105,11 +107,15 @@ def _known(language: str) -> tuple[dict[str, str], list[_Pattern]]:
     return whole, [_pattern(text, said) for text, said in patterns]
 
 
+def _hole(name: str) -> str:
+    return r"[\d.,]+(?: \D{1,7}?)?" if MEASURED.fullmatch(name) else ".*?"
+
+
 def _pattern(text: str, said: str) -> _Pattern:
     regex, place, literals = "", 0, [""]
     for piece in _PIECE.finditer(text):
         literal = text[place : piece.start()] + ("%" if piece[2] else "")
-        regex += re.escape(literal) + (f"(?P<{piece[1]}>.*?)" if piece[1] else "")
+        regex += re.escape(literal) + (f"(?P<{piece[1]}>{_hole(piece[1])})" if piece[1] else "")
         literals.append(literal)
         place = piece.end()
     literals.append(text[place:])

@@ -11,12 +11,13 @@ from datetime import timedelta
 from enum import EnumMeta
 from typing import cast
 
-from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_lazy, pgettext
+from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_lazy, pgettext, pgettext_lazy
 
 from compute import states
+from compute.backends.capabilities import Capability
 from compute.permissions import ACTIONS
 from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words, metric_word
-from compute.told import told_text, word_told
+from compute.told import WORD, told_text, word_told
 
 # Tells a step of an operation, as the worker wrote it down.
 STEP = "step"
@@ -32,6 +33,11 @@ def word_text(word: object) -> str:
     """“running” as “läuft”, “Exited with code 1” as “Beendet mit Code 1”; a word that no table has (an
     engine's own) stays as it is."""
     return word_told(str(word))
+
+
+def word_later(word: object) -> str:
+    """The same of a table that is made before anybody reads it; see :func:`later`."""
+    return cast(str, pgettext_lazy(WORD, action_words(str(word))))
 
 
 # Lengths as static/js/time.js has them.
@@ -184,13 +190,26 @@ def words_known() -> set[str]:
     words |= {action.progressive for action in Action}
     measured = {metric for metrics in ALERT_METRICS.values() for metric in metrics}
     words |= measured | {metric_word(metric) for metric in measured}
+    words |= {*Capability, *_CONFIG_FIELDS}
     words |= {*TOKEN_SCOPES, *ACTIONS, *ACTION_WORDS, *_BESIDE, *_STATUSES, *_AUDIT_FIELDS, *_AUDIT_ACTIONS}
     return {action_words(word) for word in words} - {""}
 
 
+# Of a configuration, as the tables of both backends name them.
+_CONFIG_FIELDS = frozenset(
+    "image command entrypoint env working_dir user hostname domainname tty stdin_open stop_signal "
+    "stop_timeout health_check volumes volumes_from tmpfs ports publish_all_ports network_mode networks dns "
+    "dns_search dns_options extra_hosts restart_policy init read_only privileged capabilities security_opt "
+    "devices device_cgroup_rules gpus group_add pid_mode ipc_mode uts_mode userns_mode cgroupns_mode "
+    "cgroup_parent runtime sysctls ulimits oom_score_adj oom_kill_disable pids_limit memory_reservation "
+    "memory_swap memory_swappiness shm_size cpu_shares cpuset_cpus blkio_weight log_driver log_options "
+    "disk disks network cloud_init firmware secure_boot tpm machine cpu_model cpu_topology max_vcpus "
+    "max_memory graphics boot autostart description os_variant memory cpu storage labels".split()
+)
 # What libvirt's driver says of a machine's state; Docker's texts hold times and stay its own.
 _STATUSES = frozenset(
     (
+        "Unknown",
         "Created",
         "Running",
         "Running, waiting for a resource",
@@ -212,5 +231,8 @@ _BESIDE = frozenset(
     "added changed deleted removed tried saved "
     "instance node operation alert backup volume network image stack template "
     "pool rule machine container project user label site "
-    "last hourly daily weekly monthly yearly instances memory storage CPU".split()
+    "last hourly daily weekly monthly yearly instances memory storage CPU "
+    "containers networks volumes images build_cache unused_images "
+    "no always on-failure unless-stopped never none json-file local "
+    "start stop refresh delete resize wipe clone test alert.firing alert.resolved".split()
 ) | {"CPU cores"}

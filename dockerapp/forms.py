@@ -10,6 +10,7 @@ from django import forms
 from compute.forms import CreateForm, Lines, Pairs, ShellWords, resources_of
 from compute.selectors.masking import MASK, SECRET_MAPPINGS, config_masked
 from compute.wording import later as _
+from compute.wording import word_later
 
 _RESTART = ("no", "unless-stopped", "always", "on-failure")
 # Fields that carry the name of their key in the API's ``config`` and its value.
@@ -52,7 +53,7 @@ class ContainerForm(CreateForm):
     env = Pairs(3, label=_("Environment"), help_text=_("NAME=value, one a line."))
     network = forms.CharField(max_length=128, required=False, help_text=_("Empty: bridge."))
     restart = forms.ChoiceField(
-        required=False, label=_("Restart policy"), choices=[(word, word) for word in _RESTART]
+        required=False, label=_("Restart policy"), choices=[(word, word_later(word)) for word in _RESTART]
     )
     command = ShellWords(
         max_length=4000, required=False, help_text=_("As in a shell; empty: the image's own.")
@@ -86,14 +87,21 @@ class ContainerForm(CreateForm):
     )
     log_driver = forms.ChoiceField(
         required=False,
-        choices=[("", _("the engine's own")), *((word, word) for word in ("json-file", "local", "none"))],
+        choices=[
+            ("", _("the engine's own")),
+            *((word, word_later(word)) for word in ("json-file", "local", "none")),
+        ],
     )
     log_options = Pairs(2, help_text=_("max-size=10m, one a line."))
     labels = Pairs(2, help_text=_("name=value, one a line."))
     pull = forms.ChoiceField(
         required=False,
         label=_("Pull the image"),
-        choices=[("", _("when it is missing")), ("always", "always"), ("never", "never")],
+        choices=[
+            ("", _("when it is missing")),
+            ("always", word_later("always")),
+            ("never", word_later("never")),
+        ],
     )
 
     def config(self, given: Mapping[str, Any]) -> dict[str, Any]:

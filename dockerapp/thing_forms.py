@@ -37,7 +37,9 @@ class NetworkForm(ThingForm):
         max_length=64, required=False, label=_("Range"), help_text=_("Where addresses are given from.")
     )
     driver = forms.CharField(max_length=128, required=False, initial="bridge")
-    subnet6 = forms.CharField(max_length=64, required=False, label="IPv6 subnet", help_text=_("fd00:89::/64"))
+    subnet6 = forms.CharField(
+        max_length=64, required=False, label=_("IPv6 subnet"), help_text=_("fd00:89::/64")
+    )
     options = Pairs(help_text=_("NAME=value, one a line."))
     labels = Pairs(help_text=_("NAME=value, one a line."))
 

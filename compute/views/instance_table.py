@@ -82,7 +82,7 @@ _BUILT_IN = (
     ("running", later("Running"), "state=running", "running"),
     ("attention", later("Needs attention"), "attention=1", "attention"),
     ("stopped", later("Stopped"), "state=stopped", "stopped"),
-    ("vms", "VMs", "type=vm", "vm"),
+    ("vms", later("VMs"), "type=vm", "vm"),
     ("containers", later("Containers"), "type=container", "container"),
     ("mine", later("Mine"), "mine=1", "mine"),
 )

@@ -40,6 +40,7 @@ from compute.views.common import actor_of, coloured, gone, name_confirm, number,
 from compute.views.instance_look import addresses, advice, engine_words, losses_of_delete
 from compute.views.tabs import instance_tabs
 from compute.views.things import projects_with
+from compute.wording import word_text
 
 _BUTTONS = (Action.START, Action.STOP, Action.RESTART, Action.PAUSE, Action.UNPAUSE, Action.RESET)
 # A button that would change nothing is not shown.
@@ -263,7 +264,7 @@ def instance_action(request: HttpRequest, instance_id: str, action: str) -> Http
     operation = instance_act(actor_of(request), instance_id, wanted, options)
     if operation is None:
         return toast(_("It already is so; nothing was changed."), "info")
-    return toast(f"{operation.instance_name}: {wanted.progressive} …", "info")
+    return toast(f"{operation.instance_name}: {word_text(wanted.progressive)} …", "info")
 
 
 @require_POST

@@ -13,6 +13,7 @@ from django.contrib.auth import update_session_auth_hash
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from compute.errors import ComputeError, InvalidInput
@@ -20,7 +21,7 @@ from compute.models import User
 from compute.services import accounts, projects, second_factor, sign_ins, tokens
 from compute.states import TOKEN_SCOPES
 from compute.views.common import actor_of, number, page
-from compute.wording import later
+from compute.wording import later, word_text
 
 _LIVES_DAYS = (7, 30, 90, 365)
 _SCOPE_WORDS = {
@@ -157,7 +158,11 @@ def _profile(
     actor = actor_of(request)
     user = accounts.user_get(actor, actor.user_id)
     most = settings.LIBGO["access"]["token_max_days"]
-    single = [(word, f"Only: {word}") for word in TOKEN_SCOPES if word not in _SCOPE_WORDS]
+    single = [
+        (word, _("Only: %(scope)s") % {"scope": word_text(word)})
+        for word in TOKEN_SCOPES
+        if word not in _SCOPE_WORDS
+    ]
     context = {
         "account": accounts.user_dict(user),
         "has_password": user.has_usable_password(),

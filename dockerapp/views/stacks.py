@@ -23,6 +23,7 @@ from compute.selectors.operations import OperationFilter, operation_get, operati
 from compute.selectors.page import PAGE_SIZE_MAX
 from compute.states import InstanceState, OperationState, colour_of
 from compute.views.common import actor_of, number, page_of, toast
+from compute.wording import word_text
 from dockerapp.models import IS_THERE, Stack
 from dockerapp.selectors.nodes import BACKEND
 from dockerapp.selectors.stacks import (
@@ -181,7 +182,7 @@ def stack_action(
         answer = HttpResponse(status=204)
         answer["HX-Redirect"] = reverse("operation", args=[operation.pk])
         return answer
-    return toast(f"{what}: {operation.action.removeprefix('stack.')} …", "info")
+    return toast(f"{what}: {word_text(operation.action)} …", "info")
 
 
 def _act(

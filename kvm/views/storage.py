@@ -22,7 +22,7 @@ from compute.states import colour_of
 from compute.views.api_line import ApiCall, form_look, is_look
 from compute.views.common import actor_of, page_of, toast
 from compute.views.things import listing, projects_with, rows_for_page, wanted_of
-from compute.wording import later
+from compute.wording import later, word_text
 from kvm.selectors.nodes import BACKEND
 from kvm.selectors.storage import (
     StorageFilter,
@@ -161,7 +161,7 @@ def volume_act(request: HttpRequest, volume_id: str, action: str) -> HttpRespons
     if request.method == "POST":
         try:
             _volume_work(actor, row, action, request.POST.get("size", ""))()
-            return toast(f"{row.name[:40]}: {action} …", "info")
+            return toast(f"{row.name[:40]}: {word_text(action)} …", "info")
         except ComputeError as error:
             message = complaints_text(error)
     shown = rows_for_page(actor, volume_dicts(actor, [row]), "machines")[0]

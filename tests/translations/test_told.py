@@ -7,7 +7,7 @@ import re
 import pytest
 from django.utils.translation import override
 
-from compute.told import told_text
+from compute.told import MEASURED, told_text
 from compute.translations.told import told_messages
 from compute.wording import event_text, step_text
 from tests.live import ROOT
@@ -89,7 +89,10 @@ def test_each_text_of_the_catalogue_is_known_again_with_anything_filled_in() -> 
     with override("de"):
         for message in told:
             names = re.findall(r"%\((\w+)\)s", message)
-            filled = {name: f"x{n}-{name}" for n, name in enumerate(names)}
+            filled = {
+                name: f"{n} GiB" if MEASURED.fullmatch(name) else f"x{n}-{name}"
+                for n, name in enumerate(names)
+            }
             english = message % filled if names else message.replace("%%", "%")
             german = told_text(english)
             assert german != english or len(english.split()) == 2, english

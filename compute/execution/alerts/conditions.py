@@ -189,7 +189,7 @@ def _pools(rule: AlertRule) -> Iterator[Condition]:
         capacity, used = row.data.get("capacity"), row.data.get("allocation")
         value = 100 * used / capacity if capacity and used is not None else None
         about: dict[str, Any] = {"node_uid": row.node_id}
-        yield _measured(rule, f"pool:{row.pk}", f"{row.name} on {row.node.name}", value, False, about)
+        yield _measured(rule, f"pool:{row.pk}", f"{row.name} ({row.node.name})", value, False, about)
 
 
 def _failed(rule: AlertRule) -> Iterator[Condition]:
@@ -238,8 +238,8 @@ def _measured(
     is_bad = value > threshold if rule.above else value < threshold
     is_clear = value <= clear_at if rule.above else value >= clear_at
     word = metric_word(rule.metric)
-    now, most = amount_text(rule.metric, value), amount_text(rule.metric, threshold, trim=True)
-    text = tell(f"{name}: {word} is {now}, {'above' if rule.above else 'below'} {most}.")
+    measured, bound = amount_text(rule.metric, value), amount_text(rule.metric, threshold, trim=True)
+    text = tell(f"{name}: {word} is {measured}, {'above' if rule.above else 'below'} {bound}.")
     return Condition(subject, name, text, is_bad, is_clear and not is_bad, round(value, 2), **about)
 
 

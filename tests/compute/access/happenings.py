@@ -62,10 +62,10 @@ _ALERTS = {
     AlertKind.INSTANCE_DOWN: "web-1 is down: Exited with code 1.",
     AlertKind.INSTANCE_UNHEALTHY: "web-1 is unhealthy: its own check fails.",
     AlertKind.NODE_UNREACHABLE: f"n-away cannot be reached: {_AWAY}",
-    AlertKind.POOL_FILLING: "pool-1 on n-kvm: storage is 91.0 %, above 90 %.",
+    AlertKind.POOL_FILLING: "pool-1 (n-kvm): storage is 91.0 %, above 90 %.",
     AlertKind.OPERATION_FAILED: f"instance.start of web-1 failed: {_ERROR}",
     AlertKind.BACKUP_OVERDUE: "web-1 was not backed up for 24 hours. There is no backup of it.",
-    AlertKind.INSTANCE_UNMANAGED: "web-1 appeared on n-fake; it was made outside LibGo and nobody adopted it.",
+    AlertKind.INSTANCE_UNMANAGED: "w-1 appeared on n-1; it was made outside LibGo and nobody adopted it.",
 }
 _EVENTS = {
     "instance.running": "web-1 is running.",
@@ -78,7 +78,7 @@ _EVENTS = {
     "schedule.changed": "The schedule c-1 was changed.",
     "schedule.paused": "The schedule c-1 was paused. The account of its owner is gone or was switched off.",
     "backup_target.tried": "The backup target bt-1 was tried.",
-    "operation.failed": f"Start web-1: failed. {_ERROR}",
+    "operation.failed": "Start web-1: failed.",
     "alert.firing": "n-kvm: cpu is 93.4 %, above 80 %. And 3 more.",
 }
 

@@ -99,7 +99,8 @@ def _same() -> frozenset[str]:
 # Of this ground, and of what others named: users, images, engines, backends.
 _NAMES = re.compile(
     r"\b(?:demo|target|wanted|viewer|operator|raw|qcow2|dir|bridge|local|nat|virtio|default|fake|Fake|Deutsch"
-    r"|English|cell|nobody|Django|tcp|admin|manager|alice)\b"
+    r"|English|cell|nobody|Django|tcp|admin|manager|alice|SI|front|web|VMDK|VDI|ova|vmdk|vdi|VirtIO|SCSI|SATA|url"
+    r"|localRoots|libgo\.yaml)\b"
 )
 
 
