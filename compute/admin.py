@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 
 from compute.actor import Actor
 from compute.admin_site import MatrixAdmin, ReadOnly
@@ -47,7 +48,7 @@ from compute.services.second_factor import factor_reset
 from compute.services.sign_ins import account_lock_out
 from compute.told import told_text
 from compute.views.common import actor_of
-from compute.wording import later
+from compute.wording import later, word_text
 
 
 class MembershipInline(admin.TabularInline):
@@ -204,6 +205,10 @@ class NodeAdmin(ReadOnly):
     list_filter = ("backend", "is_enabled", "is_reachable")
     search_fields = ("name", "url", "hostname")
     exclude = ("options", "secrets")
+
+    @admin.display(description=pgettext_lazy("admin", "Status"))
+    def status(self, row: Node) -> str:
+        return word_text(row.status)
 
 
 @admin.register(Instance)

@@ -18,7 +18,23 @@ from django.utils.translation import pgettext_lazy
 
 from compute.states import action_words
 from compute.told import WORD
+from compute.wording import later
 
+# What Django says in English alone, so far; our catalogues say it instead.
+DJANGOS = (
+    later("Search"),
+    later("After you’ve created a user, you’ll be able to edit more user options."),
+    later("Password-based authentication"),
+    later("Enabled"),
+    later("Disabled"),
+    later(
+        "Whether the user will be able to authenticate using a password or not. If disabled, they may still "
+        "be able to authenticate using other backends, such as Single Sign-On or LDAP."
+    ),
+    later("Reset password"),
+    later("Set password"),
+    later("Raw passwords are not stored, so there is no way to see the user’s password."),
+)
 # Tells a name in the admin from the same word elsewhere.
 CONTEXT = "admin"
 

@@ -81,6 +81,7 @@ _NOUNS = {
     "pool": ngettext_lazy("pool", "pools", "n"),
     "template": ngettext_lazy("template", "templates", "n"),
     "backup": ngettext_lazy("backup", "backups", "n"),
+    "export": ngettext_lazy("export", "exports", "n"),
 }
 
 
@@ -234,5 +235,6 @@ _BESIDE = frozenset(
     "last hourly daily weekly monthly yearly instances memory storage CPU "
     "containers networks volumes images build_cache unused_images "
     "no always on-failure unless-stopped never none json-file local "
+    "services operations "
     "start stop refresh delete resize wipe clone test alert.firing alert.resolved".split()
 ) | {"CPU cores"}

@@ -35,7 +35,7 @@ class RefreshToken(models.Model):
     revoked_at = models.DateTimeField(null=True, blank=True)
 
     def __str__(self) -> str:
-        return f"refresh token of {self.user_id}"
+        return f"{self.user_id}: {self.family}"
 
 
 class IdempotencyKey(models.Model):

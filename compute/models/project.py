@@ -42,4 +42,4 @@ class Membership(models.Model):
         constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_role_per_project")]
 
     def __str__(self) -> str:
-        return f"{self.user_id} is {self.role} of {self.project_id}"
+        return f"{self.user_id}: {self.role}, {self.project_id}"

@@ -56,7 +56,7 @@ class SignIn(models.Model):
         ordering = ["-last_used_at"]
 
     def __str__(self) -> str:
-        return f"{self.kind} session of {self.user_id}"
+        return f"{self.kind}: {self.user_id}"
 
 
 class SecondFactor(models.Model):

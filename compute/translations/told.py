@@ -32,7 +32,7 @@ _NO_PROSE = re.compile(r"[\n\\]|\(\?|\]\(")
 # What ``str.format`` fills in.
 _HOLE = re.compile(r"\{(\w*)\}")
 # Of a text with less of its own than this nothing is known by it.
-_LETTERS_MIN = 5
+_LETTERS_MIN = 4
 _VARIANTS_MAX = 16
 
 Parts = list["str | ast.expr"]
@@ -58,8 +58,10 @@ def _told(node: ast.AST) -> Iterator[ast.expr]:
         if name in _BESIDE:
             return
         told = _raised(node, name)
-        if told is not None:
+        if told is not None and _variants(told):
             yield told
+        else:
+            told = None
     if isinstance(node, (ast.Constant, ast.JoinedStr)):
         if _is_sentence(node):
             yield _filled_later(node)

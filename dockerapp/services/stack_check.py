@@ -65,7 +65,11 @@ class Verdict:
         shown = [problem.shown() for problem in self.problems]
         ruled = next((problem for problem in self.errors if problem.rule), None)
         first = ruled or self.errors[0]
-        said = f"{f'line {first.line}, ' if first.line else ''}{first.service or 'the file'}: {first.reason}"
+        place = first.service or tell("the file")
+        if first.line:
+            said = tell(f"line {first.line}, {place}: {first.reason}")
+        else:
+            said = tell(f"the file: {first.reason}") if not first.service else f"{place}: {first.reason}"
         if ruled is not None:
             raise PolicyDenied(said, rule=ruled.rule, service=ruled.service, problems=shown)
         raise InvalidInput(f"compose: {said}", fields={"compose": said}, problems=shown)
