@@ -96,26 +96,19 @@ class AdoptionRuleDetail(ApiView):
          request=shapes.AdoptionRuleUpdateRequest, response=shapes.AdoptionRuleShape,
          errors=(409, 412))  # fmt: skip
     def put(self, request: Request, rule_id: str) -> HttpResponseBase:
-        return self._change(request, rule_id)
+        self.query({})
+        row = adoption_rules.adoption_rule_read(self.actor, rule_id)
+        self.precondition(adoption_rule_dict(row))
+        given = _checked(request, self.body(shapes.AdoptionRuleUpdateRequest))
+        return self.answer(adoption_rule_dict(adoption_rules.adoption_rule_update(self.actor, row.pk, given)))
 
-    @api("adoption", "Change it; a filter replaces the old one. Whoever does is its owner from then on",
-         request=shapes.AdoptionRuleUpdateRequest, response=shapes.AdoptionRuleShape,
-         errors=(409, 412))  # fmt: skip
-    def patch(self, request: Request, rule_id: str) -> HttpResponseBase:
-        return self._change(request, rule_id)
+    patch = put
 
     @api("adoption", "Remove it; what it adopted stays where it is", status=204)
     def delete(self, request: Request, rule_id: str) -> HttpResponseBase:
         self.query({})
         adoption_rules.adoption_rule_delete(self.actor, rule_id)
         return Response(status=204)
-
-    def _change(self, request: Request, rule_id: str) -> HttpResponseBase:
-        self.query({})
-        row = adoption_rules.adoption_rule_read(self.actor, rule_id)
-        self.precondition(adoption_rule_dict(row))
-        given = _checked(request, self.body(shapes.AdoptionRuleUpdateRequest))
-        return self.answer(adoption_rule_dict(adoption_rules.adoption_rule_update(self.actor, row.pk, given)))
 
 
 class AdoptionRuleApply(ApiView):

@@ -70,23 +70,18 @@ class AlertRuleDetail(ApiView):
 
     @api(_TAG, "Change it", request=a.AlertRuleUpdateRequest, response=a.AlertRuleShape, errors=(409, 412))
     def put(self, request: Request, rule_id: str) -> HttpResponseBase:
-        return self._changed(rule_id)
+        body = self.body(a.AlertRuleUpdateRequest)
+        row: AlertRule = found.rule_get(self.actor, rule_id)
+        self.precondition(found.rule_dict(row))
+        return self.answer(found.rule_dict(alerts.rule_update(self.actor, row.pk, body)))
 
-    @api(_TAG, "Change it", request=a.AlertRuleUpdateRequest, response=a.AlertRuleShape, errors=(409, 412))
-    def patch(self, request: Request, rule_id: str) -> HttpResponseBase:
-        return self._changed(rule_id)
+    patch = put
 
     @api(_TAG, "Remove it, with its alerts", status=204)
     def delete(self, request: Request, rule_id: str) -> HttpResponseBase:
         self.query({})
         alerts.rule_delete(self.actor, rule_id)
         return Response(status=204)
-
-    def _changed(self, rule_id: str) -> HttpResponseBase:
-        body = self.body(a.AlertRuleUpdateRequest)
-        row: AlertRule = found.rule_get(self.actor, rule_id)
-        self.precondition(found.rule_dict(row))
-        return self.answer(found.rule_dict(alerts.rule_update(self.actor, row.pk, body)))
 
 
 class AlertRuleSilence(ApiView):
@@ -128,28 +123,20 @@ class AlertChannelDetail(ApiView):
         errors=(409, 412),
     )  # fmt: skip
     def put(self, request: Request, channel_id: str) -> HttpResponseBase:
-        return self._changed(channel_id)
-
-    @api(
-        _TAG, "Change it", request=a.AlertChannelUpdateRequest, response=a.AlertChannelShape,
-        errors=(409, 412),
-    )  # fmt: skip
-    def patch(self, request: Request, channel_id: str) -> HttpResponseBase:
-        return self._changed(channel_id)
-
-    @api(_TAG, "Remove it, with its log", status=204)
-    def delete(self, request: Request, channel_id: str) -> HttpResponseBase:
-        self.query({})
-        alerts.channel_delete(self.actor, channel_id)
-        return Response(status=204)
-
-    def _changed(self, channel_id: str) -> HttpResponseBase:
         body = self.body(a.AlertChannelUpdateRequest)
         before = found.channel_get(self.actor, channel_id)
         self.precondition(found.channel_dict(before, self.actor))
         row, secret = alerts.channel_update(self.actor, before.pk, body)
         shown = found.channel_dict(row, self.actor)
         return Response({**shown, "secret": secret} if secret else shown)
+
+    patch = put
+
+    @api(_TAG, "Remove it, with its log", status=204)
+    def delete(self, request: Request, channel_id: str) -> HttpResponseBase:
+        self.query({})
+        alerts.channel_delete(self.actor, channel_id)
+        return Response(status=204)
 
 
 class AlertChannelTest(ApiView):

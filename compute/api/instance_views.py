@@ -89,16 +89,7 @@ class InstanceDetail(ApiView):
     def put(self, request: Request, instance_id: str) -> HttpResponseBase:
         return self._change(instance_id, self.body(s.InstanceUpdateRequest))
 
-    @api(
-        "instances",
-        "Change name, resources, restart policy, labels, annotations",
-        request=s.InstanceUpdateRequest,
-        response=s.Accepted,
-        status=202,
-        errors=(412, *_IN_USE),
-    )
-    def patch(self, request: Request, instance_id: str) -> HttpResponseBase:
-        return self._change(instance_id, self.body(s.InstanceUpdateRequest))
+    patch = put
 
     @api(
         "instances",

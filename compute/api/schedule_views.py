@@ -59,25 +59,19 @@ class ScheduleDetail(ApiView):
     @api("schedules", "Change it; whoever does is its owner from then on",
          request=shapes.ScheduleUpdateRequest, response=shapes.ScheduleShape, errors=(409, 412))  # fmt: skip
     def put(self, request: Request, schedule_id: str) -> HttpResponseBase:
-        return self._change(schedule_id)
+        self.query({})
+        row = schedule_get(self.actor, schedule_id)
+        self.precondition(schedule_shown(row))
+        changes = self.body(shapes.ScheduleUpdateRequest)
+        return self.answer(schedule_shown(schedules.schedule_update(self.actor, row.pk, changes)))
 
-    @api("schedules", "Change it; whoever does is its owner from then on",
-         request=shapes.ScheduleUpdateRequest, response=shapes.ScheduleShape, errors=(409, 412))  # fmt: skip
-    def patch(self, request: Request, schedule_id: str) -> HttpResponseBase:
-        return self._change(schedule_id)
+    patch = put
 
     @api("schedules", "Remove it; what it made stays", status=204)
     def delete(self, request: Request, schedule_id: str) -> HttpResponseBase:
         self.query({})
         schedules.schedule_delete(self.actor, schedule_id)
         return Response(status=204)
-
-    def _change(self, schedule_id: str) -> HttpResponseBase:
-        self.query({})
-        row = schedule_get(self.actor, schedule_id)
-        self.precondition(schedule_shown(row))
-        changes = self.body(shapes.ScheduleUpdateRequest)
-        return self.answer(schedule_shown(schedules.schedule_update(self.actor, row.pk, changes)))
 
 
 class ScheduleRuns(ApiView):

@@ -116,24 +116,13 @@ class SnapshotRestore(ApiView):
         errors=_ERRORS,
     )
     def put(self, request: Request, instance_id: str, snapshot: str) -> HttpResponseBase:
-        return self._restore(instance_id, snapshot)
-
-    @api(
-        "instances",
-        "Back to this state; what was written since is lost",
-        response=s.Accepted,
-        status=202,
-        errors=_ERRORS,
-    )
-    def post(self, request: Request, instance_id: str, snapshot: str) -> HttpResponseBase:
-        return self._restore(instance_id, snapshot)
-
-    def _restore(self, instance_id: str, snapshot: str) -> HttpResponseBase:
         self.wait_seconds()
         self.body()
         row = instance_get(self.actor, instance_id)
         operation = snapshots.snapshot_restore(self.actor, row.pk, snapshot)
         return self.answer_operation(operation, instance_dict(row))
+
+    post = put
 
 
 class Clone(ApiView):

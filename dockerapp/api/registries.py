@@ -65,17 +65,12 @@ class RegistryDetail(PlacedView):
         errors=(409, 412),
     )
     def put(self, request: Request, registry: str) -> HttpResponseBase:
-        return self._change(registry)
+        self.query({})
+        given = self.body(shapes.RegistryChange)
+        self.precondition(registry_dict(registry_get(self.actor, registry)))
+        return self.answer(registry_dict(registries.registry_update(self.actor, registry, given)))
 
-    @api(
-        _TAG,
-        "Change it",
-        request=shapes.RegistryChange,
-        response=shapes.DockerRegistry,
-        errors=(409, 412),
-    )
-    def patch(self, request: Request, registry: str) -> HttpResponseBase:
-        return self._change(registry)
+    patch = put
 
     @api(_TAG, "Forget it and its password", status=204)
     def delete(self, request: Request, registry: str) -> HttpResponseBase:
@@ -83,12 +78,6 @@ class RegistryDetail(PlacedView):
         self.body()
         registries.registry_delete(self.actor, registry)
         return Response(status=204)
-
-    def _change(self, registry: str) -> HttpResponseBase:
-        self.query({})
-        given = self.body(shapes.RegistryChange)
-        self.precondition(registry_dict(registry_get(self.actor, registry)))
-        return self.answer(registry_dict(registries.registry_update(self.actor, registry, given)))
 
 
 class RegistryTest(PlacedView):

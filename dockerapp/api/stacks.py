@@ -85,19 +85,13 @@ class StackDetail(PlacedView):
         errors=(412, 413, 415, 502, 504, *_CHANGES),
     )
     def put(self, request: Request, name: str) -> HttpResponseBase:
-        return self._change(name)
+        node = self.query(NODE).get("node", "")
+        self.wait_seconds()
+        body = self.body(s.StackUpdateRequest)
+        self.precondition(stack_detail(self.actor, stack_get(self.actor, name, node)))
+        return self.answer_operation(stacks.stack_update(self.actor, name, body, node=node))
 
-    @api(
-        "docker",
-        "Change its file or its variables, and deploy it again",
-        request=s.StackUpdateRequest,
-        response=s.StackAccepted,
-        status=202,
-        query=("node",),
-        errors=(412, 413, 415, 502, 504, *_CHANGES),
-    )
-    def patch(self, request: Request, name: str) -> HttpResponseBase:
-        return self._change(name)
+    patch = put
 
     @api(
         "docker",
@@ -111,13 +105,6 @@ class StackDetail(PlacedView):
         asked = self.query({**NODE, "volumes": boolean})
         self.wait_seconds()
         return self.answer_operation(stacks.stack_delete(self.actor, name, **asked))
-
-    def _change(self, name: str) -> Response:
-        node = self.query(NODE).get("node", "")
-        self.wait_seconds()
-        body = self.body(s.StackUpdateRequest)
-        self.precondition(stack_detail(self.actor, stack_get(self.actor, name, node)))
-        return self.answer_operation(stacks.stack_update(self.actor, name, body, node=node))
 
 
 class StackValidate(PlacedView):

@@ -72,19 +72,14 @@ class NetworkDetail(PlacedView):
         errors=(412, *_WORK),
     )
     def put(self, request: Request, network: str) -> HttpResponseBase:
-        return self._change(network)
+        self.wait_seconds()
+        node = self.query(NODE).get("node", "")
+        body = self.body(shapes.KvmNetworkUpdateRequest)
+        row = network_row(self.actor, network, node)
+        self.precondition(network_dict(self.actor, row))
+        return self.answer_result(networks.network_update(self.actor, str(row.pk), body))
 
-    @api(
-        _TAG,
-        "Change it, as PUT",
-        request=shapes.KvmNetworkUpdateRequest,
-        response=shapes.KvmNetworkDone,
-        ends_as=200,
-        query=("node",),
-        errors=(412, *_WORK),
-    )
-    def patch(self, request: Request, network: str) -> HttpResponseBase:
-        return self._change(network)
+    patch = put
 
     @api(
         _TAG,
@@ -99,14 +94,6 @@ class NetworkDetail(PlacedView):
         asked = self.query(_FORCE)
         self.body()
         return self.answer_result(networks.network_delete(self.actor, network, **asked))
-
-    def _change(self, network: str) -> HttpResponseBase:
-        self.wait_seconds()
-        node = self.query(NODE).get("node", "")
-        body = self.body(shapes.KvmNetworkUpdateRequest)
-        row = network_row(self.actor, network, node)
-        self.precondition(network_dict(self.actor, row))
-        return self.answer_result(networks.network_update(self.actor, str(row.pk), body))
 
 
 class NetworkStart(PlacedView):
