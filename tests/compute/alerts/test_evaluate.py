@@ -210,7 +210,7 @@ def test_hosts_and_pools_that_fill_up(rule: Rule, fake_node: Node, busy: Any) ->
     busy(fake_node, cpu_percent=400)
     rule("node_usage", metric="storage_percent", threshold=90.0)
     rule("pool_filling", metric="storage_percent", threshold=90.0)
-    assert _look() == [("default on fake-1", "firing"), ("fake-1", "firing")]
+    assert _look() == [("default (fake-1)", "firing"), ("fake-1", "firing")]
     AlertRule.objects.all().delete()
     rule("node_usage", metric="cpu_percent", threshold=49.0)
     assert _look() == [("fake-1", "firing")], "400 % of one core are half of eight"
