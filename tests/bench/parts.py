@@ -17,10 +17,10 @@ from tests.bench.streams import echo, followers, logs
 from tests.bench.usage import usage
 
 _LISTS = """Server time, queries and processor time are those of one request: the first two in a process of
-their own without server and network, the last in the web process over HTTP. Where the rest of a request
-went (py-spy over the web process): half of its thread's time was spent waiting for the event loop to
-take the start of the answer and each piece of it. Since `libgo_site/bridge.py` it crosses once, so what
-is over the server time is the server's parser, the two hops between threads and the client's socket."""
+their own without server and network, the last in the web process over HTTP. Where the time of the whole list
+goes: what one who has it already waits for is everything but 400 KB on their way, through the server's socket
+to the client; what is between that and the server time is HTTP, the hop to a thread and back, and the wait
+for the processor. The engine's own list answers from its memory, without accounts, rights or filters."""
 _LIFE = """LibGo is asked with `wait`, so its answer means that the thing is done, written down and
 told. “What LibGo adds” is the difference of the medians."""
 _ADDED = f"""{_LIFE} Beneath a pause, and beneath what takes longer than wanted, stands where its time
