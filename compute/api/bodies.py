@@ -121,10 +121,8 @@ class RequestBody:
 
     async def _next(self, within_s: float) -> bytes:
         try:
-            # No task of its own for each piece, as ``wait_for`` would make one.
-            async with asyncio.timeout(max(0.0, within_s)):
-                message = await self._receive()
-        except TimeoutError as error:
+            message = await asyncio.wait_for(self._receive(), max(0.0, within_s))
+        except asyncio.TimeoutError as error:
             raise InvalidInput("The body of the request did not arrive in time.") from error
         if message["type"] == "http.disconnect":
             self.is_over = self.is_client_gone = True

@@ -81,7 +81,6 @@ def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter)
     if spec.auto_start:
         report.progress(88, "Starting the container")
         container_start(client, engine_id)
-    report.progress(96, "Reading it back")
     return container_get(client, engine_id)
 
 

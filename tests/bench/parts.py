@@ -44,7 +44,7 @@ PARTS = (
     Part("processes", "Start, and memory of the processes", processes, 150, needs_console=False),
     Part("lists", "Lists and reads", lists, 150, _LISTS),
     Part("lifecycle", "The life of a container", lifecycle, 120, _ADDED),
-    Part("machine_lifecycle", "The life of a machine", machine_lifecycle, 150, _ADDED),
+    Part("machine_lifecycle", "The life of a machine", machine_lifecycle, 200, _ADDED),
     Part("exec", "A command in a container", execs, 30),
     Part("events", "From a change outside to the database and to a socket", events, 60),
     Part("logs", "Logs", logs, 100, _LOGS),
