@@ -84,6 +84,9 @@ class ClusterUsageHistory(_History):
         return self.answer(cluster_history(self.actor, self.span()))
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
 def _moment(name: str, value: str) -> datetime:
     """RFC 3339, or a length of time before now: ``-1h``."""
     if value.startswith("-"):
@@ -96,9 +99,10 @@ def _moment(name: str, value: str) -> datetime:
         if found is None:
             raise ValueError(value)
         found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
-        if not 1970 < found.year < 3000:
+        if not 1970 <= found.year < 3000:
             raise ValueError(value)
-        return found
+        # Programs mean by it “from the beginning on”.
+        return max(found, _EPOCH)
     except ValueError as error:
         raise InvalidInput.field(name, "must be RFC 3339, such as 2026-01-31T12:00:00Z, or -1h.") from error
 

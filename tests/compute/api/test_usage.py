@@ -88,6 +88,13 @@ def test_bad_questions_are_told_so(as_viewer: APIClient, make: Callable[..., Ins
     assert answer.json()["error"]["code"] == "INVALID_INPUT"
 
 
+def test_the_beginning_of_time_is_too_long_ago_and_no_unreadable_time(
+    as_viewer: APIClient, make: Callable[..., Instance]
+) -> None:
+    answer = as_viewer.get(f"{ONE}/{make('web').pk}/usage/history?start=1970-01-01T00:00:00%2B02:00")
+    assert answer.status_code == 400 and "400 days" in answer.json()["error"]["message"], answer.content
+
+
 def test_foreign_ones_are_not_there(as_stranger: APIClient, make: Callable[..., Instance]) -> None:
     assert as_stranger.get(f"{ONE}/{make('web').pk}/usage/history").status_code == 404
 
