@@ -86,7 +86,7 @@ PARTS: dict[str, str] = {
     "S67": "every row on every page; not what engines tell a page that asks (leases, processes, agents)",
     "S70": "screens, clipboards and texts; not an agent that answers 50 MB (libvirt itself stops at 10)",
     "S82": "operations, audit, events, views, patterns, templates, schedules; not every kind of row there is",
-    "S90": "no page asks another host; the lists of known faults need the internet (see SECURITY.md)",
+    "S90": "pins, first good versions, no foreign request; the lists of known faults need the internet",
 }
 
 GAPS: dict[str, str] = {}

@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -117,3 +118,43 @@ def test_a_fresh_install_has_a_key_of_its_own(tmp_path: Path) -> None:
         assert (tmp_path / name / "secret_key").stat().st_mode & 0o777 == 0o600
         keys.add(key)
     assert len(keys) == 2
+
+
+# The first good version of what LibGo stands on, and what was mended there.
+_FIRST_GOOD = {
+    "Django": ("5.2.15", "CVE-2026-33034, CVE-2026-5766, CVE-2026-1312, CVE-2026-35192"),
+    "djangorestframework": ("3.15.2", "CVE-2024-21520"),
+    "djangorestframework_simplejwt": ("5.5.1", "CVE-2024-22513"),
+    "celery": ("5.2.2", "CVE-2021-23727"),
+    "requests": ("2.32.4", "CVE-2024-47081"),
+    "pillow": ("11.3.0", "CVE-2025-48379"),
+    "PyYAML": ("5.4", "CVE-2020-14343"),
+    "orjson": ("3.9.15", "CVE-2024-27454"),
+    "cryptography": ("44.0.1", "CVE-2024-12797"),
+    "Authlib": ("1.6.5", "CVE-2025-59420, CVE-2025-61920"),
+}
+_PIN = re.compile(r"([A-Za-z0-9_.-]+)(?:\[[a-z,]+\])?==([0-9][A-Za-z0-9.]*)(?:; .*)?")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in re.findall(r"\d+", version))
+
+
+@attack(
+    "S90",
+    "what LibGo is made of, exchanged or older than its known faults",
+    refused="each package has one version, which is what is installed; none is older than its known faults "
+    "were mended in; what browsers get has its sum",
+)
+def test_what_it_is_made_of_is_known() -> None:
+    lines = "\n".join((_ROOT / f"requirements{more}.txt").read_text() for more in ("", "-kvm")).splitlines()
+    wanted = [line.strip() for line in lines if line.strip() and not line.startswith(("#", "-r"))]
+    pins = {match[1]: match[2] for line in wanted if (match := _PIN.fullmatch(line))}
+    assert len(pins) == len(wanted), "each has exactly one version"
+    for name, version in pins.items():
+        assert metadata.version(name) == version, f"{name}: another one is installed"
+    for name, (good, faults) in _FIRST_GOOD.items():
+        assert _numbers(pins[name]) >= _numbers(good), f"{name} before {good} has {faults}"
+    packages = json.loads((_ROOT / "package-lock.json").read_text())["packages"]
+    for path, package in packages.items():
+        assert not path or package["integrity"].startswith("sha512-"), path
