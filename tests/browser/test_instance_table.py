@@ -142,6 +142,7 @@ def test_views_and_columns_are_kept_on_the_server(
     listed.get_by_role("button", name="Columns").click()
     listed.get_by_label("Labels").check()
     expect(listed.locator("th.col-labels")).to_be_visible()
+    _all_columns_can_be_reached(listed)
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     elsewhere = context.new_page()
     log_in(elsewhere, crowd)
@@ -153,6 +154,20 @@ def test_views_and_columns_are_kept_on_the_server(
     elsewhere.get_by_role("button", name="Remove this view").click()
     expect(elsewhere.get_by_role("link", name="Caches")).to_have_count(0)
     context_close(context)
+
+
+def _all_columns_can_be_reached(listed: Page) -> None:
+    """More than the window is wide: the table is scrolled, not the page."""
+    for name in ("image", "stack", "ports", "cores"):
+        listed.locator(f"[name=columns][value={name}]").check()
+        expect(listed.locator(f"th.col-{name}")).to_be_visible()
+    listed.keyboard.press("Escape")
+    last = listed.locator("tbody tr[data-name] .row-actions").first
+    last.scroll_into_view_if_needed()
+    box = last.bounding_box()
+    assert box and box["x"] + box["width"] <= 1440, box
+    assert listed.evaluate("document.documentElement.scrollWidth") <= 1440
+    assert listed.evaluate("document.querySelector('.instances-scroll').scrollLeft") > 0
 
 
 def test_bars_move_by_one_socket_for_all_rows(listed: Page, crowd: CrowdConsole) -> None:
