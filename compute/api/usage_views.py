@@ -101,7 +101,7 @@ def _moment(name: str, value: str) -> datetime:
         found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
         if not 1970 <= found.year < 3000:
             raise ValueError(value)
-        # Programs mean by it “from the beginning on”.
+        # Nothing was measured before it.
         return max(found, _EPOCH)
     except ValueError as error:
         raise InvalidInput.field(name, "must be RFC 3339, such as 2026-01-31T12:00:00Z, or -1h.") from error

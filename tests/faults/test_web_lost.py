@@ -152,3 +152,29 @@ def test_who_loses_the_web_process_comes_back_and_misses_nothing(
     gone = until(lambda: not _asleep_inside(name), "no session is left in the container", 30)
     measured("sessions ended after", gone)
     assert os.listdir(live.var / "run" / "nodes" / "sessions") == []
+
+
+@fault(
+    "F17 (part)",
+    "the broker hangs (SIGSTOP) under an open page",
+    sees="the page says that its line is lost, for as long as it is, and then shows what it missed",
+    keeps="what happened meanwhile",
+)
+def test_a_page_says_that_a_broker_that_hangs_brings_no_news(
+    shaky: Shaky, tabs: list[Page], measured: Measured
+) -> None:
+    page, (name,) = tabs[0], shaky.names(1)
+    page.goto(f"{shaky.live.url}/instances")
+    expect(page.locator("#link-text")).to_have_text("live")
+    began = time.monotonic()
+    with shaky.broker.hanging():
+        expect(page.locator("#lost")).to_be_visible(timeout=15000)
+        measured("the page said so after", time.monotonic() - began)
+        _outside(name)
+        for _ in range(30):
+            page.wait_for_timeout(100)
+            assert page.locator("#lost").is_visible(), "it has tried again, and nothing has come of it"
+    began = time.monotonic()
+    expect(page.locator("#lost")).to_be_hidden(timeout=20000)
+    expect(page.locator("body")).to_contain_text(name)
+    measured("and was right again after", time.monotonic() - began)
