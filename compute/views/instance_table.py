@@ -162,7 +162,8 @@ def _listing(actor: Actor, given: QueryDict) -> dict[str, Any]:
 
 def _choices(actor: Actor, group: str) -> dict[str, Any]:
     """What stands in the form around the table, which is drawn once."""
-    words = sorted(GROUPS if projects_matter() else GROUPS - {"project"})
+    is_divided = projects_matter()
+    words = sorted(GROUPS if is_divided else GROUPS - {"project"})
     labels = [f"{LABEL_GROUP}{key}" for key in label_keys(actor) if key != STACK_LABEL]
     if group.startswith(LABEL_GROUP) and group not in labels:
         labels.append(group)
@@ -171,12 +172,12 @@ def _choices(actor: Actor, group: str) -> dict[str, Any]:
         "states": [state.value for state in InstanceState],
         "types": [word.value for word in InstanceType],
         "nodes": list(Node.objects.order_by("name").values_list("name", flat=True)),
-        "projects": sorted(row["name"] for row in projects_list(actor)) if projects_matter() else [],
+        "projects": sorted(row["name"] for row in projects_list(actor)) if is_divided else [],
         "groups": words,
         "label_groups": [(name, name.removeprefix(LABEL_GROUP)) for name in labels],
         "sizes": SIZES,
         "bulk_actions": bulk_actions(_adopters(actor)),
-        "all_columns": [c for c in COLUMNS if c.name != "project" or projects_matter()],
+        "all_columns": [c for c in COLUMNS if c.name != "project" or is_divided],
     }
 
 
