@@ -58,7 +58,7 @@ CASES = {
     "S61": "structure in what becomes cloud-init",
     "S62": "newlines, NUL and options in words; the shell",
     "S65": "forged log lines",
-    "S67": "markup from guests on pages",
+    "S67": "every row on every page; processes and files of containers; not the names in DHCP leases",
     "S69": "terminal sequences",
     "S70": "hostile VNC servers, agents and screenshots",
     "S71": "making LibGo fetch what is inside",
@@ -83,7 +83,7 @@ CASES = {
 
 PARTS: dict[str, str] = {
     "S46": "the policy, their share of a node, their time; not how much of the disk their layers fill",
-    "S67": "every row on every page; not what engines tell a page that asks (leases, processes, agents)",
+    "S67": "every row on every page; processes and files of containers; not the names in DHCP leases",
     "S70": "screens, clipboards and texts; not an agent that answers 50 MB (libvirt itself stops at 10)",
     "S82": "operations, audit, events, views, patterns, templates, schedules; not every kind of row there is",
     "S90": "pins, first good versions, no foreign request; the lists of known faults need the internet",

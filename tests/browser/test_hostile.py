@@ -97,6 +97,30 @@ def test_another_site_reaches_nothing(
     assert own["code"] != 4401, "the same socket opens for a page of LibGo's own"
 
 
+# -- what an engine tells a page that asks ----------------------------------------------------------
+
+
+@attack(
+    "S67",
+    "markup in the names of processes and files of a container, on the pages that ask the engine for them",
+    refused="text, in a browser that would run it",
+)
+@pytest.mark.parametrize("tab", ["processes", "changes", "files"])
+def test_what_a_container_calls_its_things_is_text(
+    context: BrowserContext, live: LiveConsole, name: str, tab: str
+) -> None:
+    file = _MARKUP.replace("'", "")
+    command = ["/bin/sh", "-c", f"touch '/{file}'; sleep 600; true", _MARKUP]
+    made = live.create(name, "docker", config={**_DEMO, "command": command})
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("dialog", lambda dialog: (asked.append(dialog.message), dialog.dismiss()))
+    page.goto(f"{live.url}/docker/instances/{made['id']}/{tab}")
+    expect(page.locator("main")).to_contain_text("<img src=x onerror=", timeout=15000)
+    assert page.locator("img[src=x]").count() == 0
+    assert page.title() != "owned" and asked == []
+
+
 # -- a program in a terminal ----------------------------------------------------------------------
 
 # What asks the terminal for something that it would type into the shell, and what would change the page.
