@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import tempfile
 import uuid
@@ -67,6 +68,17 @@ _ORDER = (
     "faults",
     "browser",
 )
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    """What is loaded stays: to look through it for garbage took a quarter of the loading."""
+    gc.disable()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """From here on there is garbage, but not in what was loaded."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,7 +12,7 @@ from tests.live import LiveConsole, until
 from tests.people import World
 
 _NAMES = ("web", "worker", "watcher", "beat")
-_TIMES = 20
+_TIMES = 8
 
 
 def _stat(pid: int) -> tuple[str, int]:
