@@ -114,9 +114,19 @@ _TOLD = (
         r"(?P<name>.+) ran out of memory: the system ended a process in it\.",
         later("%(name)s ran out of memory: the system ended a process in it."),
     ),
+    (
+        r"(?P<noun>[A-Z]\w+)s on (?P<place>\S+): (?P<counts>(?:\d+ \w+(?:, )?)+)\.",
+        later("%(noun)s on %(place)s: %(counts)s."),
+    ),
     (r"(?P<action>[A-Z][^:]*?)(?P<name> \S+)?: (?P<word>[a-z]+)\.", later("%(action)s%(name)s: %(word)s.")),
 )
 _TOLD_PATTERNS = tuple((re.compile(pattern), text) for pattern, text in _TOLD)
+
+
+def _counts_text(counts: str) -> str:
+    """“1 new, 2 gone”."""
+    parts = (part.split() for part in counts.split(", "))
+    return ", ".join(f"{count} {word_text(word)}" for count, word in parts)
 
 
 def event_text(message: str) -> str:
@@ -131,6 +141,10 @@ def event_text(message: str) -> str:
             said = {key: value or "" for key, value in match.groupdict().items()}
             for key in said.keys() & {"word", "status"}:
                 said[key] = word_text(said[key])
+            if "noun" in said:
+                said["noun"] = counted_noun(said["noun"].lower(), 2)
+                said["noun"] = said["noun"][:1].upper() + said["noun"][1:]
+                said["counts"] = _counts_text(said["counts"])
             if "action" in said:
                 action = word_text(said["action"][:1].lower() + said["action"][1:])
                 said["action"] = action[:1].upper() + action[1:]
@@ -211,6 +225,9 @@ _CONFIG_FIELDS = frozenset(
 _STATUSES = frozenset(
     (
         "Unknown",
+        "Removing",
+        "Restarting",
+        "Dead",
         "Created",
         "Running",
         "Running, waiting for a resource",
@@ -229,7 +246,7 @@ _STATUSES = frozenset(
 _BESIDE = frozenset(
     "degrading exited dead removing restarting "
     "password token page api session socket totp oidc ldap recovery_code beat schedule system public "
-    "added changed deleted removed tried saved "
+    "added changed deleted removed tried saved new gone "
     "instance node operation alert backup volume network image stack template "
     "pool rule machine container project user label site "
     "last hourly daily weekly monthly yearly instances memory storage CPU "

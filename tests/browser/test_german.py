@@ -128,6 +128,43 @@ def test_the_tabs_of_an_instance_are_german_and_fit(reader: Page, live: LiveCons
     assert found == [], "\n".join(found)
 
 
+@pytest.mark.timeout(400)
+def test_what_goes_wrong_is_told_in_german(reader: Page, live: LiveConsole, name: str) -> None:
+    """A refused form, the page of what failed, an alert that fires, a schedule's words, and many at once."""
+    reader.goto(f"{live.url}/instances/new?backend=docker")
+    reader.fill("[name=name]", "-no name-")
+    reader.fill("[name=image]", "libgo/none-of-it:1")
+    reader.locator("main form button[type=submit]").last.click()
+    expect(reader.locator("main .invalid-feedback").first).to_contain_text("muss aus 1 bis 63 Buchstaben")
+    reader.fill("[name=name]", name)
+    reader.locator("main form button[type=submit]").last.click()
+    # The page of the operation.
+    wrong = reader.locator("main .alert-danger")
+    expect(wrong).to_contain_text("BACKEND_ERROR", timeout=30_000)
+    failed = live.get("/operations?state=failed&action=instance.create")["items"][0]
+    assert failed["instance_name"] == name
+    expect(wrong).not_to_contain_text(failed["error"]["message"])
+
+    crash = {"image": "libgo/demo:latest", "entrypoint": ["/bin/sh"], "command": ["-c", "sleep 8; exit 3"]}
+    live.create(name, "docker", config=crash)
+    rule = {"name": f"r-{name}", "kind": "instance_down", "for_s": 0, "instance": name}
+    assert live.api("POST", "/alerts/rules", rule).status_code == 201
+    reader.goto(f"{live.url}/alerts")
+    fires = reader.locator("[data-alert]", has_text=name)
+    expect(fires).to_contain_text(f"{name} ist ausgefallen: Mit Exit-Code 3 beendet.", timeout=30_000)
+    assert live.api("DELETE", f"/alerts/rules/r-{name}").status_code == 204
+
+    reader.goto(f"{live.url}/schedules/new")
+    reader.fill("[name=cron]", "30 2 * * 1-5")
+    expect(reader.get_by_text("Um 02:30 Uhr, Montag bis Freitag")).to_be_visible()
+
+    reader.goto(f"{live.url}/instances?q={name}")
+    reader.locator("[data-bulk-item]").check()
+    reader.locator("[data-bulk-action=start]").click()
+    expect(reader.locator(".bulk-dialog p").first).to_have_text("1 von 1 erledigt", timeout=30_000)
+    expect(reader.locator(".bulk-dialog .list-group-item")).to_contain_text("erledigt")
+
+
 def test_the_choice_of_the_sign_in_page_and_of_the_profile(chromium: Browser, live: LiveConsole) -> None:
     context = chromium.new_context(locale="en-GB")
     page = context.new_page()

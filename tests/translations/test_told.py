@@ -19,6 +19,7 @@ TOLD = [
     ("web is back on node-1.", "web ist wieder auf node-1."),
     ("Create web: succeeded.", "Erstellen web: erledigt."),
     ("Delete snapshot of web: failed.", "Snapshot löschen von web: fehlgeschlagen."),
+    ("Networks on node-1: 1 new, 2 gone.", "Netzwerke auf node-1: 1 neu, 2 entfernt."),
     ("Something else.", "Something else."),
 ]
 

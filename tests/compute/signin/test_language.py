@@ -102,3 +102,24 @@ def test_numbers_times_and_words() -> None:
         assert counted_noun("volume", 2) == "Volumes" and counted_noun("unheard", 2) == "unheard"
         assert word_text("an engine's own") == "an engine's own"
     assert bytes_text(1536) == "1.5 KiB" and word_text("instance.snapshot_delete") == "delete snapshot of"
+
+
+def test_a_refused_sign_in_is_told_in_german(admin: Actor) -> None:
+    client, form = Client(**GERMAN), {"username": "ada", "password": "wrong"}
+    said = _said(client.post("/login", form))
+    assert "Benutzername oder Passwort ist falsch." in said and "is wrong" not in said
+    for _ in range(10):
+        said = _said(client.post("/login", form))
+    assert "Zu viele Anmeldeversuche." in said and "Too many" not in said
+
+
+def test_what_scripts_were_told_is_said_in_the_readers_language(own: Client) -> None:
+    asked = {"text": "There is no node “web”."}
+    assert own.get("/told", asked).json() == asked
+    assert own.get("/told", asked, **GERMAN).json() == {"text": "Es gibt keinen Knoten „web“."}
+    unknown = {"text": "<b>zq</b> nobody translated this"}
+    answer = own.get("/told", unknown, **GERMAN)
+    assert answer.json() == unknown and answer["Content-Type"] == "application/json"
+    assert own.get("/told").json() == {"text": ""}
+    assert own.get("/told", {"text": "x" * 9000}, **GERMAN).json()["text"] == "x" * 4000
+    assert Client().get("/told", asked).status_code == 302
