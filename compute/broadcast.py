@@ -26,9 +26,10 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as BrokerGone
 from redis.exceptions import RedisError
 
+from compute.topics import topic_name
+
 log = structlog.get_logger(__name__)
 
-_PREFIX = "libgo:broadcast:"
 # How long the broker may take for one message, and how long anybody waits who only wants to tell.
 _SEND_S = 2.0
 # So many messages may wait for a broker that hangs: some 20 MB.
@@ -88,7 +89,7 @@ class _Sender:
             broker = self._broker = self._broker or _broker(tries_again=1)
             for topic, data in messages:
                 try:
-                    await asyncio.wait_for(broker.publish(_PREFIX + topic, data), _SEND_S)
+                    await asyncio.wait_for(broker.publish(topic_name(topic), data), _SEND_S)
                     self._stuck = False
                 except asyncio.TimeoutError:
                     self._stuck = True
@@ -120,7 +121,7 @@ async def messages_heard(topic: str) -> AsyncIterator[AsyncIterator[dict[str, An
     """Entered when nothing that is told from now on is missed. Both this and the messages raise
     ``RedisError`` or ``OSError`` once the broker is lost; a new one then begins anew."""
     async with _broker(tries_again=0) as broker, broker.pubsub() as heard:
-        await heard.subscribe(_PREFIX + topic)
+        await heard.subscribe(topic_name(topic))
         if await heard.get_message(timeout=_SILENT_S) is None:
             raise BrokerGone("The broker does not answer.")
         yield _messages(heard)

@@ -22,6 +22,7 @@ from django.conf import settings
 from compute.backends.types import Usage
 from compute.errors import BackendUnavailable
 from compute.selectors.page import time_text
+from compute.topics import topic_name
 
 _PREFIX = "libgo:"
 _OWN_COUNTS_MAX = 10_000
@@ -203,7 +204,7 @@ def broker_answers() -> bool:
 def bell_ring(topic: str, ids: Iterable[str]) -> None:
     """Tell every process that something happened to these; a broker that is away hears nothing."""
     with contextlib.suppress(redis.RedisError):
-        _redis().publish(f"{_PREFIX}{topic}", orjson.dumps(list(ids)))
+        _redis().publish(topic_name(topic), orjson.dumps(list(ids)))
 
 
 def bell_heard(topic: str) -> Iterator[frozenset[str]]:
@@ -211,7 +212,7 @@ def bell_heard(topic: str) -> Iterator[frozenset[str]]:
     while True:
         try:
             with _redis().pubsub(ignore_subscribe_messages=True) as heard:  # type: ignore[no-untyped-call]
-                heard.subscribe(f"{_PREFIX}{topic}")
+                heard.subscribe(topic_name(topic))
                 while True:
                     message = heard.get_message(timeout=_BELL_WAIT_S)
                     if message is not None:

@@ -27,6 +27,7 @@ LEVELS = {
     "compute.certificates": 0,
     "compute.usage": 0,
     "compute.stages": 0,
+    "compute.topics": 0,
     "compute.lane": 2,
     "compute.measures": 1,
     "compute.models": 1,

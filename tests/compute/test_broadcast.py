@@ -117,6 +117,18 @@ async def test_who_listens_hears_that_the_broker_was_lost_and_can_begin_anew(bro
         assert await anext(messages) == {"type": "fact", "number": 1}
 
 
+async def test_sites_that_share_a_redis_do_not_hear_each_other(broker: Broker, settings: Any) -> None:
+    tell = sync_to_async(_tell)
+    async with messages_heard("facts") as messages:
+        settings.REDIS_URL = f"{broker.url}?db=1"
+        async with messages_heard("facts") as others:
+            await tell(0, 1)
+            assert await anext(others) == {"type": "fact", "number": 0}
+        settings.REDIS_URL = broker.url
+        await tell(1, 1)
+        assert await anext(messages) == {"type": "fact", "number": 1}, "the other site's was not for us"
+
+
 async def test_a_broker_that_hangs_is_lost_and_one_that_only_has_nothing_to_tell_is_not(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

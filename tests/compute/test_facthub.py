@@ -31,6 +31,7 @@ from compute.facthub import Told
 from compute.live import broker_answers, ticket_issue
 from compute.models import Event, Project
 from compute.sockets import _open_sockets
+from compute.topics import topic_name
 from tests.brokers import Broker
 from tests.compute.test_sockets import APPLICATION, Client
 from tests.sockets import until_true
@@ -84,7 +85,7 @@ async def _publish(*facts: Fact) -> None:
 def _subscribers() -> int:
     """Of the one channel that facts go over, as the broker counts them."""
     client = redis.Redis.from_url(site_settings.REDIS_URL)
-    ((_, count),) = client.pubsub_numsub(f"libgo:broadcast:{FACTS}")
+    ((_, count),) = client.pubsub_numsub(topic_name(FACTS))
     return int(count)
 
 
@@ -201,7 +202,7 @@ async def test_whatever_ends_the_hearing_is_told_and_it_begins_anew(
 ) -> None:
     await sync_to_async(own_broker.start)()
     one = await ear(None)
-    await sync_to_async(own_broker.client.publish)(f"libgo:broadcast:{FACTS}", "no JSON")
+    await sync_to_async(own_broker.client.publish)(topic_name(FACTS), "no JSON")
     await until_true(lambda: one.lost == 1, "it is told")
     await _hears_again()
     await _publish(Fact("node.online"))
