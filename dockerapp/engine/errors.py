@@ -90,7 +90,8 @@ def api_error(node_name: str, error: APIError) -> ComputeError:
             node=node_name,
             reason="busy",
         )
-    if status == 409 and "already in use" in lowered and "name" in lowered:
+    # Podman has it from its storage, and says 500.
+    if status in (409, 500) and "name" in lowered and "already in use" in lowered:
         return NameConflict(f"The name is taken on the engine: {text}")
     if status == 409 or any(words in lowered for words in _WRONG_STATE):
         return InvalidState(f"The engine refused: {text}")

@@ -77,6 +77,7 @@ def container_create(client: EngineClient, spec: InstanceSpec, report: Reporter)
     claims_make(client, spec, report)
     report.undo(UndoStep(UNDO_CONTAINER, {"name": spec.name, "operation_id": spec.operation_id}))
     engine_id = _create(client, spec)
+    report.checkpoint()
     claims_check(client, spec)
     if spec.auto_start:
         report.progress(88, "Starting the container")

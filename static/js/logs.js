@@ -97,7 +97,9 @@
       if (socket && socket.readyState === WebSocket.OPEN) say();
     }
 
-    function say(text) { state.textContent = text || (follows() ? gettext("Following") : gettext("Paused: scroll down or switch Follow on to go on")); }
+    const say = window.libgo.teller((text) => {
+      state.textContent = text || (follows() ? gettext("Following") : gettext("Paused: scroll down or switch Follow on to go on"));
+    });
 
     function clear() {
       box.replaceChildren();
@@ -191,6 +193,9 @@
 
     function connect() {
       const own = window.libgo.socket(address());
+      // Lines wait for a mark before them that is still translated.
+      let turn = Promise.resolve();
+      const addNext = (made) => { turn = turn.then(made).then((items) => { if (own === socket) add(items); }); };
       socket = own;
       own.onopen = () => { tries = 0; say(); };
       own.onmessage = (message) => {
@@ -199,14 +204,17 @@
         if (fact.type === "logs") {
           const lines = fresh(fact.data.lines);
           recent = recent.concat(lines).slice(-COMPARED);
-          add(lines);
+          addNext(() => lines);
         }
-        if (fact.type === "mark") { window.libgo.told(fact.data.text).then((text) => add([{ mark: fact.data.kind, text }])); if (fact.data.kind === "gone") isOver = true; }
-        if (fact.type === "error") window.libgo.told(fact.data.message).then(say);
+        if (fact.type === "mark") {
+          addNext(async () => [{ mark: fact.data.kind, text: await window.libgo.told(fact.data.text) }]);
+          if (fact.data.kind === "gone") isOver = true;
+        }
+        if (fact.type === "error") say.told(fact.data.message);
       };
       own.onclose = (event) => {
         if (own !== socket) return;
-        if (isOver || FINAL.includes(event.code)) { window.libgo.told(event.reason || gettext("The log has ended.")).then(say); return; }
+        if (isOver || FINAL.includes(event.code)) { say.told(event.reason || gettext("The log has ended.")); return; }
         const wait = RETRY_MS[Math.min(tries, RETRY_MS.length - 1)];
         tries += 1;
         say(interpolate(gettext("The connection was lost; trying again in %(seconds)s s …"), { seconds: wait / 1000 }, true));

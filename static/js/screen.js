@@ -4,7 +4,8 @@ import keysyms from "../vendor/novnc/core/input/keysym.js";
 import lookup from "../vendor/novnc/core/input/keysymdef.js";
 
 const RETRY_MS = 3000;
-const TYPE_PAUSE_MS = 12;
+// A guest that is busy takes its time for a key, and loses those that its keyboard has no room for.
+const TYPE_PAUSE_MS = 30;
 // What a US keyboard writes with Shift.
 const SHIFTED = '~!@#$%^&*()_+{}|:"<>?ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 const CODES = { Control_L: "ControlLeft", Alt_L: "AltLeft", Super_L: "MetaLeft", Shift_L: "ShiftLeft" };
@@ -14,7 +15,7 @@ function start(place) {
   const state = by("state"), again = by("again");
   let rfb = null, waiting = false;
 
-  function say(text) { state.textContent = text; }
+  const say = window.libgo.teller((text) => { state.textContent = text; });
 
   function fit() {
     if (!rfb) return;
@@ -47,8 +48,8 @@ function start(place) {
     rfb = null;
     waiting = ![4400, 4401, 4403, 4404, 4429].includes(event.code);
     const off = event.code === 1000 || event.code === 4409;
-    const said = told || event.reason || gettext("The connection was lost.");
-    window.libgo.told(waiting && off ? gettext("The VM is off. The screen comes back when it runs.") : said).then(say);
+    if (waiting && off) say(gettext("The VM is off. The screen comes back when it runs."));
+    else say.told(told || event.reason || gettext("The connection was lost."));
     again.hidden = false;
     if (waiting && !off) setTimeout(() => { if (waiting) connect(); }, window.libgo.around(RETRY_MS));
   }

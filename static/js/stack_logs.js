@@ -45,14 +45,17 @@
       event.currentTarget.href = URL.createObjectURL(new Blob([`${text}\n`], { type: "text/plain" }));
     });
     const socket = window.libgo.socket(box.dataset.path);
-    socket.onopen = () => { state.textContent = gettext("Following all services"); };
+    const say = window.libgo.teller((text) => { state.textContent = text; });
+    // Lines wait for a mark before them that is still translated.
+    let turn = Promise.resolve();
+    const addNext = (made) => { turn = turn.then(made).then((items) => { items.forEach(add); bottom(); }); };
+    socket.onopen = () => say(gettext("Following all services"));
     socket.onmessage = (message) => {
       const fact = JSON.parse(message.data);
-      if (fact.type === "logs") fact.data.lines.forEach(add);
-      if (fact.type === "mark") window.libgo.told(fact.data.text).then((text) => add({ ...fact.data, text, mark: true }));
-      if (fact.type === "error") window.libgo.told(fact.data.message).then((text) => { state.textContent = text; });
-      bottom();
+      if (fact.type === "logs") addNext(() => fact.data.lines);
+      if (fact.type === "mark") addNext(async () => [{ ...fact.data, text: await window.libgo.told(fact.data.text), mark: true }]);
+      if (fact.type === "error") say.told(fact.data.message);
     };
-    socket.onclose = (event) => { window.libgo.told(event.reason || gettext("The log has ended. Reload to follow again.")).then((text) => { state.textContent = text; }); };
+    socket.onclose = (event) => say.told(event.reason || gettext("The log has ended. Reload to follow again."));
   });
 })();

@@ -24,7 +24,7 @@
 
     function isOpen() { return socket && socket.readyState === WebSocket.OPEN; }
     function tell(message) { if (isOpen()) socket.send(JSON.stringify(message)); }
-    function say(text) { state.textContent = text; }
+    const say = window.libgo.teller((text) => { state.textContent = text; });
 
     function size() {
       fit.fit();
@@ -62,7 +62,7 @@
     // Of a VM: it is off, or its host away, and the line comes back by itself; or another program has it.
     function over(event, told, reason) {
       const lost = kind === "exec" ? gettext("The connection was lost, and this session with it.") : gettext("The connection was lost.");
-      window.libgo.told(told || event.reason || lost).then(say);
+      say.told(told || event.reason || lost);
       if (by("paste")) by("paste").disabled = true;
       const taken = reason === "console_taken" || reason === "console_busy";
       again.textContent = taken ? gettext("Take it over") : gettext("Connect again");
@@ -89,7 +89,7 @@
         if (own !== socket) return;
         if (message.data instanceof ArrayBuffer) { terminal.write(new Uint8Array(message.data, tty ? 0 : 1)); return; }
         const fact = JSON.parse(message.data);
-        if (fact.type === "error") { told = fact.data.message; reason = fact.data.details.reason || ""; window.libgo.told(told).then(say); }
+        if (fact.type === "error") { told = fact.data.message; reason = fact.data.details.reason || ""; say.told(told); }
         if (fact.type === "exit") told = interpolate(gettext("It ended with code %(code)s."), { code: fact.data.exit_code ?? gettext("unknown") }, true);
         if (fact.type === "attached") attached(fact.data);
       };

@@ -21,5 +21,17 @@
     return known.get(text);
   }
 
-  window.libgo = Object.assign(window.libgo || {}, { told });
+  // Says one text after another, those of its own words and those that are told in English (`say.told`). What
+  // is translated late never follows a newer one.
+  function teller(show) {
+    let turn = 0;
+    const say = (text) => { turn += 1; show(text); };
+    say.told = (text) => {
+      const own = ++turn;
+      told(text).then((said) => { if (own === turn) show(said); });
+    };
+    return say;
+  }
+
+  window.libgo = Object.assign(window.libgo || {}, { told, teller });
 })();

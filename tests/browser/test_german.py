@@ -29,8 +29,9 @@ _TEXTS = """() => {
     document.querySelectorAll(`[${name}]`).forEach((each) => said.push(each.getAttribute(name)));
   return [document.title.split(" · ")[0], ...said].map((text) => text.trim().replace(/\\s+/g, " "));
 }"""
-# Messages that are names, too: of libvirt's first network and pool, Docker's networks, the account.
-_NAMES = frozenset({"default", "none", "host", "bridge", "no", "never", "admin"})
+# Messages that are names, too: of libvirt's first network and pool, Docker's networks and drivers, the
+# account.
+_NAMES = frozenset({"default", "none", "host", "bridge", "local", "json-file", "no", "never", "admin"})
 # What the engine itself calls so there (a file of the demo image).
 _ENGINES = {"/files": {"start"}}
 

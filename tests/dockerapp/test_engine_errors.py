@@ -34,6 +34,11 @@ def _explained(raised: Exception, *, asks_only: bool = False) -> errors.ComputeE
         (404, "network front not found", errors.NetworkNotFound),
         (404, "get data: no such volume", errors.VolumeNotFound),
         (409, 'The container name "/web" is already in use by container "1f"', errors.NameConflict),
+        (
+            500,
+            'creating container storage: the container name "web" is already in use by 1f',
+            errors.NameConflict,
+        ),
         (409, "Container 1f is not paused", errors.InvalidState),
         (500, "Container 1f is not running", errors.InvalidState),
         (400, "Range of CPUs is from 0.01 to 2.00", errors.InvalidInput),
