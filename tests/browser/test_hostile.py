@@ -7,6 +7,7 @@ import struct
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -326,7 +327,7 @@ def test_a_hostile_screen_is_only_a_screen(
     page.route_web_socket("**/vnc", serve)
     page.add_init_script(_OWN_PROPERTIES)
     page.goto(f"{live.url}/instances/{machine}/screen")
-    until(lambda: page.evaluate("() => 1") == 1 and len(talked) >= 3, "it was shown its screen", 20)
+    until(lambda: page.evaluate("() => 1") == 1 and len(talked) >= 3, "it was shown its screen", 60)
     page.wait_for_timeout(1500)
     assert page.evaluate("() => document.title") != "owned" and asked == []
     assert page.locator("#screen img[src=x], #screen-card img[src=x]").count() == 0
@@ -337,6 +338,7 @@ def test_a_hostile_screen_is_only_a_screen(
 @pytest.fixture(scope="module")
 def machine(live: LiveConsole) -> Iterator[str]:
     """One with a screen; its server is played by the tests."""
-    made = live.create("libgo-t-hostile-screen", "kvm")
+    made = live.create(f"libgo-t-{uuid.uuid4().hex[:8]}", "kvm")
     yield str(made["id"])
-    live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=30")
+    answer = live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=30")
+    assert answer.status_code == 200, answer.text
