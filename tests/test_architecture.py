@@ -20,6 +20,7 @@ LEVELS = {
     "compute.backends": 0,
     "compute.backupstore": 0,
     "compute.actor": 0,
+    "compute.addresses": 0,
     "compute.places": 0,
     "compute.request_id": 0,
     "compute.jsontext": 0,

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from compute.addresses import address_is_never, address_is_public
 from compute.errors import BackendError, InvalidInput, PayloadTooLarge, PolicyDenied
 
 _TIMEOUT_S = 30.0
@@ -143,7 +144,7 @@ def _address(host: str, port: int) -> str:
         found = {str(item[4][0]) for item in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except OSError as error:
         raise BackendError(f"There is no host {host} to fetch from.") from error
-    if not all(ipaddress.ip_address(text.partition("%")[0]).is_global for text in found):
+    if not all(address_is_public(text) and not address_is_never(text) for text in found):
         raise PolicyDenied(
             f"{host} is an address inside this network: images are fetched from public servers only.",
             rule="libvirt.imageSources",
