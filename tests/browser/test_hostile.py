@@ -327,7 +327,12 @@ def test_a_hostile_screen_is_only_a_screen(
     page.route_web_socket("**/vnc", serve)
     page.add_init_script(_OWN_PROPERTIES)
     page.goto(f"{live.url}/instances/{machine}/screen")
-    until(lambda: page.evaluate("() => 1") == 1 and len(talked) >= 3, "it was shown its screen", 60)
+    expect(page.locator("#screen-state")).to_be_visible()
+    try:
+        until(lambda: page.evaluate("() => 1") == 1 and len(talked) >= 3, "it was shown its screen", 20)
+    except AssertionError as error:
+        said = page.locator("#screen-card").inner_text()
+        raise AssertionError(f"{error}; heard {talked}; the page says: {said}") from error
     page.wait_for_timeout(1500)
     assert page.evaluate("() => document.title") != "owned" and asked == []
     assert page.locator("#screen img[src=x], #screen-card img[src=x]").count() == 0
