@@ -251,12 +251,7 @@ def instance_settled(row: Instance, info: InstanceInfo) -> None:
         now = _ROW.first(row.pk)
         if now is None or now.engine_id != info.engine_id or _is_outdated(now, info):
             return
-        used = used_by(now)
-        fact = _row_update(now, info, stamp=True)
-        if fact is not None:
-            events_publish([fact])
-            if used_by(now) != used:
-                owners_settle(now.node)
+        _row_write(now, info)
 
 
 def instance_adopt(row: Instance, info: InstanceInfo) -> None:
@@ -267,17 +262,22 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
             if row.engine_id and row.engine_id != info.engine_id:
                 _changes_lock(row.node)
                 note_gone(row.node, [row])
-            used = used_by(row)
-            fact = _row_update(row, info, stamp=True)
-            if fact is not None:
-                events_publish([fact])
-            if used_by(row) != used:
-                owners_settle(row.node)
+            _row_write(row, info)
     except IntegrityError:
         # Another row took this engine id first: a full list ran between make and mark.
         Instance.objects.filter(node=row.node, engine_id=info.engine_id).exclude(pk=row.pk).delete()
         row.refresh_from_db()
         _row_update(row, info)
+
+
+def _row_write(row: Instance, info: InstanceInfo) -> None:
+    """What the engine says into the row; tell of it, and settle what it uses where that changed."""
+    used = used_by(row)
+    fact = _row_update(row, info, stamp=True)
+    if fact is not None:
+        events_publish([fact])
+    if used_by(row) != used:
+        owners_settle(row.node)
 
 
 def _rows_by_engine_id(node: Node, infos: Sequence[InstanceInfo]) -> dict[str, Instance]:

@@ -46,20 +46,25 @@ NAMELESS |= {"metrics": "metrics", "favicon.ico": "favicon"}
 ANY = {"uuid": str(uuid.uuid4()), "str": "x", "int": "1", "path": "x.js"}
 
 
-def declared() -> Iterator[tuple[str, str]]:
-    """The name and the path of each page."""
+def patterns() -> Iterator[tuple[str, URLPattern]]:
+    """Every route with its whole path."""
 
-    def walk(resolver: Any, prefix: str) -> Iterator[tuple[str, str]]:
+    def walk(resolver: Any, prefix: str) -> Iterator[tuple[str, URLPattern]]:
         for each in resolver.url_patterns:
             path = prefix + str(each.pattern)
             if isinstance(each, URLResolver):
                 yield from walk(each, path)
             elif isinstance(each, URLPattern):
-                yield each.name or NAMELESS.get(path, path), path
+                yield path, each
 
-    for name, path in walk(get_resolver(), ""):
+    return walk(get_resolver(), "")
+
+
+def declared() -> Iterator[tuple[str, str]]:
+    """The name and the path of each page."""
+    for path, pattern in patterns():
         if not path.startswith(("api/v1/", "admin/")):
-            yield name, path
+            yield pattern.name or NAMELESS.get(path, path), path
 
 
 def address(page: Page, ids: dict[str, str]) -> str:

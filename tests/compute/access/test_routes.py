@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from django.db import transaction
-from django.urls import URLPattern, URLResolver, get_resolver
 from django.utils.http import urlencode
 from rest_framework.test import APIClient
 
@@ -21,6 +20,7 @@ from compute.models import AuditEvent, Operation, User
 from compute.permissions import CELLS, NOBODY, Cell, is_allowed
 from kvm.models import ImageUpload
 from tests.attacks.catalogue import attack
+from tests.compute.access.addresses import patterns
 from tests.compute.access.bodies import body_of, query_of
 from tests.compute.access.ground import Ground, Side
 from tests.compute.access.permission_routes import Route, routes
@@ -39,16 +39,8 @@ LOOKS = (
 
 
 def _declared() -> Iterator[tuple[str, str]]:
-    def walk(resolver: Any, prefix: str) -> Iterator[tuple[str, Any]]:
-        for each in resolver.url_patterns:
-            path = prefix + str(each.pattern)
-            if isinstance(each, URLResolver):
-                yield from walk(each, path)
-            elif isinstance(each, URLPattern):
-                yield path, each.callback
-
-    for path, callback in walk(get_resolver(), ""):
-        view = getattr(callback, "cls", None)
+    for path, pattern in patterns():
+        view = getattr(pattern.callback, "cls", None)
         if path.startswith("api/v1/") and view is not None and "^" not in path:
             for method in _METHODS:
                 if hasattr(view, method) and method in view.http_method_names:
