@@ -1,4 +1,4 @@
-"""One run id, one private broker for each test process, the fast tests first."""
+"""One run id, one private broker for each test process, the longest files first."""
 
 from __future__ import annotations
 
@@ -34,40 +34,7 @@ from tests.registers import properties_of, pytest_configure, pytest_terminal_sum
 from tests.reporter import MemoryReporter
 
 _HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
-# What takes longest by itself begins first: it would end long after the rest where tests run side by side.
-_LONGEST = (
-    "attacks/test_schema_kvm.py",
-    "attacks/test_schema.py",
-    "attacks/test_schema_roles.py",
-    "browser/test_walkthrough.py",
-    "browser/test_german.py",
-    "browser/test_shots.py",
-    "dockerapp/stacks/test_stack_live.py",
-    "libgo_site/test_postgres.py",
-    "browser/test_instance_table.py",
-    "browser/test_accessibility.py",
-    "dockerapp/containers/test_recreate.py",
-    "launcher/test_launcher.py",
-    "browser/test_pages.py",
-    "browser/test_consoles.py",
-    "faults/test_failpoints.py",
-    "faults/test_libvirt.py",
-    "faults/test_engine_calls.py",
-    "faults/test_broker_away.py",
-)
-_ORDER = (
-    *_LONGEST,
-    "test_architecture",
-    "libgo_site",
-    "compute",
-    "attacks",
-    "contract",
-    "dockerapp",
-    "kvm",
-    "launcher",
-    "faults",
-    "browser",
-)
+pytest_plugins = ("tests.durations",)
 
 
 def pytest_collection(session: pytest.Session) -> None:
@@ -82,13 +49,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest first, then unit tests, engines, whole consoles and browsers."""
-
-    def rank(item: pytest.Item) -> int:
-        path = str(item.path)
-        return next((n for n, word in enumerate(_ORDER) if f"tests/{word}" in path), len(_ORDER))
-
-    items.sort(key=rank)
+    """Reports carry these between processes."""
     for item in items:
         item.user_properties.extend(properties_of(item))
 

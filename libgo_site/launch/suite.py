@@ -10,11 +10,6 @@ from pathlib import Path
 from libgo_site.launch import state
 from libgo_site.launch.state import ROOT
 
-# Tests that kill processes and measure how soon a page shows it: they wait beside each other, but what
-# computes for minutes does it with the rest.
-_LAST, _COMPUTES = "faults", "tests/faults/test_failpoints.py"
-# Of these, those that take longest come first, so that no file is alone for minutes at the end.
-_LONG = ("sessions", "clock", "database", "leaks", "broker_away", "engine_events")
 # The storm takes the whole machine.
 _ALONE = "load"
 _FILES = ("--dist", "loadfile", "--no-loadscope-reorder")
@@ -77,25 +72,11 @@ def _pytest(words: list[str], environ: Mapping[str, str]) -> int:
 
 
 def _all_tests() -> list[list[str]]:
-    """A file at a time, side by side: first what computes, then what watches the clock of a whole console;
-    at last the storm."""
+    """A file at a time, side by side, in the order of ``tests/durations.py``; at last the storm."""
     found = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests").iterdir() if _has_tests(path))
-    last, alone = f"tests/{_LAST}", f"tests/{_ALONE}"
-    beside = [name for name in found if name not in (last, alone)]
-    if (ROOT / _COMPUTES).exists():
-        beside.append(_COMPUTES)
-    return [
-        [*_BESIDE, *_SLOWEST, *beside],
-        *([[*_BESIDE, *_SLOWEST, *_faults()]] if last in found else []),
-        *([alone] for name in found if name == alone),
-    ]
-
-
-def _faults() -> list[str]:
-    names = (str(path.relative_to(ROOT)) for path in (ROOT / "tests" / _LAST).glob("test_*.py"))
-    return sorted(
-        set(names) - {_COMPUTES}, key=lambda name: (Path(name).stem[len("test_") :] not in _LONG, name)
-    )
+    alone = f"tests/{_ALONE}"
+    beside = [name for name in found if name != alone]
+    return [[*_BESIDE, *_SLOWEST, *beside], *([alone] for name in found if name == alone)]
 
 
 def _has_tests(path: Path) -> bool:
