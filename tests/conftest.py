@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
-import tempfile
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -18,20 +16,20 @@ from django.db import connection
 from docker import APIClient
 
 from compute.audit_guards import guards_lift
-from compute.backends.types import ImageInfo, NodeConfig
+from compute.backends.types import ImageInfo
 from compute.errors import ComputeError
 from compute.translations.build import catalogues_build
 from dockerapp.backend import DockerBackend
 from kvm.backend import KvmBackend
 from kvm.engine.storage import pool_ensure, volume_delete
 from tests.brokers import Broker
+from tests.demo_images import demo_images_lock, demo_images_make, engine_backends
 from tests.leftovers import leftovers_unmount
 from tests.live import LiveConsole
 from tests.migrated import database_keep, database_restore
 from tests.outside import Outside, outside_of
 from tests.people import World, people_make
 from tests.registers import properties_of, pytest_configure, pytest_terminal_summary  # noqa: F401
-from tests.reporter import MemoryReporter
 
 _HAD_IMAGES = pytest.StashKey[tuple[set[str], set[str]]]()
 pytest_plugins = ("tests.durations",)
@@ -93,31 +91,22 @@ def broker() -> Iterator[Path]:
         made.end()
 
 
-def _backends() -> tuple[DockerBackend, KvmBackend]:
-    docker = NodeConfig("engines-docker", "docker", "docker", "unix:///var/run/docker.sock")
-    kvm = NodeConfig("engines-kvm", "kvm", "kvm", "qemu:///system", {"virt_type": "qemu"})
-    return DockerBackend(docker), KvmBackend(kvm)
-
-
 @pytest.fixture(scope="session")
 def engines() -> None:
     """The real engines, with the demo images; the processes of a parallel run make them one by one."""
     cache = os.environ.get("LIBGO_TEST_CACHE")
     if cache and not (Path(settings.VAR_DIR) / "cache").exists():
         (Path(settings.VAR_DIR) / "cache").symlink_to(cache)
-    with (Path(tempfile.gettempdir()) / "libgo-test-images.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with demo_images_lock():
         leftovers_unmount()
-        for backend in _backends():
-            backend.demo_image_make(MemoryReporter())
-            backend.close()
+        demo_images_make()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Remember which demo images this machine had; only the process that started the run asks."""
     if hasattr(session.config, "workerinput"):
         return
-    docker, kvm = [{image.name for image in _images_or_none(backend)} for backend in _backends()]
+    docker, kvm = [{image.name for image in _images_or_none(backend)} for backend in engine_backends()]
     session.config.stash[_HAD_IMAGES] = (docker, kvm)
 
 
@@ -126,7 +115,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     had = session.config.stash.get(_HAD_IMAGES, None)
     if had is None:
         return
-    docker, kvm = _backends()
+    docker, kvm = engine_backends()
     for name in {image.name for image in _images_or_none(docker)} - had[0]:
         if name == "libgo/demo:latest" or name.startswith("libgo/helper:"):
             docker._client.call(partial(APIClient.remove_image, image=name, force=True))

@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import NoReturn
 
 from libgo_site.launch import doctor, engines, packages, state, suite, supervisor
 from libgo_site.launch.state import ROOT, LaunchError
@@ -263,16 +264,19 @@ def _doctor(arguments: list[str]) -> int:
 def _manage(arguments: list[str]) -> int:
     if not Path(state.python()).exists():
         raise LaunchError("The Python environment is missing; ./libgo up makes it.")
-    return subprocess.run(
-        [state.python(), "manage.py", *arguments], cwd=ROOT, env=state.environment()
-    ).returncode
+    return _become([state.python(), "manage.py", *arguments])
 
 
 def _bench(arguments: list[str]) -> int:
     _ready_for_tests()
-    return subprocess.run(
-        [state.python(), "-m", "tests.bench", *arguments], cwd=ROOT, env=state.environment()
-    ).returncode
+    return _become([state.python(), "-m", "tests.bench", *arguments])
+
+
+def _become(command: list[str]) -> NoReturn:
+    """The launcher is that from now on: a signal that ends the one ends the other."""
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    os.execve(command[0], command, state.environment())
 
 
 def _storm(arguments: list[str]) -> int:

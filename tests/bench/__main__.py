@@ -9,13 +9,14 @@ Without names everything runs, and docs/benchmarks.md is written; with names it 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from libgo_site.launch import state
 from tests.bench.parts import PARTS
+from tests.bench.place import left_clear, place
 from tests.bench.report import report_write, results_load, results_save, shown
 from tests.bench.run import Result, Site, part_run
 
@@ -26,8 +27,13 @@ def main(arguments: list[str]) -> int:
     # What a part measured last is kept, so that one can be run again alone.
     store = state.var() / "bench.json"
     results: dict[str, Result] = {}
-    with tempfile.TemporaryDirectory(prefix="libgo-bench-") as folder:
-        site = Site(Path(folder), quick=asked.quick)
+    # Ended by a signal, it clears up like one that came to its end.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+    for mark in left_clear():
+        print(f"cleared what run {mark} had left", flush=True)
+    with place() as (folder, mark):
+        site = Site(folder, mark, quick=asked.quick)
         try:
             for part in wanted:
                 print(f"--- {part.name}: {part.title}", flush=True)

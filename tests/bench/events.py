@@ -36,7 +36,7 @@ def events(site: Site) -> Found:
             engine.ask("POST", f"/containers/{name}/{verbs[state]}")
 
         yield from _measured(site, pk, change, "a container changed by the engine's own API")
-    with defined() as domain:
+    with defined(site.name()) as domain:
         domain.create()
         until(lambda: (site.console.shown(domain.name()) or {}).get("state") == "running", "it is seen", 20)
         pk = str((site.console.shown(domain.name()) or {})["id"])

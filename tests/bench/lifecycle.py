@@ -6,7 +6,6 @@ import io
 import os
 import tarfile
 import tempfile
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
@@ -34,7 +33,7 @@ def lifecycle(site: Site) -> Found:
     """Containers: each verb with ``wait``, so an answer means that it is done."""
     api, engine = api_wire(site.console), engine_wire()
     stages = Stages(api, site.notes)
-    ours, theirs = (f"libgo-t-{word}-{uuid.uuid4().hex[:8]}" for word in ("a", "b"))
+    ours, theirs = (site.name() for _ in range(2))
     path, twin = f"/compute/instances/{ours}", f"/containers/{theirs}"
     body = {
         "name": ours,
@@ -76,7 +75,7 @@ def lifecycle(site: Site) -> Found:
 
 def machine_lifecycle(site: Site) -> Found:
     """Machines without a disk: what libvirt itself takes is short, so that what is added shows."""
-    with defined() as mine, defined() as twin, closing(api_wire(site.console)) as api:
+    with defined(site.name()) as mine, defined(site.name()) as twin, closing(api_wire(site.console)) as api:
         path, stages = f"/compute/instances/{mine.name()}", Stages(api, site.notes)
         theirs = {"start": twin.create, "pause": twin.suspend, "unpause": twin.resume, "stop": twin.destroy}
         options = {"stop": {"force": True}}
@@ -111,13 +110,13 @@ def execs(site: Site) -> Found:
 def images(site: Site) -> Found:
     """A pull of 8 MB from a registry beside, and a build of two steps without cache."""
     api, engine = api_wire(site.console), engine_wire()
-    context, mark = _context(), uuid.uuid4().hex[:8]
+    context, mark = _context(), site.name()
     with (
-        tempfile.TemporaryDirectory(prefix="libgo-bench-") as folder,
+        tempfile.TemporaryDirectory(dir=site.folder) as folder,
         registry_serve(Path(folder)) as registry,
     ):
         name = f"{registry}/demo:{mark}"
-        built = f"default/libgo-t-{mark}"
+        built = f"default/{mark}"
         tar = {"Content-Type": "application/x-tar"}
         with _pushed(engine, registry, mark):
             pulls: Pairs = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -89,15 +88,15 @@ def _cpu_ms(site: Site, path: str) -> float:
 @contextmanager
 def _many(site: Site, engine: Wire) -> Iterator[tuple[str, str, str]]:
     """A label that all of them bear; the id of one, and its id in the engine."""
-    mark, made = uuid.uuid4().hex[:8], []
+    mark, made = site.name(), []
     label = f"libgo.bench={mark}"
     labels = {"libgo.test": "bench", "libgo.bench": mark}
     try:
         for number in range(_COUNT):
-            made.append(created(engine, f"libgo-t-{mark}-{number}", Labels=labels))
+            made.append(created(engine, f"{mark}-{number}", Labels=labels))
         path = f"/compute/instances?page_size=1&label={label}"
         until(lambda: site.console.get(path)["total"] == _COUNT, "the mirror has them all", 60)
-        one = site.console.shown(f"libgo-t-{mark}-7")
+        one = site.console.shown(f"{mark}-7")
         assert one is not None
         yield label, one["id"], made[7]
     finally:

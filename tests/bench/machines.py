@@ -29,6 +29,8 @@ _PROMPT = b"# "
 _ROUNDS = 2
 _UP = b"LIBGO GUEST UP"
 _MACHINES = 100
+# Where nothing is to be heard of it, how it goes on is looked up so often.
+_LOOK_S = 1.0
 
 
 # Seconds to the start of the emulator, and to the guest's prompt; tidying up is not in them.
@@ -42,7 +44,7 @@ def guests(site: Site) -> Found:
     prompts: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(site.few(_ROUNDS)):
         for name, case in cases.items():
-            started, answered = case(site.console)
+            started, answered = case(site)
             starts[name].append(started * 1000)
             prompts[name].append(answered * 1000)
     for name, values in starts.items():
@@ -52,17 +54,18 @@ def guests(site: Site) -> Found:
     yield ours.beside(engine)
 
 
-def _by_libgo(console: LiveConsole) -> Times:
-    name = f"libgo-t-{uuid.uuid4().hex[:8]}"
+def _by_libgo(site: Site) -> Times:
+    console, name = site.console, site.name()
     began = time.perf_counter()
-    row = asked(console, name)
+    made = asked(console, name)
     try:
-        return prompt_wait(serial_log_path(row["id"]), began)
+        return prompt_wait(console, made, serial_log_path(made["id"]), began)
     finally:
         console.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 def asked(console: LiveConsole, name: str, **more: Any) -> dict[str, Any]:
+    """The instance as it was answered, with the id of the ``operation`` that makes it."""
     body = {
         "name": name,
         "backend": "kvm",
@@ -72,18 +75,19 @@ def asked(console: LiveConsole, name: str, **more: Any) -> dict[str, Any]:
     }
     answer = console.api("POST", "/compute/instances", body)
     assert answer.status_code == 202, answer.text
-    return dict(answer.json()["instance"])
+    found = answer.json()
+    return {**found["instance"], "operation": found["operation"]["id"]}
 
 
-def _by_virsh(console: LiveConsole) -> Times:
+def _by_virsh(site: Site) -> Times:
     """What LibGo makes is made once to be copied; then virsh makes the same, step by step."""
-    model = f"libgo-t-{uuid.uuid4().hex[:8]}"
-    row = asked(console, model, auto_start=False)
-    until(lambda: console.get(f"/compute/instances/{row['id']}")["active_operation"] is None, "made", 60)
-    name, own = f"libgo-t-{uuid.uuid4().hex[:8]}", str(uuid.uuid4())
+    console, model = site.console, site.name()
+    made = asked(console, model, auto_start=False)
+    until(lambda: console.get(f"/compute/instances/{made['id']}")["active_operation"] is None, "made", 60)
+    name, own = site.name(), str(uuid.uuid4())
     log = serial_log_path(own)
     try:
-        with tempfile.TemporaryDirectory(prefix="libgo-bench-") as folder:
+        with tempfile.TemporaryDirectory(dir=site.folder) as folder:
             definition, seed = Path(folder) / "domain.xml", Path(folder) / "seed.iso"
             xml = etree.fromstring(_virsh("dumpxml", "--inactive", model))
             seed_path = _renamed(xml, name, own, log)
@@ -97,7 +101,7 @@ def _by_virsh(console: LiveConsole) -> Times:
             _virsh("vol-upload", "--pool", _POOL, f"{name}.iso", str(seed))
             _virsh("define", str(definition))
             _virsh("start", name)
-            return prompt_wait(log, began)
+            return prompt_wait(console, made, log, began)
     finally:
         for verb in ("destroy", "undefine"):
             subprocess.run(("virsh", "-q", verb, name), check=False, capture_output=True)
@@ -134,21 +138,25 @@ def _virsh(*words: str) -> bytes:
     return subprocess.run(["virsh", "-q", *words], check=True, capture_output=True, timeout=120).stdout
 
 
-def prompt_wait(log: Path, began: float) -> Times:
-    """The log begins with the emulator."""
-    started, said = 0.0, b""
+def prompt_wait(console: LiveConsole, made: dict[str, Any], log: Path, began: float) -> Times:
+    """The log begins with the emulator; the one that was ``asked`` for may have failed before it."""
+    started, said, looked = 0.0, b"", began
     while _UP not in said or _PROMPT not in said[said.index(_UP) :]:
-        now = time.perf_counter() - began
-        assert now < 180, "the guest did not come to its prompt"
+        now = time.perf_counter()
+        assert now - began < 180, f"the guest did not come to its prompt: {said[-300:]!r}"
         if log.exists():
-            started, said = started or now, log.read_bytes()
+            started, said = started or now - began, log.read_bytes()
+        elif now - looked > _LOOK_S:
+            looked = now
+            operation = console.get(f"/operations/{made['operation']}")
+            assert operation["state"] not in ("failed", "interrupted"), operation["error"]
         time.sleep(0.02)
     return started, time.perf_counter() - began
 
 
 def machine_lists(site: Site) -> Found:
     """The page of all machines and the API's list, with one defined machine and with a hundred."""
-    console, conn, mark = site.console, libvirt.open("qemu:///system"), uuid.uuid4().hex[:6]
+    console, conn, mark = site.console, libvirt.open("qemu:///system"), site.name()
     http = logged_in(console)
     token = {"Authorization": f"Bearer {console.log_in()}"}
     made: list[libvirt.virDomain] = []
@@ -156,14 +164,14 @@ def machine_lists(site: Site) -> Found:
     cases: dict[str, Callable[[], Any]] = {}
     try:
         for word, count in marks.items():
-            made += [conn.defineXML(small(f"libgo-t-{word}-{number}")) for number in range(count)]
+            made += [conn.defineXML(small(f"{word}-{number}")) for number in range(count)]
             found = partial(_total, console, word)
             until(lambda found=found, count=count: found() == count, "the mirror has them", 60)  # type: ignore[misc]
             page, api = (
                 f"{console.url}/instances?q={word}",
                 f"{console.url}/api/v1/compute/instances?q={word}",
             )
-            cases[f"LibGo: list page, {count} defined"] = partial(page_read, http, page, b"libgo-t-")
+            cases[f"LibGo: list page, {count} defined"] = partial(page_read, http, page, mark.encode())
             cases[f"LibGo: API list, {count} defined"] = partial(_api, http, f"{api}&page_size=500", token)
         yield from interleaved(cases, site.few(30)).values()
     finally:
@@ -189,10 +197,10 @@ def small(name: str) -> str:
 
 
 @contextmanager
-def defined() -> Iterator[libvirt.virDomain]:
+def defined(name: str) -> Iterator[libvirt.virDomain]:
     """One without a disk, that nobody else knows; gone afterwards."""
     conn = libvirt.open("qemu:///system")
-    domain = conn.defineXML(small(f"libgo-t-{uuid.uuid4().hex[:8]}"))
+    domain = conn.defineXML(small(name))
     try:
         yield domain
     finally:

@@ -17,9 +17,10 @@ from typing import Any
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
 from tests.bench.figures import Row, noise
+from tests.bench.place import name_of
 from tests.bench.plot import Plot
+from tests.demo_images import demo_images_lock, demo_images_make
 from tests.live import LiveConsole
-from tests.reporter import MemoryReporter
 
 # What came is kept, whatever ends the part.
 Found = Iterator[Row | Plot]
@@ -28,8 +29,8 @@ Found = Iterator[Row | Plot]
 class Site:
     """What the parts share: a whole console over the machine's engines, started when first asked for."""
 
-    def __init__(self, folder: Path, *, quick: bool) -> None:
-        self.folder, self.quick = folder, quick
+    def __init__(self, folder: Path, mark: str, *, quick: bool) -> None:
+        self.folder, self.mark, self.quick = folder, mark, quick
         self.engine = DockerBackend(NodeConfig("bench", "bench", "docker", "unix:///var/run/docker.sock"))
         self._console: LiveConsole | None = None
         self._started = 0
@@ -37,7 +38,6 @@ class Site:
     @property
     def console(self) -> LiveConsole:
         if self._console is None:
-            self.engine.demo_image_make(MemoryReporter())
             self._started += 1
             self._console = LiveConsole(self.folder / f"var{self._started}", LIBGO_STAGES=str(self.notes))
             self._console.start()
@@ -47,6 +47,10 @@ class Site:
     def notes(self) -> Path:
         """Where the processes of the console note the stages of their operations."""
         return self.folder / f"stages{self._started}"
+
+    def name(self) -> str:
+        """For something that this run makes."""
+        return name_of(self.mark)
 
     def few(self, rounds: int) -> int:
         """So many, or with ``--quick`` hardly any."""
@@ -112,6 +116,9 @@ def part_run(part: Part, site: Site, told: Callable[[Row], None]) -> Result:
     try:
         if part.needs_console:
             assert site.console
+            # Before each part: a test run that ends takes away those that it made.
+            with demo_images_lock():
+                demo_images_make()
         result.noise.append(noise("before"))
         with _limited(part.limit_s):
             for found in part.measure(site):

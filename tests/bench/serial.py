@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from contextlib import closing
 
 import libvirt
@@ -20,10 +19,10 @@ _KEYS = 60
 
 def serial(site: Site) -> Found:
     """First by one, then by the other: the line has one reader."""
-    name = f"libgo-t-{uuid.uuid4().hex[:8]}"
+    name = site.name()
     made = asked(site.console, name)
     try:
-        prompt_wait(serial_log_path(made["id"]), time.perf_counter())
+        prompt_wait(site.console, made, serial_log_path(made["id"]), time.perf_counter())
         ours = row("LibGo: a key and its echo in a guest", asyncio.run(_by_libgo(site, made["id"])))
         own = row("libvirt: a key and its echo in the same guest", _by_libvirt(name, site.few(_KEYS)))
         yield from _rows(own, ours)

@@ -127,7 +127,7 @@ async def _echoes(console: LiveConsole, pk: str, raw: socket.socket, keys: int) 
 @contextmanager
 def container(site: Site, script: str, **more: Any) -> Iterator[str]:
     """A running one that LibGo has seen; its name."""
-    console, api, name = site.console, site.engine._client.api, f"libgo-t-{uuid.uuid4().hex[:8]}"
+    console, api, name = site.console, site.engine._client.api, site.name()
     body = {
         "Image": IMAGE,
         "Cmd": ["/bin/sh", "-c", script],
