@@ -87,6 +87,8 @@ class WsTicket(ApiView):
 
 
 class Profile(ApiView):
+    change_shape = s.ProfileRequest
+
     @api("profile", "Oneself", response=s.UserShape)
     def get(self, request: Request) -> HttpResponseBase:
         self.query({})
@@ -121,6 +123,9 @@ class Users(ApiView):
 
 
 class UserDetail(ApiView):
+    change_shape = s.UserUpdateRequest
+    also_guarded = ("is_admin",)
+
     @api("users", "One account", response=s.UserShape, operation_id="users_retrieve_one")
     def get(self, request: Request, user_id: str) -> HttpResponseBase:
         self.query({})
@@ -152,6 +157,8 @@ class Projects(ApiView):
 
 
 class ProjectDetail(ApiView):
+    change_shape = s.ProjectUpdateRequest
+
     @api("projects", "One project", response=s.ProjectShape, operation_id="projects_retrieve_one")
     def get(self, request: Request, project_id: str) -> HttpResponseBase:
         self.query({})

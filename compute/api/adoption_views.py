@@ -86,6 +86,8 @@ class AdoptionRulePreview(ApiView):
 
 
 class AdoptionRuleDetail(ApiView):
+    change_shape = shapes.AdoptionRuleUpdateRequest
+
     @api("adoption", "One rule", response=shapes.AdoptionRuleShape,
          operation_id="adoption_rules_retrieve_one")  # fmt: skip
     def get(self, request: Request, rule_id: str) -> HttpResponseBase:

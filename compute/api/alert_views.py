@@ -63,6 +63,8 @@ class AlertRules(ApiView):
 
 
 class AlertRuleDetail(ApiView):
+    change_shape = a.AlertRuleUpdateRequest
+
     @api(_TAG, "One rule, by id or name", response=a.AlertRuleShape, operation_id="alerts_rules_retrieve_one")
     def get(self, request: Request, rule_id: str) -> HttpResponseBase:
         self.query({})
@@ -110,6 +112,8 @@ class AlertChannels(ApiView):
 
 
 class AlertChannelDetail(ApiView):
+    change_shape = a.AlertChannelUpdateRequest
+
     @api(
         _TAG, "One channel, by id or name", response=a.AlertChannelShape,
         operation_id="alerts_channels_retrieve_one",

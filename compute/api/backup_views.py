@@ -45,10 +45,10 @@ class Backups(ApiView):
 class InstanceBackups(ApiView):
     @api(
         _TAG, "The backups of one instance, newest first", response=b.InstanceBackupPage,
-        query=("page", "page_size"), operation_id="compute_instances_backups_list_all",
+        query=LISTED, operation_id="compute_instances_backups_list_all",
     )  # fmt: skip
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        asked = self.query({key: PAGING[key] for key in ("page", "page_size")})
+        asked = self.query({**PAGING, "q": text})
         row = instance_get(self.actor, instance_id)
         page = backups_page(self.actor, BackupFilter(instance=str(row.pk), **asked))
         return self.answer_page(page, left_out=backup_omits(row))
@@ -121,6 +121,8 @@ class BackupTargets(ApiView):
 
 
 class BackupTargetDetail(ApiView):
+    change_shape = b.BackupTargetChange
+
     @api(_TAG, "One target", response=b.BackupTargetShape, operation_id="backups_targets_retrieve_one")
     def get(self, request: Request, target_id: str) -> HttpResponseBase:
         self.query({})

@@ -6,6 +6,7 @@ import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -70,6 +71,11 @@ PAGING: dict[str, Parse] = {"page": whole, "page_size": whole, "sort": words}
 class ApiView(APIView):
     # Of routes that change nothing though their method says so.
     audit_exempt = False
+    # Of one resource that can be changed: the body of a change, and what else of its answer tells of one.
+    # Its ETag has a half of its own for these, the one that ``If-Match`` asks for: what is merely observed
+    # (states, times, figures) goes on changing and must not make a change stale.
+    change_shape: type[Serializer[Any]] | None = None
+    also_guarded: tuple[str, ...] = ()
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Whatever was refused, or changed without a word, is audited here."""
@@ -153,9 +159,9 @@ class ApiView(APIView):
         return dict(given)
 
     def answer(self, data: Mapping[str, Any]) -> HttpResponse:
-        """200 with a weak ETag; 304 when the client has it; ``fields=a,b`` narrows."""
+        """200 with a weak ETag (RFC 9110, 8.8.3); 304 when the client has it; ``fields=a,b`` narrows."""
         raw = dumps(self._narrowed(data))
-        tag = _tag(raw)
+        tag = f'W/"{self._guard(data)}{_hash(raw)}"'
         known = [word.strip() for word in self.request.headers.get("If-None-Match", "").split(",")]
         if tag in known or "*" in known:
             return HttpResponse(status=304, headers={"ETag": tag})
@@ -251,9 +257,19 @@ class ApiView(APIView):
 
     def precondition(self, current: Mapping[str, Any]) -> None:
         """``If-Match`` must name what is there now. Raises ``PreconditionFailed``."""
-        given = self.request.headers.get("If-Match")
-        if given and given != "*" and etag_of(current) not in [word.strip() for word in given.split(",")]:
+        given = self.request.headers.get("If-Match", "").strip()
+        if not given or given == "*":
+            return
+        wanted = self._guard(current) or _hash(dumps(current))
+        if not any(_opaque(word).startswith(wanted) for word in given.split(",")):
             raise PreconditionFailed("It was changed since you read it. Read it again.")
+
+    def _guard(self, data: Mapping[str, Any]) -> str:
+        """The half of the ETag for what a change may set, with the dash behind it; "" where nothing may."""
+        if self.change_shape is None:
+            return ""
+        names = _settable(self.change_shape).union(self.also_guarded)
+        return _hash(dumps({name: data[name] for name in sorted(names & data.keys())})) + "-"
 
     def fields_wanted(self) -> list[str]:
         """Of ``fields=a,b``; none means all."""
@@ -269,13 +285,19 @@ class ApiView(APIView):
         return {**data, key: [{name: row[name] for name in names if name in row} for row in data[key]]}
 
 
-def etag_of(data: Mapping[str, Any]) -> str:
-    """A weak ETag (RFC 9110, 8.8.3) of what would be sent."""
-    return _tag(dumps(data))
+@cache
+def _settable(shape: type[Serializer[Any]]) -> frozenset[str]:
+    """The names of what a body of this shape may set."""
+    return frozenset(name for name, field in shape().fields.items() if not field.read_only)
 
 
-def _tag(raw: bytes) -> str:
-    return f'W/"{hashlib.sha1(raw, usedforsecurity=False).hexdigest()[:20]}"'
+def _hash(raw: bytes) -> str:
+    return hashlib.sha1(raw, usedforsecurity=False).hexdigest()[:20]
+
+
+def _opaque(tag: str) -> str:
+    """What stands inside an entity tag, weak or not (RFC 9110, 8.8.3)."""
+    return tag.strip().removeprefix("W/").strip('"')
 
 
 def may(action: str, project_id: uuid.UUID | None) -> Allowed:

@@ -12,13 +12,14 @@ from rest_framework.response import Response
 
 from compute.api import serializers as s
 from compute.api.account_views import LISTED, listing_answer
-from compute.api.base import PAGING, ApiView, Parse, boolean, text, whole
+from compute.api.base import PAGING, ApiView, Parse, boolean, text
+from compute.api.event_query import EVENT_QUERY, event_query
 from compute.api.schema import api
 from compute.api.transfers import Download
 from compute.errors import InvalidInput
 from compute.models import Instance
 from compute.selectors import cluster
-from compute.selectors.events import events_page
+from compute.selectors.events import EventFilter, events_found
 from compute.selectors.instances import (
     InstanceFilter,
     instance_dict,
@@ -66,6 +67,9 @@ class Instances(ApiView):
 
 
 class InstanceDetail(ApiView):
+    change_shape = s.InstanceUpdateRequest
+    also_guarded = ("config", "pending_changes")
+
     @api(
         "instances",
         "One instance, by id or unique name",
@@ -220,18 +224,16 @@ class InstanceUsage(ApiView):
 
 
 class InstanceEvents(ApiView):
-    @api("instances", "What happened to it, newest first", response=s.EventList, query=("limit", "after"))
+    @api(
+        "instances", "What happened to it, newest first; with after oldest first", response=s.EventPage,
+        query=EVENT_QUERY,
+    )  # fmt: skip
     def get(self, request: Request, instance_id: str) -> HttpResponseBase:
-        asked = self.query({"limit": whole, "after": whole})
+        asked = event_query(self)
+        if "after" not in asked:
+            asked.setdefault("sort", ["-seq"])
         row = instance_get(self.actor, instance_id)
-        rows = events_page(
-            self.actor,
-            after=asked.get("after"),
-            instance=row.pk,
-            limit=max(1, asked.get("limit", 100)),
-            newest_first="after" not in asked,
-        )
-        return self.answer({"items": rows})
+        return self.answer_page(events_found(self.actor, EventFilter(instance=row.pk, **asked)))
 
 
 class ClusterStatus(ApiView):

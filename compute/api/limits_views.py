@@ -12,6 +12,8 @@ from compute.services import limit_settings as limits
 
 
 class SiteLimitsView(ApiView):
+    change_shape = SiteLimitsShape
+
     @api("limits", "Of the site, with what is used", response=SiteLimitsShape)
     def get(self, request: Request) -> HttpResponseBase:
         self.query({})
@@ -29,6 +31,8 @@ class SiteLimitsView(ApiView):
 
 
 class ProjectLimitsView(ApiView):
+    change_shape = LimitsWithUsage
+
     @api("projects", "Its limits, with what is used", response=LimitsWithUsage)
     def get(self, request: Request, project_id: str) -> HttpResponseBase:
         self.query({})
@@ -45,6 +49,8 @@ class ProjectLimitsView(ApiView):
 
 
 class UserLimitsView(ApiView):
+    change_shape = LimitsWithUsage
+
     @api("users", "What a user may use of all projects, and uses", response=LimitsWithUsage)
     def get(self, request: Request, user_id: str) -> HttpResponseBase:
         self.query({})

@@ -9,12 +9,13 @@ from rest_framework.response import Response
 from compute.api import serializers as s
 from compute.api.account_views import LISTED, listing_answer
 from compute.api.base import PAGING, WAIT_MAX_S, ApiView, Parse, boolean, text, whole
+from compute.api.event_query import EVENT_QUERY, event_query
 from compute.api.schema import api
 from compute.api.waiting import WAIT_HEADER, wait_for
 from compute.errors import InvalidInput
 from compute.selectors import nodes as nodes_read
 from compute.selectors.access import action_require
-from compute.selectors.events import events_page
+from compute.selectors.events import EventFilter, events_found
 from compute.selectors.instances import instance_get
 from compute.selectors.operations import (
     OperationFilter,
@@ -70,13 +71,15 @@ class OperationWait(ApiView):
 
 
 class Events(ApiView):
-    @api("events", "Facts, oldest first", response=s.EventList, query=("after", "type", "instance", "limit"))
+    @api(
+        "events", "Facts, oldest first unless sorted otherwise", response=s.EventPage,
+        query=("type", "instance", *EVENT_QUERY),
+    )  # fmt: skip
     def get(self, request: Request) -> HttpResponseBase:
-        asked = self.query({"after": whole, "type": text, "instance": text, "limit": whole})
-        instance = asked.pop("instance", None)
-        if instance:
+        asked = event_query(self, type=text, instance=text)
+        if instance := asked.pop("instance", ""):
             asked["instance"] = instance_get(self.actor, instance).pk
-        return self.answer({"items": events_page(self.actor, **asked)})
+        return self.answer_page(events_found(self.actor, EventFilter(**asked)))
 
 
 class Nodes(ApiView):
@@ -110,6 +113,8 @@ class NodeDraftTest(ApiView):
 
 
 class NodeDetail(ApiView):
+    change_shape = s.NodeUpdateRequest
+
     @api("nodes", "One node", response=s.NodeShape, operation_id="nodes_retrieve_one")
     def get(self, request: Request, node_id: str) -> HttpResponseBase:
         self.query({})

@@ -51,6 +51,8 @@ class SchedulePreview(ApiView):
 
 
 class ScheduleDetail(ApiView):
+    change_shape = shapes.ScheduleUpdateRequest
+
     @api("schedules", "One schedule", response=shapes.ScheduleShape, operation_id="schedules_retrieve_one")
     def get(self, request: Request, schedule_id: str) -> HttpResponseBase:
         self.query({})

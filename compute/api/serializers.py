@@ -273,7 +273,7 @@ class EventShape(Base[Any]):
     timestamp = s.DateTimeField()
 
 
-class EventList(Base[Any]):
+class EventPage(Paged):
     items = EventShape(many=True)
 
 
@@ -380,6 +380,7 @@ class NodeShape(Base[Any]):
     cpu_overcommit = s.FloatField(allow_null=True, help_text="Null: as the site says; 0: no limit.")
     memory_overcommit = s.FloatField(allow_null=True, help_text="Null: as the site says; 0: no limit.")
     is_local = s.BooleanField()
+    is_enabled = s.BooleanField(help_text="Off: LibGo leaves the engine alone; the status is then disabled.")
     insecure = s.BooleanField(help_text="In the clear, or without checking the engine's certificate.")
     last_seen = s.DateTimeField(allow_null=True)
     error = s.CharField()

@@ -39,6 +39,9 @@ class Templates(ApiView):
 
 
 class TemplateDetail(ApiView):
+    change_shape = s.TemplateUpdateRequest
+    also_guarded = ("version",)
+
     @api(
         "templates",
         "One, in its newest or a named version",

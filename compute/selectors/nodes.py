@@ -133,6 +133,7 @@ def node_dict(node: Node) -> dict[str, Any]:
         "cpu_overcommit": node.cpu_overcommit,
         "memory_overcommit": node.memory_overcommit,
         "is_local": node.is_local,
+        "is_enabled": node.is_enabled,
         "insecure": is_insecure(node.url, node.options),
         "last_seen": time_text(node.last_seen),
         "error": node.error,

@@ -190,9 +190,12 @@ def _child_dict(row: Operation) -> dict[str, Any]:
 def operation_log(
     actor: Actor, operation_id: str | uuid.UUID, *, after: int = 0, limit: int = 1000
 ) -> list[dict[str, Any]]:
-    """Lines with ``seq`` greater than ``after``, oldest first."""
+    """Lines with ``seq`` greater than ``after``, oldest first. Raises ``InvalidInput`` for a ``limit``
+    outside 1..``LOG_LINES_MAX``."""
+    if not 1 <= limit <= LOG_LINES_MAX:
+        raise InvalidInput.field("limit", f"must be between 1 and {LOG_LINES_MAX}.")
     operation = operation_get(actor, operation_id)
-    rows = OperationLog.objects.filter(operation=operation, pk__gt=after)[: min(limit, LOG_LINES_MAX)]
+    rows = OperationLog.objects.filter(operation=operation, pk__gt=after)[:limit]
     return [{"seq": row.pk, "timestamp": time_text(row.timestamp), "line": row.line} for row in rows]
 
 

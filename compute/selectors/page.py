@@ -51,7 +51,7 @@ def order_by(sort: list[str], columns: dict[str, str], tie: str) -> list[str]:
     """``["-created_at", "name"]`` as columns, with ``tie`` last so that pages never overlap."""
     ordering = []
     for word in sort:
-        descending, name = word.startswith("-"), word.lstrip("-")
+        descending, name = word.startswith("-"), word.removeprefix("-")
         if name not in columns:
             raise InvalidInput.field("sort", f"“{name}” is not one of {', '.join(sorted(columns))}.")
         ordering.append(("-" if descending else "") + columns[name])
@@ -67,7 +67,7 @@ def listed(rows: Sequence[dict[str, Any]], sort: Sequence[str], q: str) -> list[
     plain = {name for row in rows for name, value in row.items() if not isinstance(value, (list, dict))}
     # The last one first: sorting keeps the order of what is equal.
     for word in reversed(sort):
-        name = word.lstrip("-")
+        name = word.removeprefix("-")
         if rows and name not in plain:
             raise InvalidInput.field("sort", f"“{name}” is not one of {', '.join(sorted(plain))}.")
         found.sort(key=lambda row: _sortable(row.get(name)), reverse=word.startswith("-"))

@@ -52,6 +52,8 @@ class Registries(PlacedView):
 
 
 class RegistryDetail(PlacedView):
+    change_shape = shapes.RegistryChange
+
     @api(_TAG, "One registry", response=shapes.DockerRegistry, operation_id="docker_registries_retrieve")
     def get(self, request: Request, registry: str) -> HttpResponseBase:
         self.query({})

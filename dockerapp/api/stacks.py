@@ -70,6 +70,8 @@ class StackValidateNew(PlacedView):
 
 
 class StackDetail(PlacedView):
+    change_shape = s.StackUpdateRequest
+
     @api("docker", "One stack, by name or id", response=s.StackDetailShape, query=("node",))
     def get(self, request: Request, name: str) -> HttpResponseBase:
         node = self.query(NODE).get("node", "")

@@ -51,6 +51,9 @@ class Networks(PlacedView):
 
 
 class NetworkDetail(PlacedView):
+    change_shape = shapes.KvmNetworkUpdateRequest
+    also_guarded = ("pending_changes",)
+
     @api(
         _TAG,
         "One network",

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from drf_spectacular.generators import SchemaGenerator
 from rest_framework.test import APIClient
 
 from compute.actor import Actor
-from compute.models import BackupTarget, Node, Project
+from compute.models import BackupTarget, Instance, Node, Project
+from tests.compute.access.addresses import patterns
 
 BASE = "/api/v1"
 pytestmark = pytest.mark.django_db
@@ -65,6 +70,95 @@ def test_put_and_patch_merge_and_a_stale_change_is_412(
         stale = call(where, change, format="json", HTTP_IF_MATCH=tag)
         assert stale.status_code == 412 and stale.json()["error"]["code"] == "PRECONDITION_FAILED"
     assert as_admin.put(where, change, format="json", HTTP_IF_MATCH=shown["ETag"]).status_code == 200
+
+
+@dataclass(frozen=True)
+class Observed:
+    """What is seen of the fake node, its instance, and whatever else may be changed."""
+
+    pattern: str
+    happens: Callable[[], object]
+    change: dict[str, Any]
+
+
+_LATER = datetime(2031, 1, 1, tzinfo=UTC)
+_SEEN = [
+    Observed(
+        "nodes/{node}",
+        lambda: Node.objects.update(
+            last_seen=_LATER, is_reachable=False, error="gone", memory_bytes=7, details={"kernel": "9"}
+        ),
+        {"labels": {"rack": "2"}},
+    ),
+    Observed(
+        "compute/instances/{instance}",
+        lambda: Instance.objects.update(
+            state="stopped", status="Exited (0)", finished_at=_LATER, health="healthy", updated_at=_LATER
+        ),
+        {"labels": {"tier": "b"}},
+    ),
+    Observed(
+        "backups/targets/{target}",
+        lambda: BackupTarget.objects.update(checked_at=_LATER, error="away"),
+        {"name": "tape"},
+    ),
+    Observed("compute/limits", lambda: Instance.objects.update(memory_bytes=2**30), {"max_instances": 9}),
+    Observed(
+        "projects/{project}/limits", lambda: Instance.objects.update(memory_bytes=2**30), {"max_instances": 9}
+    ),
+]
+
+
+@pytest.mark.parametrize("seen", _SEEN, ids=lambda seen: seen.pattern)
+def test_what_is_only_observed_makes_no_change_stale(
+    as_admin: APIClient,
+    path: Callable[[str], str],
+    make: Callable[..., Instance],
+    project: Project,
+    seen: Observed,
+) -> None:
+    made = make("web", project=str(project.pk))
+    where = path(seen.pattern.replace("{instance}", str(made.pk)))
+    read = as_admin.get(where)
+    narrow = as_admin.get(where, {"fields": "id"})["ETag"]
+    assert as_admin.get(where, HTTP_IF_NONE_MATCH=read["ETag"]).status_code == 304
+    seen.happens()
+    again = as_admin.get(where, HTTP_IF_NONE_MATCH=read["ETag"])
+    assert again.status_code == 200 and again.json() != read.json()
+    changed = as_admin.put(where, seen.change, format="json", HTTP_IF_MATCH=read["ETag"])
+    assert changed.status_code in (200, 202), changed.content
+    for tag in (read["ETag"], narrow, again["ETag"]):
+        stale = as_admin.put(where, seen.change, format="json", HTTP_IF_MATCH=tag)
+        assert stale.status_code == 412, stale.content
+    newest = as_admin.get(where)["ETag"]
+    both = f'"other", {newest.removeprefix("W/")}'
+    assert as_admin.put(where, seen.change, format="json", HTTP_IF_MATCH=both).status_code in (200, 202)
+
+
+# Whose whole answer is what can be changed.
+_ALL_SETTINGS = {"kvm/vms/<str:machine_id>/xml", "kvm/vms/<str:machine_id>/cloud-init"}
+# Files have tags of their own.
+_FILES = {"docker/containers/<str:container>/files", "docker/volumes/<str:volume>/files"}
+
+
+def test_each_tag_covers_what_the_change_of_its_route_may_set() -> None:
+    schema = SchemaGenerator().get_schema(request=None, public=True)
+    found = set()
+    for route, pattern in patterns():
+        name = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", route)
+        change = schema["paths"].get(name, {}).get("put", {})
+        if "412" not in change.get("responses", {}):
+            continue
+        found.add(route.removeprefix("api/v1/"))
+        shape = pattern.callback.cls.change_shape
+        if route.removeprefix("api/v1/") in _ALL_SETTINGS | _FILES:
+            assert shape is None, route
+            continue
+        body = next(iter(change["requestBody"]["content"].values()))["schema"]["$ref"]
+        settable = set(schema["components"]["schemas"][body.rpartition("/")[2]]["properties"])
+        assert shape is not None, route
+        assert {name for name, each in shape().fields.items() if not each.read_only} == settable, route
+    assert found > _ALL_SETTINGS | _FILES and len(found) > 18
 
 
 @pytest.fixture
@@ -137,3 +231,54 @@ def test_what_is_wrong_is_named_in_the_message_too(as_admin: APIClient) -> None:
     body = {"name": "x" * 500, "kind": "nope"}
     two = as_admin.post(f"{BASE}/alerts/rules", body, format="json").json()["error"]
     assert two["message"] == "Some fields are wrong: name, kind." and len(two["details"]["fields"]) == 2
+
+
+def test_facts_are_paged_sorted_searched_and_narrowed(
+    as_admin: APIClient, make: Callable[..., Instance]
+) -> None:
+    make("web")
+    make("mail")
+    where = f"{BASE}/events"
+    whole = as_admin.get(where).json()
+    seqs = [item["seq"] for item in whole["items"]]
+    assert whole["total"] == len(seqs) > 2 and (whole["page"], whole["page_size"]) == (1, 100)
+    assert seqs == sorted(seqs)
+    second = as_admin.get(where, {"page": 2, "page_size": 1}).json()
+    assert [item["seq"] for item in second["items"]] == seqs[1:2] and second["total"] == len(seqs)
+    newest = as_admin.get(where, {"sort": "-seq", "limit": 2}).json()
+    assert [item["seq"] for item in newest["items"]] == seqs[:-3:-1] and newest["page_size"] == 2
+    later = as_admin.get(where, {"after": seqs[0]}).json()
+    assert [item["seq"] for item in later["items"]] == seqs[1:] and later["total"] == len(seqs) - 1
+    found = as_admin.get(where, {"q": "MAIL created"}).json()
+    assert {item["instance_name"] for item in found["items"]} == {"mail"}
+    one = f"{BASE}/compute/instances/mail/events"
+    assert [item["seq"] for item in as_admin.get(one).json()["items"]] == sorted(
+        (item["seq"] for item in whole["items"] if item["instance_name"] == "mail"), reverse=True
+    )
+    narrow = as_admin.get(where, {"fields": "seq"}).json()["items"]
+    assert narrow == [{"seq": number} for number in seqs]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["limit=0", "limit=501", "limit=-1", "page_size=501", "page=0", "sort=message", "sort=--seq", "after=x"],
+)
+@pytest.mark.parametrize("where", ["events", "compute/instances/web/events"])
+def test_a_bad_question_about_facts_names_its_parameter(
+    as_admin: APIClient, make: Callable[..., Instance], where: str, query: str
+) -> None:
+    make("web")
+    refused = as_admin.get(f"{BASE}/{where}?{query}")
+    assert refused.status_code == 400, refused.content
+    assert query.partition("=")[0] in refused.json()["error"]["details"]["fields"]
+
+
+@pytest.mark.parametrize("limit", ["0", "5001", "many"])
+def test_the_log_of_an_operation_cuts_nothing_silently(
+    as_admin: APIClient, make: Callable[..., Instance], limit: str
+) -> None:
+    make("web")
+    last = as_admin.get(f"{BASE}/operations").json()["items"][0]["id"]
+    refused = as_admin.get(f"{BASE}/operations/{last}/log?limit={limit}")
+    assert refused.status_code == 400 and "limit" in refused.json()["error"]["details"]["fields"]
+    assert as_admin.get(f"{BASE}/operations/{last}/log?limit=5000").json()["items"]
