@@ -233,6 +233,8 @@ REST_FRAMEWORK = {
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(seconds=LIBGO["access"]["access_token_lifetime_s"]),
     "REFRESH_TOKEN_LIFETIME": timedelta(seconds=LIBGO["access"]["refresh_token_lifetime_s"]),
+    # So far may the clocks of LibGo's own hosts differ: what one has signed just now is good on the others.
+    "LEEWAY": 60,
     "ALGORITHM": "HS256",
     "SIGNING_KEY": SECRET_KEY,
     "USER_ID_CLAIM": "user_id",

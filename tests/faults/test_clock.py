@@ -90,6 +90,38 @@ def test_a_clock_that_jumps_ends_nothing_and_stops_nothing(
         shaky.gone()
 
 
+@fault(
+    "F31",
+    "the clocks of two hosts of LibGo differ by 45 seconds, and by 5 minutes",
+    sees="45 s: nothing; 5 min: who comes to the host that is behind signs in anew, there at once",
+    keeps="sessions that were begun where the clock is right",
+)
+def test_a_token_of_a_host_whose_clock_differs(clocked: tuple[Shaky, Clock], measured: Measured) -> None:
+    """One host after the other: what is signed by one clock is read by another."""
+    shaky, clock = clocked
+    api = shaky.live.api
+    try:
+        right = _with(shaky.live.log_in())
+        for by, is_good in (("+45s", True), ("-45s", True), ("+300s", False)):
+            clock.put(by)
+            there = _with(shaky.live.log_in())
+            assert api("GET", "/profile", **there).status_code == 200
+            assert api("GET", "/profile", **right).status_code == 200
+            clock.put("+0")
+            answer = api("GET", "/profile", **there)
+            assert answer.status_code == (200 if is_good else 401), (by, answer.text)
+        begun = time.monotonic()
+        assert api("GET", "/profile", **_with(shaky.live.log_in())).status_code == 200
+        measured("signed in anew after", time.monotonic() - begun)
+    finally:
+        clock.put("+0")
+        shaky.live.tokens_forget()
+
+
+def _with(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
 def _docker(*words: str) -> None:
     subprocess.run(["docker", *words], check=True, capture_output=True)
 

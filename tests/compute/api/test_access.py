@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 from rest_framework_simplejwt.tokens import AccessToken
+from rest_framework_simplejwt.utils import aware_utcnow
 
 from compute.actor import Actor
 from compute.live import rate_limit_clear
@@ -63,8 +64,23 @@ def test_no_token_a_garbled_one_and_an_expired_one_are_401(admin: Actor, anonymo
     _refused(_with(anonymous, "garbage").get(f"{BASE}/compute/instances"), 401, "UNAUTHENTICATED")
     token = AccessToken()
     token["user_id"], token["ver"], token["fam"] = str(admin.user_id), 0, str(admin.user_id)
-    token.set_exp(lifetime=timedelta(seconds=-1))
+    token.set_exp(lifetime=timedelta(seconds=-61))
     _refused(_with(anonymous, str(token)).get(f"{BASE}/profile"), 401, "UNAUTHENTICATED")
+
+
+@attack("S09", "a token signed by a host whose clock goes wrong by more than a minute", refused="401")
+@pytest.mark.parametrize(("ahead_s", "status"), [(50, 200), (-50, 200), (75, 401), (-75, 401)])
+def test_clocks_of_hosts_may_differ_by_a_minute(
+    admin: Actor, anonymous: APIClient, ahead_s: int, status: int
+) -> None:
+    """One that is ahead signs tokens of the future; one that is behind ends them sooner than the others."""
+    token = AccessToken(_log_in(anonymous).json()["access"])
+    there = aware_utcnow() + timedelta(seconds=ahead_s)
+    if ahead_s > 0:
+        token.set_iat(at_time=there)
+    token.set_exp(from_time=there, lifetime=timedelta(minutes=15) if ahead_s > 0 else timedelta())
+    answer = _with(anonymous, str(token)).get(f"{BASE}/profile")
+    assert answer.status_code == status, answer.content
 
 
 @attack("S12", "a refresh token that was used already", refused="401, and the whole family ends with it")
