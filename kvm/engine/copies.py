@@ -128,8 +128,7 @@ def _written(connection: Connection, copy: Copy) -> int:
     """How much of a copy that is being made is there; libvirt tells that of unfinished volumes too."""
 
     def method(conn: libvirt.virConnect) -> int:
-        volume = storage.volume_or_none(conn.storagePoolLookupByName(copy.pool), copy.name)
-        return int(volume.info()[2]) if volume is not None else 0
+        return storage.volume_written(conn.storagePoolLookupByName(copy.pool), copy.name)
 
     with contextlib.suppress(BackendError, InvalidState):
         return connection.call(method)

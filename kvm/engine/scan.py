@@ -9,7 +9,6 @@ Source: https://libvirt.org/formatstorage.html
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +17,7 @@ import libvirt
 
 from kvm.engine.domain_xml import Element, parse
 from kvm.engine.domains import vanished_is_fine
+from kvm.engine.storage import vanished_storage_is_fine
 
 _CHAIN_MAX = 32
 _POOL_STATES = {
@@ -124,12 +124,12 @@ def scan(conn: libvirt.virConnect) -> Scan:
     pools: list[Pool] = []
     volumes: dict[str, Volume] = {}
     for item in conn.listAllStoragePools(0):
-        with _vanished_storage_is_fine():
+        with vanished_storage_is_fine():
             pool = pool_read(item)
             pools.append(pool)
             if pool.state in ("running", "degraded"):
                 for one in item.listAllVolumes(0):
-                    with _vanished_storage_is_fine():
+                    with vanished_storage_is_fine():
                         volume = _volume_read(pool.name, one)
                         volumes[volume.path] = volume
     by_name = {volume.engine_id: volume for volume in volumes.values()}
@@ -248,17 +248,3 @@ def _source(root: Element | None) -> dict[str, Any]:
 def _attribute(root: Element, path: str, name: str) -> str:
     found = root.find(path)
     return str(found.get(name, "")) if found is not None else ""
-
-
-@contextlib.contextmanager
-def _vanished_storage_is_fine() -> Iterator[None]:
-    """Pools may stop and volumes go while they are looked at."""
-    try:
-        yield
-    except libvirt.libvirtError as error:
-        if error.get_error_code() not in (
-            libvirt.VIR_ERR_NO_STORAGE_POOL,
-            libvirt.VIR_ERR_NO_STORAGE_VOL,
-            libvirt.VIR_ERR_OPERATION_INVALID,
-        ):
-            raise

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import libvirt
@@ -104,6 +106,29 @@ def volume_or_none(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorag
         if error.get_error_code() != libvirt.VIR_ERR_NO_STORAGE_VOL:
             raise
         return None
+
+
+@contextlib.contextmanager
+def vanished_storage_is_fine() -> Iterator[None]:
+    """Pools may stop and volumes go while they are looked at; and libvirt lists a volume that it makes before
+    its file is there."""
+    try:
+        yield
+    except libvirt.libvirtError as error:
+        if error.get_error_code() not in (
+            libvirt.VIR_ERR_NO_STORAGE_POOL,
+            libvirt.VIR_ERR_NO_STORAGE_VOL,
+            libvirt.VIR_ERR_OPERATION_INVALID,
+        ):
+            raise
+
+
+def volume_written(pool: libvirt.virStoragePool, name: str) -> int:
+    """How many bytes a volume that is being made takes by now; 0 before its file is there."""
+    with vanished_storage_is_fine():
+        volume = volume_or_none(pool, name)
+        return int(volume.info()[2]) if volume is not None else 0
+    return 0
 
 
 def volume_at(conn: libvirt.virConnect, path: str) -> libvirt.virStorageVol | None:
@@ -269,7 +294,8 @@ def image_infos(pool: libvirt.virStoragePool) -> list[ImageInfo]:
         name = volume.name()
         if not name.startswith((OWN_PREFIX, STAGING_PREFIX)):
             kind = "iso" if name.lower().endswith(".iso") else "template"
-            found.append(ImageInfo(name, int(volume.info()[1]), None, kind))
+            with vanished_storage_is_fine():
+                found.append(ImageInfo(name, int(volume.info()[1]), None, kind))
     return sorted(found, key=lambda image: image.name)
 
 

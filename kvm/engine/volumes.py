@@ -32,7 +32,7 @@ from kvm.engine.domain_xml import volume_xml
 from kvm.engine.image_check import HEAD_BYTES, CheckedImage, header_check
 from kvm.engine.pools import pool_lookup
 from kvm.engine.scan import Scan, Volume, scan
-from kvm.engine.storage import STAGING_PREFIX, piece_read, volume_delete, volume_or_none
+from kvm.engine.storage import STAGING_PREFIX, piece_read, volume_delete, volume_or_none, volume_written
 
 UNDO_MADE, UNDO_BLANK = "volume_made", "volume_blank"
 PIECE_BYTES = 4 * 1024**2
@@ -324,7 +324,9 @@ class Volumes:
                 except FutureTimeoutError:
                     if work.done():
                         raise
-                grown = self._connection.call(lambda conn: _grown(conn, place))
+                grown = self._connection.call(
+                    lambda conn: volume_written(pool_running(conn, place.pool), place.name)
+                )
                 report.progress(min(upto, 10 + (upto - 10) * grown / size), f"Copying to {place.name}")
 
     def _upload_end(self, place: Place, volume: Volume, length: int) -> None:
@@ -482,11 +484,6 @@ def _found(found: Scan, place: Place) -> Volume:
     if volume is None:
         raise volume_absent(place)
     return volume
-
-
-def _grown(conn: libvirt.virConnect, place: Place) -> int:
-    volume = volume_or_none(pool_running(conn, place.pool), place.name)
-    return int(volume.info()[2]) if volume is not None else 0
 
 
 def _file_max(volume: Volume) -> int:
