@@ -149,7 +149,7 @@
 
     function showHits() {
       hits.hidden = !search.value;
-      hits.textContent = found.length ? `${current >= 0 ? count.format(current + 1) : "–"} / ${count.format(found.length)}` : "none";
+      hits.textContent = found.length ? `${current >= 0 ? count.format(current + 1) : "–"} / ${count.format(found.length)}` : gettext("none");
     }
 
     function step(by_) {

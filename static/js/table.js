@@ -213,9 +213,12 @@
 
   // -- what people do --------------------------------------------------------------------------
 
+  // A letter is asked for at once; those that come while its answer is on the way wait for each other.
   function typed() {
     clearTimeout(typing);
-    typing = setTimeout(() => go(wanted(), "replace"), TYPING_MS);
+    const ask = () => go(wanted(), "replace");
+    if (asking) typing = setTimeout(ask, TYPING_MS);
+    else ask();
   }
 
   document.addEventListener("click", (event) => {
