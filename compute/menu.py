@@ -16,9 +16,9 @@ from compute.selectors.access import action_somewhere
 @dataclass(frozen=True)
 class MenuEntry:
     """``url_name`` is where it leads (with ``query`` behind it); it is marked on the pages whose
-    names begin with ``pages``, or so. Who may do ``action`` nowhere does not see it. ``place`` orders the
-    entries of a menu; a menu of a ``backend`` is there where the backend is usable. What is in no menu
-    (``""``) is found by the command palette alone."""
+    names begin with ``pages``, or so (an empty tuple: on none). Who may do ``action`` nowhere does not see
+    it. ``place`` orders the entries of a menu; a menu of a ``backend`` is there where the backend is usable.
+    What is in no menu (``""``) is found by the command palette alone."""
 
     menu: str
     label: str
@@ -106,4 +106,5 @@ def _links(entries: Iterable[MenuEntry], here: str) -> list[Link]:
 
 
 def _is_here(entry: MenuEntry, here: str) -> bool:
-    return bool(here) and here.startswith(entry.pages or entry.url_name)
+    marked = entry.url_name if entry.pages == "" else entry.pages
+    return bool(here) and here.startswith(marked)

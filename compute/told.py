@@ -26,6 +26,8 @@ _WORDS = re.compile(r"(state|status|kind|verb|action|type|word|amount|step|noun)
 _AMOUNTS = re.compile(r"(measured|bound|free|used|asked|maximum)\d*")
 # Beside them something else may end like a sentence of its own.
 MEASURED = re.compile(r"measured|bound")
+# Names have no colon before a space: what has one is a longer text that ends alike.
+_NAMES = re.compile(r"name\d*")
 _POINT = re.compile(r"(?<=\d)\.(?=\d)")
 _PIECE = re.compile(r"%\((\w+)\)s|(%%)")
 _FIELD = re.compile(r"([\w.\[\]-]+): (.+)", re.DOTALL)
@@ -108,6 +110,8 @@ def _known(language: str) -> tuple[dict[str, str], list[_Pattern]]:
 
 
 def _hole(name: str) -> str:
+    if _NAMES.fullmatch(name):
+        return "(?:(?!: ).)*?"
     return r"[\d.,]+(?: \D{1,7}?)?" if MEASURED.fullmatch(name) else ".*?"
 
 

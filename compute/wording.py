@@ -98,6 +98,10 @@ def step_text(step: str) -> str:
 
 # What events say, as they were written down: read again, so that it can be said in another language.
 _TOLD = (
+    (
+        r"(?P<noun>[A-Z]\w+)s on (?P<place>\S+): (?P<counts>(?:\d+ \w+(?:, )?)+)\.",
+        later("%(noun)s on %(place)s: %(counts)s."),
+    ),
     (r"(?P<name>.+) is being made\.", later("%(name)s is being made.")),
     (r"(?P<name>.+) was added\.", later("%(name)s was added.")),
     (r"(?P<name>.+) was removed\.", later("%(name)s was removed.")),
@@ -113,10 +117,6 @@ _TOLD = (
     (
         r"(?P<name>.+) ran out of memory: the system ended a process in it\.",
         later("%(name)s ran out of memory: the system ended a process in it."),
-    ),
-    (
-        r"(?P<noun>[A-Z]\w+)s on (?P<place>\S+): (?P<counts>(?:\d+ \w+(?:, )?)+)\.",
-        later("%(noun)s on %(place)s: %(counts)s."),
     ),
     (r"(?P<action>[A-Z][^:]*?)(?P<name> \S+)?: (?P<word>[a-z]+)\.", later("%(action)s%(name)s: %(word)s.")),
 )
@@ -219,7 +219,7 @@ _CONFIG_FIELDS = frozenset(
     "cgroup_parent runtime sysctls ulimits oom_score_adj oom_kill_disable pids_limit memory_reservation "
     "memory_swap memory_swappiness shm_size cpu_shares cpuset_cpus blkio_weight log_driver log_options "
     "disk disks network cloud_init firmware secure_boot tpm machine cpu_model cpu_topology max_vcpus "
-    "max_memory graphics boot autostart description os_variant memory cpu storage labels".split()
+    "max_memory graphics boot virt_type autostart description os_variant memory cpu storage labels".split()
 )
 # What libvirt's driver says of a machine's state; Docker's texts hold times and stay its own.
 _STATUSES = frozenset(

@@ -7,7 +7,7 @@ from compute.parts import Routes, routes_of
 
 urlpatterns: Routes = routes_of("kvm.views")
 menu_register(
-    MenuEntry("KVM", "Machines", "instances", "instance.read", 10, "machine", "backend=kvm", "kvm"),
+    MenuEntry("KVM", "Machines", "instances", "instance.read", 10, (), "backend=kvm", "kvm"),
     MenuEntry(
         "", "New virtual machine", "instance_new", "instance.create", 10, query="backend=kvm", backend="kvm"
     ),

@@ -13,7 +13,7 @@
       scales: { percent: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] }, mib: { range: (_, low, high) => [0, Math.max(16, high * 1.2)] } },
       axes: [{ stroke: colour, values: (_, all) => all.map((at) => window.libgo.exactText(new Date(at * 1000)).slice(11)), space: 90 }, { scale: "percent", stroke: colour, size: 60, values: (_, all) => all.map((v) => `${v} %`) },
         { scale: "mib", side: 1, stroke: colour, size: 80, grid: { show: false }, values: (_, all) => all.map((v) => `${v} MiB`) }],
-      series: [{ value: (_, at) => (at ? window.libgo.exactText(new Date(at * 1000)).slice(11) : "–") }, { label: "CPU %", scale: "percent", stroke: "#4299e1", width: 2, fill: "rgba(66,153,225,.12)" },
+      series: [{ label: gettext("Time"), value: (_, at) => (at ? window.libgo.exactText(new Date(at * 1000)).slice(11) : "–") }, { label: "CPU %", scale: "percent", stroke: "#4299e1", width: 2, fill: "rgba(66,153,225,.12)" },
         { label: gettext("Memory MiB"), scale: "mib", stroke: "#2fb344", width: 2 }],
     };
     const plot = new uPlot(options, [times, cpu, memory], place);

@@ -55,7 +55,7 @@
       name.textContent = link.textContent.trim();
       const hint = make("span", "ms-auto ps-3 text-secondary small");
       // Two halves have a page of this name: the menu tells them apart.
-      hint.textContent = link.closest(".dropdown")?.querySelector(".dropdown-toggle")?.textContent.trim() || "page";
+      hint.textContent = link.closest(".dropdown")?.querySelector(".dropdown-toggle")?.textContent.trim() || gettext("page");
       line.append(mark, name, hint);
       return line;
     });

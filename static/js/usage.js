@@ -33,12 +33,12 @@
     const value = (_, raw) => kind.show(raw);
     if (kind.band) {
       const [, label, stroke] = kind.band;
-      return [{ label: "most", stroke: "transparent", points: { show: false }, value }, { label: "least", stroke: "transparent", points: { show: false }, value }, { label, stroke, width: 2, value }];
+      return [{ label: gettext("most"), stroke: "transparent", points: { show: false }, value }, { label: gettext("least"), stroke: "transparent", points: { show: false }, value }, { label, stroke, width: 2, value }];
     }
     return kind.pair.flatMap(([metric, label, stroke]) => {
       const line = { label, stroke, width: 2, value };
       if (metric === "storage_used_bytes") return [line];
-      return [line, { label: `${label}, peak`, stroke: `${stroke}66`, width: 1, dash: [3, 3], points: { show: false }, value }];
+      return [line, { label: interpolate(gettext("%(what)s, peak"), { what: label }, true), stroke: `${stroke}66`, width: 1, dash: [3, 3], points: { show: false }, value }];
     });
   }
 
@@ -63,7 +63,7 @@
         { stroke: colour, grid, ticks: grid, space: 70, values: (plot, splits) => splits.map((at) => timeText(at, plot.scales.x.max - plot.scales.x.min)) },
         { stroke: colour, grid, ticks: grid, size: 84, space: 36, ...(kind.binary ? { incrs: BINARY_STEPS } : {}), values: (_, splits) => splits.map(kind.show) },
       ],
-      series: [{ value: (_, at) => (at === null || at === undefined ? "–" : window.libgo.exactText(new Date(at * 1000))) }, ...seriesOf(kind)],
+      series: [{ label: gettext("Time"), value: (_, at) => (at === null || at === undefined ? "–" : window.libgo.exactText(new Date(at * 1000))) }, ...seriesOf(kind)],
       bands: kind.band ? [{ series: [1, 2], fill: kind.band[3] }] : [],
     }, [[], ...columnsOf(kind).map(() => [])], place);
   }

@@ -20,6 +20,8 @@ TOLD = [
     ("Create web: succeeded.", "Erstellen web: erledigt."),
     ("Delete snapshot of web: failed.", "Snapshot löschen von web: fehlgeschlagen."),
     ("Networks on node-1: 1 new, 2 gone.", "Netzwerke auf node-1: 1 neu, 2 entfernt."),
+    ("Images on node-1: 1 changed.", "Abbilder auf node-1: 1 geändert."),
+    ("web changed.", "web hat sich geändert."),
     ("Something else.", "Something else."),
 ]
 
