@@ -144,8 +144,8 @@ def stack_page(
     found = stack_get(actor, str(stack_id) or name, str(node_id))
     context = _context(actor, found, tab)
     part = request.GET.get("part", "")
-    if part == "head":
-        return render(request, "dockerapp/_stack_head.html", context)
+    if part in ("head", "change"):
+        return render(request, f"dockerapp/_stack_{part}.html", context)
     if context["tab"] == "operations":
         context["operations"] = _operations(actor, found)
     if part == "tab":

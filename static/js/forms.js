@@ -23,12 +23,14 @@
 
   function later(form) {
     if (!wanted(form)) return;
+    outdate(form);
     clearTimeout(timers.get(form));
     timers.set(form, setTimeout(() => look(form), DELAY_MS));
   }
 
   async function look(form) {
-    asked.get(form)?.abort();
+    clearTimeout(timers.get(form));
+    outdate(form);
     const control = new AbortController();
     asked.set(form, control);
     const headers = { ...JSON.parse(document.body.getAttribute("hx-headers") || "{}"), "X-Form-Look": "1" };
@@ -38,6 +40,20 @@
     } catch (error) {
       if (error.name !== "AbortError") say(form, gettext("The server could not be reached."));
     }
+    if (asked.get(form) === control && form.isConnected) fresh(form, true);
+  }
+
+  // The line of what stood there before is not for copying, and its answer no longer wanted.
+  function outdate(form) {
+    asked.get(form)?.abort();
+    asked.delete(form);
+    fresh(form, false);
+  }
+
+  function fresh(form, isFresh) {
+    const place = holder(form);
+    place.querySelector("[data-api-text]").setAttribute("aria-busy", !isFresh);
+    place.querySelector("[data-copy-from]").disabled = !isFresh;
   }
 
   function show(form, found) {

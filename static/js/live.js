@@ -5,6 +5,8 @@
   const FIRST_RETRY_MS = 500;
   const MAX_RETRY_MS = 8000;
   const DEPART_MS = 5000;
+  // A click comes right behind the release, of a finger a little later.
+  const CLICK_MS = 50;
   // A restart of the server is over before anybody need be told.
   const LOST_AFTER_MS = 1500;
   // A server that cannot tell news takes the line all the same, says why, and hangs up at once.
@@ -42,9 +44,21 @@
     due.delete(key);
     const element = now(key);
     if (!element?.isConnected || leaving) return;
-    if (isBusy(element)) refresh(element);
+    if (isBusy(element) || element.contains(pressed)) refresh(element);
     else htmx.trigger(element, "live");
   }
+
+  // A button that is drawn anew between press and release hears no click.
+  let pressed = null;
+  document.addEventListener("pointerdown", (event) => { pressed = event.target; }, true);
+  const released = () => setTimeout(() => { pressed = null; }, CLICK_MS);
+  for (const end of ["pointerup", "pointercancel", "dragend"]) document.addEventListener(end, released, true);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const piece = event.detail.requestConfig?.elt;
+    if (!piece?.matches("[data-live]") || !piece.contains(pressed)) return;
+    event.preventDefault();
+    refresh(piece);
+  });
 
   const refreshAll = () => document.querySelectorAll("[data-live]").forEach(refresh);
 

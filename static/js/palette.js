@@ -5,6 +5,9 @@
   const WAIT_MS = 120;
   const PAGES_MAX = 6;
   let dialog, input, list, timer, chosen = -1, asked = 0;
+  // Until there is an answer to all that is typed, what stands there was found for fewer letters: Enter waits for it,
+  // unless one has chosen with the arrows.
+  let isOld = false, isPicked = false, isEntered = false;
 
   function make(tag, name, attributes) {
     const element = document.createElement(tag);
@@ -23,7 +26,8 @@
     list = make("div", "palette-list", { id: "palette-list", role: "listbox", "aria-label": gettext("Choices") });
     dialog.append(input, list);
     document.body.append(dialog);
-    input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(look, WAIT_MS); pages(); });
+    input.addEventListener("input", typed);
+    dialog.addEventListener("close", () => settle(false));
     dialog.addEventListener("keydown", key);
     dialog.addEventListener("click", (event) => {
       if (event.target === dialog) dialog.close();
@@ -36,8 +40,25 @@
     if (!dialog) build();
     if (dialog.open) { dialog.close(); return; }
     input.value = "";
+    clearTimeout(timer);
+    asked += 1;
     dialog.showModal();
     pages();
+  }
+
+  function typed() {
+    clearTimeout(timer);
+    timer = setTimeout(look, WAIT_MS);
+    asked += 1;
+    pages();
+    isOld = true;
+    isEntered = false;
+  }
+
+  function settle(isAnswered) {
+    const isDue = isEntered && isAnswered;
+    isOld = isEntered = false;
+    if (isDue) enter();
   }
 
   const nameOf = (link) => link.textContent.trim().toLowerCase();
@@ -71,21 +92,21 @@
       list.append(nothing);
     }
     choices().forEach((line, number) => { line.id = `palette-${number}`; });
+    isPicked = false;
     choose(choices().length ? 0 : -1);
   }
 
   async function look() {
     const words = input.value.trim(), number = ++asked;
-    if (!words) { pages(); return; }
-    const own = [...list.querySelectorAll("[data-page]")];
+    const box = document.createElement("template");
     try {
-      const answer = await fetch(`/palette?q=${encodeURIComponent(words)}`, { headers: { "HX-Request": "true" } });
-      // A slow answer to fewer letters must not take the place of a later one.
-      if (!answer.ok || number !== asked) return;
-      const box = document.createElement("template");
-      box.innerHTML = await answer.text();
-      show([...box.content.children], own);
+      const answer = words && await fetch(`/palette?q=${encodeURIComponent(words)}`, { headers: { "HX-Request": "true" } });
+      if (answer?.ok) box.innerHTML = await answer.text();
     } catch { /* The line is down, which the mark in the header tells; pages can still be found. */ }
+    // A slow answer to fewer letters must not take the place of a later one.
+    if (number !== asked || !dialog.open) return;
+    show([...box.content.children], [...list.querySelectorAll("[data-page]")]);
+    settle(true);
   }
 
   const choices = () => [...list.querySelectorAll(".palette-choice")];
@@ -104,6 +125,7 @@
     const count = choices().length;
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
       event.preventDefault();
+      isPicked = count > 0;
       if (count) choose((chosen + (event.key === "ArrowDown" ? 1 : count - 1)) % count);
     } else if (event.key === "Escape") {
       // A search field would keep the first one for itself.
@@ -111,9 +133,14 @@
       dialog.close();
     } else if (event.key === "Enter") {
       event.preventDefault();
-      const line = choices()[chosen];
-      if (line) take(line);
+      if (isOld && !isPicked) isEntered = true;
+      else enter();
     }
+  }
+
+  function enter() {
+    const line = choices()[chosen];
+    if (line) take(line);
   }
 
   function take(line) {

@@ -14,8 +14,9 @@ def api_line(page: Page, within: str = "body") -> str:
     text = page.locator(f"{within} [data-api-text]")
     if not text.is_visible():
         page.click(f"{within} [data-api-line] > summary, {within} details.api-line > summary")
-    expect(text).to_contain_text("curl -X", timeout=5000)
-    page.wait_for_timeout(600)
+    expect(text).to_contain_text("curl -X")
+    # What is filled in is looked at a moment later; until then the line is of what stood there before.
+    expect(page.locator(f"{within} [data-api-text][aria-busy=true]")).to_have_count(0)
     return text.inner_text()
 
 
