@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from compute.actor import Actor
 from compute.errors import ImageNotFound, InvalidInput, PoolNotFound, VolumeNotFound
-from compute.models import Instance, Node, Project, Resource
+from compute.models import Instance, Node, Operation, Project, Resource, ResourceLook
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.nodes import backend_node
@@ -20,6 +20,17 @@ from compute.selectors.resources import SORT_COLUMNS, resource_dict, resources_v
 from kvm.selectors.nodes import BACKEND
 
 POOL, VOLUME, IMAGE = "pool", "volume", "image"
+# After these a machine may have fewer disks or media than before.
+_LETTING_GO = (
+    "instance.define",
+    "instance.delete",
+    "instance.drive_remove",
+    "instance.medium_change",
+    "instance.migrate",
+    "instance.restore",
+    "instance.snapshot_delete",
+    "instance.storage_detach",
+)
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,13 @@ def instances_using(row: Resource) -> list[Instance]:
     """Whoever they belong to."""
     ids = {use["engine_id"] for use in row.data.get("domains", [])}
     return list(Instance.objects.filter(node_id=row.node_id, engine_id__in=ids).order_by("name"))
+
+
+def users_may_be_gone(row: Resource) -> bool:
+    """Whether a machine may have let go of it since the list that ``row`` was read from had begun."""
+    look = ResourceLook.objects.filter(node=row.node_id, kind=row.kind).first()
+    ended = Operation.objects.filter(node=row.node_id, action__in=_LETTING_GO)
+    return look is not None and ended.filter(finished_at__gt=look.looked_at).exists()
 
 
 def _one(actor: Actor, rows: QuerySet[Resource], node: str) -> Resource | None:

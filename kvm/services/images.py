@@ -27,7 +27,7 @@ from compute.states import InstanceState
 from compute.tell import tell
 from kvm.models import ImageUpload
 from kvm.selectors.nodes import kvm_of
-from kvm.selectors.storage import image_row, instances_using, pool_row, volume_row
+from kvm.selectors.storage import image_row, instances_using, pool_row, users_may_be_gone, volume_row
 from kvm.services.common import where
 from kvm.services.pools import pool_open_require
 from kvm.services.volumes import content_require, ref_of, sha256_check, volume_name_check, volume_name_free
@@ -75,10 +75,10 @@ def image_create(actor: Actor, place: Place, body: Mapping[str, Any]) -> Operati
 
 def image_delete(actor: Actor, wanted: str, *, node: str = "") -> Operation:
     """Ask for removal. Raises ``ImageInUse`` naming the machines that stand on it, as far as the actor
-    sees them; the worker asks the engine again."""
+    sees them; the worker asks the engine again, and alone where the mirror may be behind."""
     row = image_row(actor, wanted, node)
     at = change_require(actor, row, "disk_image.delete")
-    if row.data.get("in_use"):
+    if row.data.get("in_use") and not users_may_be_gone(row):
         users = [user for user in instances_using(row) if _sees(actor, user)]
         names = ", ".join(user.name for user in users[:10]) or tell("volumes or machines that you do not see")
         raise ImageInUse(

@@ -23,7 +23,7 @@ from compute.services.projects import project_for
 from compute.services.resource_work import Where, Work, name_free, work_submit
 from compute.tell import tell
 from kvm.selectors.nodes import kvm_of
-from kvm.selectors.storage import POOL, pool_row
+from kvm.selectors.storage import POOL, pool_row, users_may_be_gone
 from kvm.services.common import where
 
 POOL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -82,7 +82,7 @@ def pool_act(actor: Actor, name: str, action: str, *, node: str = "", force: boo
     action_require(actor, "pool.change")
     row = pool_row(actor, name, node)
     node_require(row.node)
-    if action == "delete" and row.data.get("in_use") and not force:
+    if action == "delete" and row.data.get("in_use") and not force and not users_may_be_gone(row):
         raise VolumeInUse(
             f"Machines have disks in the pool {row.name}. Delete them first, or force it: libvirt then "
             "forgets the pool, its files stay.",

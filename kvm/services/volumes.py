@@ -22,7 +22,7 @@ from compute.states import ACTIVE_OPERATION_STATES
 from compute.tell import tell
 from kvm.selectors.marks import own_instance_id
 from kvm.selectors.nodes import kvm_of
-from kvm.selectors.storage import VOLUME, instances_using, pool_row, volume_row
+from kvm.selectors.storage import VOLUME, instances_using, pool_row, users_may_be_gone, volume_row
 from kvm.services.common import where
 from kvm.services.pools import pool_open_require
 
@@ -173,8 +173,10 @@ def content_require(actor: Actor, row: Resource) -> None:
 
 
 def unused_require(actor: Actor, row: Resource) -> None:
-    """Raises ``VolumeInUse`` naming the machines that the actor sees; the worker asks the engine again."""
-    users, copies = instances_using(row), row.data.get("copies", [])
+    """Raises ``VolumeInUse`` naming the machines that the actor sees; the worker asks the engine again, and
+    alone where the mirror may be behind."""
+    is_old = users_may_be_gone(row)
+    users, copies = [] if is_old else instances_using(row), row.data.get("copies", [])
     own = own_instance_id(row.name)
     if own:
         users += list(Instance.objects.filter(pk=own).exclude(pk__in=[user.pk for user in users]))
@@ -185,7 +187,7 @@ def unused_require(actor: Actor, row: Resource) -> None:
             f"{row.name} belongs to {names}. Detach it, or delete the machine, first.",
             machines=[{"id": str(user.pk), "name": user.name} for user in seen],
         )
-    if row.data.get("in_use"):
+    if row.data.get("in_use") and not is_old:
         visible = resources_visible(actor, VOLUME).filter(node=row.node, engine_id__in=copies)
         names = ", ".join(visible.values_list("name", flat=True)[:10]) or tell("volumes that you do not see")
         raise VolumeInUse(f"{row.name} is what {names} stand on: without it they are broken.")

@@ -82,6 +82,27 @@ def test_an_iso_is_told_by_its_content_and_its_name(
     world.a.refused(403, "PERMISSION_DENIED", "DELETE", f"/kvm/images/{token}.iso")
 
 
+def test_what_was_let_go_of_can_be_deleted_at_once(world: World) -> None:
+    """Although the mirror has not looked since: in the drive of one machine, and of one that is deleted."""
+    iso, machine = f"{world.name('kvm_image')}.iso", world.name("machine")
+    world.made.append(("kvm_image", iso))
+    data = bytes(32769) + b"CD001" + bytes(MIB)
+    for let_go in ("eject", "delete"):
+        assert _upload(world.a, "default", iso, data).status_code == 201
+        made = world.a.machine(machine, auto_start=False)
+        assert made.status_code == 201, made.text
+        drive = f"/kvm/vms/{made.json()['instance']['id']}/cdrom?wait=60"
+        world.a.ok("POST", drive, {"image": iso})
+        until(lambda: world.a.ok("GET", f"/kvm/images/{iso}")["in_use"], "its user is seen", 20)
+        world.a.refused(409, "IMAGE_IN_USE", "DELETE", f"/kvm/images/{iso}?wait=30")
+        if let_go == "eject":
+            world.a.ok("POST", drive, {"image": ""})
+        else:
+            world.a.ok("DELETE", f"/compute/instances/{machine}?force=true&wait=60")
+        world.a.ok("DELETE", f"/kvm/images/{iso}?wait=30")
+        world.admin.call("DELETE", f"/compute/instances/{machine}?force=true&wait=60")
+
+
 @attack("S56 S58", "hostile and damaged images as uploads", refused="refused; nothing is left")
 def test_hostile_and_damaged_uploads_leave_nothing(world: World, pool: str, folder: Path, token: str) -> None:
     external = bytearray(_made(folder, "qcow2"))
