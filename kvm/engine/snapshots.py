@@ -11,8 +11,10 @@ Source: https://libvirt.org/formatsnapshot.html
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from typing import Any
 
 import libvirt
 from lxml import etree
@@ -82,7 +84,7 @@ def snapshot_create(
     """Raises ``NameConflict``, ``InvalidState`` (managed save), ``OperationNotSupported`` for options that
     this machine cannot have, with the reason."""
 
-    def look(conn: libvirt.virConnect) -> tuple[Choice, float]:
+    def look(conn: libvirt.virConnect) -> tuple[Choice, dict[str, Any]]:
         domain = lookup(conn, engine_id)
         infos = _infos(domain)
         if any(item.name == wanted.name for item in infos):
@@ -93,10 +95,14 @@ def snapshot_create(
                 state="stopped",
             )
         plain = connection.is_test_driver
-        return _choice(domain, infos, wanted, plain=plain), datetime.now(timezone.utc).timestamp()
+        since, runs = (
+            int(datetime.now(timezone.utc).timestamp()),
+            _state(domain) == libvirt.VIR_DOMAIN_RUNNING,
+        )
+        mark = {"uuid": engine_id, "name": wanted.name, "since": since, "runs": runs}
+        return _choice(domain, infos, wanted, plain=plain), mark
 
-    choice, since = connection.call(look)
-    mark = {"uuid": engine_id, "name": wanted.name, "since": int(since)}
+    choice, mark = connection.call(look)
     report.undo(UndoStep(UNDO_SNAPSHOT, mark))
     words = tell("with its memory") if choice.memory else tell("of its disks")
     report.progress(30, f"Taking the snapshot {wanted.name}, {words}")
@@ -150,8 +156,12 @@ def snapshot_restore(
 
 
 def snapshot_undo(connection: Connection, step: UndoStep) -> None:
-    """Only one that was made since: an older one of this name is not ours."""
+    """Only one that was made since: an older one of this name is not ours. A machine that ran goes on: it
+    stands still while its memory is written, and for good when libvirt's daemon dies meanwhile."""
     engine_id, name = str(step.ref["uuid"]), str(step.ref["name"])
+    if step.ref.get("runs"):
+        with contextlib.suppress(InstanceNotFound):
+            connection.call(lambda conn: _go_on(lookup(conn, engine_id)))
     for item in snapshot_list(connection, engine_id):
         made = item.created_at
         if item.name != name or made is None or made.timestamp() < float(step.ref["since"]):
@@ -160,6 +170,15 @@ def snapshot_undo(connection: Connection, step: UndoStep) -> None:
             layers.snapshot_forget(connection, engine_id, name)
         else:
             _internal_delete(connection, engine_id, name)
+
+
+def _go_on(domain: libvirt.virDomain) -> None:
+    if _state(domain) == libvirt.VIR_DOMAIN_PAUSED:
+        domain.resume()
+
+
+def _state(domain: libvirt.virDomain) -> int:
+    return int(domain.state()[0])
 
 
 def _go_back(domain: libvirt.virDomain, name: str) -> None:

@@ -144,3 +144,18 @@ def test_a_taken_step_is_taken_back_and_an_older_snapshot_of_that_name_stays(gue
     for _ in range(2):
         guest.backend.undo(step)
     assert _list(guest) == []
+
+
+@pytest.mark.parametrize("runs", [True, False])
+def test_one_that_was_left_standing_goes_on_if_it_ran(guest: Guest, runs: bool) -> None:
+    """The daemon stops a machine to write its memory; dead, it does not let it go on."""
+    if not runs:
+        guest.backend.instance_pause(guest.engine_id, MemoryReporter())
+    report = MemoryReporter()
+    guest.backend.snapshot_create(guest.engine_id, _wanted(guest, "cut"), report)
+    if runs:
+        guest.backend.instance_pause(guest.engine_id, MemoryReporter())
+    guest.backend.undo(report.steps[-1])
+    state = InstanceState.RUNNING if runs else InstanceState.PAUSED
+    assert guest.backend.instance_get(guest.engine_id).state == state
+    assert _list(guest) == []
