@@ -26,6 +26,7 @@ async def socket_open(live: LiveConsole, path: str, token: str = "", **options: 
     """``/ws/v1`` + path, as the administrator unless a token is given."""
     words: Any = ["libgo.v1", f"bearer.{token or live.log_in()}"]
     url = f"ws://127.0.0.1:{live.port}/ws/v1{path}"
+    options = {"open_timeout": 60, **options}
     return await connect(url, subprotocols=words, proxy=None, max_queue=4, **options)
 
 

@@ -17,6 +17,7 @@ from compute.models import AuditEvent, Event, Operation, Project, Template
 from compute.services import schedules, templates
 from tests.attacks.catalogue import attack
 from tests.compute.api.conftest import client_for
+from tests.live import strain
 from tests.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
@@ -75,7 +76,7 @@ def test_tens_of_thousands_of_rows_are_read_by_pages(
         answer = as_admin.get(f"{path}?{query}")
         took = time.thread_time() - began
         assert answer.status_code in (200, 400), f"{query}: {answer.status_code} {answer.content[:300]!r}"
-        assert took < _WITHIN_S, f"{query} took {took:.1f} s"
+        assert took < _WITHIN_S * strain(), f"{query} took {took:.1f} s"
         if answer.status_code == 200:
             assert len(answer.json()["items"]) <= 500
     assert len(as_admin.get(f"{path}?{asked[0]}").json()["items"]) == 50

@@ -61,7 +61,7 @@ def _screen_text(page: Page) -> str:
 
 def _console(page: Page, live: LiveConsole, pk: str) -> None:
     page.goto(f"{live.url}/instances/{pk}/terminal")
-    expect(page.locator("#terminal-state")).not_to_have_text("Connecting", timeout=15000)
+    expect(page.locator("#terminal-state")).not_to_have_text("Connecting")
 
 
 def _type(page: Page, text: str) -> None:
@@ -112,12 +112,10 @@ def test_a_console_that_was_taken_from_outside_is_noticed_and_taken_back(
     conn = libvirt.open("qemu:///system")
     stream = conn.newStream(libvirt.VIR_STREAM_NONBLOCK)
     conn.lookupByUUIDString(guest["id"]).openConsole(None, stream, libvirt.VIR_DOMAIN_CONSOLE_FORCE)
-    expect(page.locator("#terminal-state")).to_contain_text("Another program took", timeout=10000)
+    expect(page.locator("#terminal-state")).to_contain_text("Another program took")
     page.click("#terminal-again:has-text('Take it over')")
     # A shell that asks the terminal where its cursor is gets the first input from the page itself.
-    expect(page.locator("#terminal-state")).to_contain_text(
-        re.compile("Nobody writes|You write"), timeout=10000
-    )
+    expect(page.locator("#terminal-state")).to_contain_text(re.compile("Nobody writes|You write"))
     _type(page, "echo back-$((40+4))")
     until(lambda: "back-44" in _screen_text(page), "it is ours again", 20)
     conn.close()
@@ -125,7 +123,7 @@ def test_a_console_that_was_taken_from_outside_is_noticed_and_taken_back(
 
 def test_the_screen_shows_and_takes_keys(page: Page, live: LiveConsole, guest: dict[str, Any]) -> None:
     page.goto(f"{live.url}/instances/{guest['id']}/screen")
-    expect(page.locator("#screen-state")).to_have_text("Connected", timeout=15000)
+    expect(page.locator("#screen-state")).to_have_text("Connected")
     script = """() => { const c = document.querySelector('#screen canvas');
         const d = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
         return new Set(new Uint32Array(d.buffer)).size; }"""
@@ -189,7 +187,7 @@ def test_the_agent_tells_runs_reads_and_writes(
     told = [(row["action"].rpartition("_")[2], row["code"]) for row in rows if "guest_file" in row["action"]]
     assert sorted(told) == [("read", "NOT_FOUND"), ("read", "ok"), ("write", "ok")], told
     page.goto(f"{live.url}/kvm/machines/{guest['id']}/guest")
-    expect(page.locator("body")).to_contain_text("LibGo demo guest", timeout=15000)
+    expect(page.locator("body")).to_contain_text("LibGo demo guest")
 
 
 def test_what_it_was_told_is_shown_without_secrets_and_changed_with_them(
@@ -218,10 +216,10 @@ def test_the_console_comes_back_by_itself_and_the_guest_reads_its_new_seed(
     pk = guest["id"]
     _console(page, live, pk)
     live.api("PUT", f"/compute/instances/{pk}/stop?wait=60", {"force": True})
-    expect(page.locator("#terminal-state")).to_contain_text("comes back when it runs", timeout=10000)
+    expect(page.locator("#terminal-state")).to_contain_text("comes back when it runs")
     live.api("PUT", f"/compute/instances/{pk}/start?wait=60")
     # Its terminal may have been asked something while the guest booted, and have answered.
-    expect(page.locator("#terminal-state")).to_have_text(re.compile("Nobody writes|You write"), timeout=20000)
+    expect(page.locator("#terminal-state")).to_have_text(re.compile("Nobody writes|You write"))
     until(lambda: "NEWS-22" in _screen_text(page), "the new seed is run", BOOT_S)
 
 

@@ -83,13 +83,13 @@ def test_many_are_stopped_at_once_with_a_result_for_each(
     expect(dialog).to_contain_text(pair[0])
     dialog.locator("button.btn-primary:has-text('Stop')").click()
     for name in pair:
-        expect(dialog.locator(f".list-group-item:has-text('{name}')")).to_contain_text("done", timeout=30000)
+        expect(dialog.locator(f".list-group-item:has-text('{name}')")).to_contain_text("done")
     dialog.locator("a:has-text('Open the operation')").click()
     expect(page.locator("#children")).to_contain_text(pair[1])
     expect(page.locator("body")).to_contain_text("2 of 2 done")
     page.goto(f"{live.url}/instances?q=libgo-t-")
     for name in pair:
-        expect(page.locator(f"tr[data-name='{name}']")).to_contain_text("stopped", timeout=20000)
+        expect(page.locator(f"tr[data-name='{name}']")).to_contain_text("stopped")
 
 
 def test_an_instance_is_renamed_where_it_stands(page: Page, live: LiveConsole, name: str) -> None:

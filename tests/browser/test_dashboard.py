@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Response, expect
 
 from tests.attacks.catalogue import attack
 from tests.browser.conftest import context_close, log_in
-from tests.live import LiveConsole
+from tests.live import LiveConsole, strain
 
 _LIGHT_BYTES = 300 * 1000
 _PAGE_KINDS = ("text/html", "text/css", "text/javascript", "application/javascript")
@@ -43,7 +43,7 @@ def test_the_first_page_is_light_and_asks_no_other_host(
 
     page.on("response", heard)
     page.goto(f"{live.url}/")
-    expect(page.locator("[data-usage]")).to_have_attribute("data-points", re.compile(r"36\d"), timeout=15000)
+    expect(page.locator("[data-usage]")).to_have_attribute("data-points", re.compile(r"36\d"))
     page.wait_for_load_state("networkidle")
     hosts = {urlsplit(answer.url).netloc for answer in answers}
     assert hosts == {urlsplit(live.url).netloc}
@@ -83,10 +83,10 @@ def test_what_fails_and_what_works_shows_by_itself(page: Page, live: LiveConsole
     page.goto(f"{live.url}/")
     expect(page.locator("#link-text")).to_have_text("live")
     live.create(name, "docker", config={"image": "libgo/demo:latest", "command": ["sh", "-c", "sleep 999"]})
-    expect(page.locator("#dashboard")).to_contain_text(name, timeout=3000)
+    expect(page.locator("#dashboard")).to_contain_text(name, timeout=3000 * strain())
     live.api("POST", "/docker/images/pull?wait=20", {"image": "127.0.0.1:1/none:latest"})
     trouble = page.locator("#dash-troubles a", has_text="127.0.0.1:1/none")
-    expect(trouble).to_be_visible(timeout=10000)
+    expect(trouble).to_be_visible()
     trouble.click()
     expect(page.locator(".alert-danger")).to_be_visible()
 

@@ -66,7 +66,7 @@ def test_files_go_in_and_come_out_and_are_tidied(
     one.write_text("one")
     two.write_bytes(b"2" * 3_000_000)
     page.set_input_files("#files-input", [one, two])
-    expect(page.locator("tr[data-name='two ü.bin']")).to_contain_text("2.9 MiB", timeout=15000)
+    expect(page.locator("tr[data-name='two ü.bin']")).to_contain_text("2.9 MiB")
     expect(page.locator("#files-uploads .list-group-item")).to_have_count(0)
     assert _inside(name, "cat /root/one.txt; wc -c < '/root/two ü.bin'").split() == ["one3000000"]
     with page.expect_download() as download:
@@ -134,9 +134,9 @@ def test_a_volume_is_looked_into_from_its_page(page: Page, live: LiveConsole, tm
         row = live.get(f"/docker/volumes/{name}")
         page.goto(f"{live.url}/docker/volumes/{row['id']}")
         page.click("a:has-text('Browse files')")
-        expect(page.locator("#files-state")).to_contain_text("empty", timeout=20000)
+        expect(page.locator("#files-state")).to_contain_text("empty")
         page.set_input_files("#files-input", tmp_path / "note.txt")
         page.click("tr[data-name='note.txt'] .files-name", timeout=30000)
-        expect(page.locator("#files-text")).to_have_value("kept", timeout=20000)
+        expect(page.locator("#files-text")).to_have_value("kept")
     finally:
         assert live.api("DELETE", f"/docker/volumes/{name}?wait=30").status_code == 200

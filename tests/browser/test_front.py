@@ -63,7 +63,7 @@ def test_what_is_off_is_started_by_the_first_button_and_what_was_done_says_by_wh
     made = live.create(name, "docker", config={"image": DEMO}, auto_start=False)
     page.goto(f"{live.url}/instances/{made['id']}")
     page.click("#advice:has-text('Start it')")
-    expect(page.locator("#state")).to_have_text("running", timeout=15000)
+    expect(page.locator("#state")).to_have_text("running")
     expect(page.locator("#advice")).to_have_count(0)
     done = page.locator("a.list-group-item", has_text="start").first
     expect(done).to_contain_text("by admin")
@@ -125,7 +125,7 @@ def test_what_could_not_be_made_leads_to_why(page: Page, live: LiveConsole, name
     page.fill("#id_name", name)
     page.fill("#id_image", "127.0.0.1:1/none:latest")
     page.click("#create button[type=submit]")
-    page.wait_for_url(f"{live.url}/operations/*", timeout=30000)
+    page.wait_for_url(f"{live.url}/operations/*")
     expect(page.locator(".alert-danger")).to_be_visible()
 
 
@@ -139,12 +139,12 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_caught_up(
     # The console would be back before anybody is told.
     quiet.context.set_offline(True)
     live.kill("web")
-    expect(quiet.locator("#lost")).to_be_visible(timeout=10000)
+    expect(quiet.locator("#lost")).to_be_visible()
     subprocess.run(["docker", "stop", "-t", "0", name], check=True, capture_output=True)
     quiet.context.set_offline(False)
-    expect(quiet.locator("#lost")).to_be_hidden(timeout=30000)
+    expect(quiet.locator("#lost")).to_be_hidden()
     expect(quiet.locator(".toast")).to_contain_text("Connected again")
-    expect(quiet.locator("#state")).to_have_text("stopped", timeout=5000)
+    expect(quiet.locator("#state")).to_have_text("stopped")
 
 
 def test_the_browser_tells_of_what_one_started_when_it_is_wanted(

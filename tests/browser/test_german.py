@@ -141,7 +141,7 @@ def test_what_goes_wrong_is_told_in_german(reader: Page, live: LiveConsole, name
     reader.locator("main form button[type=submit]").last.click()
     # The page of the operation.
     wrong = reader.locator("main .alert-danger")
-    expect(wrong).to_contain_text("BACKEND_ERROR", timeout=30_000)
+    expect(wrong).to_contain_text("BACKEND_ERROR")
     failed = live.get("/operations?state=failed&action=instance.create")["items"][0]
     assert failed["instance_name"] == name
     expect(wrong).not_to_contain_text(failed["error"]["message"])
@@ -152,7 +152,7 @@ def test_what_goes_wrong_is_told_in_german(reader: Page, live: LiveConsole, name
     assert live.api("POST", "/alerts/rules", rule).status_code == 201
     reader.goto(f"{live.url}/alerts")
     fires = reader.locator("[data-alert]", has_text=name)
-    expect(fires).to_contain_text(f"{name} ist ausgefallen: Mit Exit-Code 3 beendet.", timeout=30_000)
+    expect(fires).to_contain_text(f"{name} ist ausgefallen: Mit Exit-Code 3 beendet.")
     assert live.api("DELETE", f"/alerts/rules/r-{name}").status_code == 204
 
     reader.goto(f"{live.url}/schedules/new")
@@ -162,7 +162,7 @@ def test_what_goes_wrong_is_told_in_german(reader: Page, live: LiveConsole, name
     reader.goto(f"{live.url}/instances?q={name}")
     reader.locator("[data-bulk-item]").check()
     reader.locator("[data-bulk-action=start]").click()
-    expect(reader.locator(".bulk-dialog p").first).to_have_text("1 von 1 erledigt", timeout=30_000)
+    expect(reader.locator(".bulk-dialog p").first).to_have_text("1 von 1 erledigt")
     expect(reader.locator(".bulk-dialog .list-group-item")).to_contain_text("erledigt")
 
 

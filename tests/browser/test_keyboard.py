@@ -184,7 +184,8 @@ def test_ctrl_k_leads_to_an_instance_and_does_to_it_and_leaves_as_it_came(
     keys.has("#advice")
     keys.press("Enter")
     expect(page.locator("#state")).to_have_text("running", timeout=_SLOW_MS)
-    assert keys.stop() != "nothing", "what was pressed is no more; its piece has the focus"
+    # What was pressed is no more.
+    until(lambda: keys.stop() != "nothing", "its piece has the focus", 10)
     keys.tab_to("#drawer-toggle")
     keys.press("Enter")
     expect(page.locator("#tasks button").first).to_contain_text("start")
@@ -207,7 +208,7 @@ def test_a_stack_is_written_and_deployed(seat: Seat, live: LiveConsole) -> None:
         keys.tab_to("#stack-file")
         keys.tab_to("#compose")
         page.keyboard.insert_text(_COMPOSE)
-        expect(page.locator("#verdict-state")).to_have_text("May be deployed", timeout=15_000)
+        expect(page.locator("#verdict-state")).to_have_text("May be deployed")
         keys.press("Escape", "Tab")
         assert not keys.is_on("#compose"), "Escape, then Tab leaves the editor"
         keys.tab_to("#stack-form [type=submit]")
@@ -232,9 +233,7 @@ def test_a_machine_its_console_and_its_screen_and_the_way_out_of_them(
     keys.press("Enter")
     page.wait_for_url(re.compile("/terminal$"))
     # A shell that asks the terminal where its cursor is gets the first input from the page itself.
-    expect(page.locator("#terminal-state")).to_have_text(
-        re.compile("Nobody writes|You write"), timeout=20_000
-    )
+    expect(page.locator("#terminal-state")).to_have_text(re.compile("Nobody writes|You write"))
     assert keys.is_on("#terminal textarea")
     keys.press("Enter")
     keys.type("echo by-$((40+2))-keys")
@@ -244,7 +243,7 @@ def test_a_machine_its_console_and_its_screen_and_the_way_out_of_them(
     keys.has(".nav-tabs .active")
     keys.tab_to(".nav-tabs a[href$='/screen']", "ArrowRight")
     keys.press("Enter")
-    expect(page.locator("#screen-state")).to_have_text("Connected", timeout=20_000)
+    expect(page.locator("#screen-state")).to_have_text("Connected")
     until(lambda: keys.is_on("#screen canvas"), "its screen hears the keys", 10)
     keys.press("Shift+Escape")
     keys.has(".nav-tabs .active")

@@ -30,11 +30,11 @@ def test_a_network_is_made_changed_stopped_and_deleted(
     page.fill("[name=name]", network)
     page.fill("[name=address]", "10.1.2.3/99")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("[data-field=address]")).to_be_visible(timeout=10000)
+    expect(page.locator("[data-field=address]")).to_be_visible()
     page.fill("[name=address]", f"{prefix}.1/24")
     page.click("#dialog button[type=submit]")
     row = page.locator(f"tr[data-name='{network}']")
-    expect(row).to_contain_text("active", timeout=15000)
+    expect(row).to_contain_text("active")
     expect(page.locator("#dialog")).to_be_hidden()
     page.click(f"text={network}")
 
@@ -42,20 +42,20 @@ def test_a_network_is_made_changed_stopped_and_deleted(
     page.fill("[name=mac]", "52:54:00:01:02:03")
     page.fill("[name=ip]", "10.0.0.1")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("#dialog .alert")).to_contain_text("inside", timeout=10000)
+    expect(page.locator("#dialog .alert")).to_contain_text("inside")
     page.fill("[name=ip]", f"{prefix}.77")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("td", has_text=f"{prefix}.77")).to_be_visible(timeout=15000)
+    expect(page.locator("td", has_text=f"{prefix}.77")).to_be_visible()
     expect(page.locator("#dialog")).to_be_hidden()
 
     page.click("button:has-text('Edit')")
     page.select_option("[name=mode]", "isolated")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("text=Changes wait for its next start")).to_be_visible(timeout=15000)
+    expect(page.locator("text=Changes wait for its next start")).to_be_visible()
     expect(page.locator("#dialog")).to_be_hidden()
     page.click("button:has-text('Stop')")
     page.click("#dialog button[type=submit]")
-    expect(page.locator(".status", has_text="stopped")).to_be_visible(timeout=15000)
+    expect(page.locator(".status", has_text="stopped")).to_be_visible()
     expect(page.locator("text=Changes wait for its next start")).to_be_hidden()
 
     _fits(chromium, live, page.url, f"{live.url}/kvm/networks", f"{live.url}/networks/map")
@@ -65,7 +65,7 @@ def test_a_network_is_made_changed_stopped_and_deleted(
     expect(page.locator("h1")).to_contain_text(network)
     page.click("button:has-text('Delete')")
     page.click("#dialog button[type=submit]")
-    page.wait_for_url(f"{live.url}/kvm/networks", timeout=15000)
+    page.wait_for_url(f"{live.url}/kvm/networks")
 
 
 def _fits(chromium: Browser, live: LiveConsole, *urls: str) -> None:

@@ -23,7 +23,7 @@ def test_a_log_is_text_with_colours_that_can_be_searched_paused_and_taken_up_aga
     made = live.create(name, "docker", config=config)
     page.goto(f"{live.url}/instances/{made['id']}/logs")
     log = page.locator("#log")
-    expect(log.locator("div > span").first).to_have_text("plain green <b>no markup</b> end", timeout=10000)
+    expect(log.locator("div > span").first).to_have_text("plain green <b>no markup</b> end")
     expect(log.locator(".sgr-fg-2")).to_have_text("green")
     expect(log.locator(".stderr > span")).to_have_text("problem")
     expect(log.locator("b")).to_have_count(0)
@@ -33,7 +33,7 @@ def test_a_log_is_text_with_colours_that_can_be_searched_paused_and_taken_up_aga
     page.fill("#log-search", "")
 
     page.evaluate("document.getElementById('log').style.height = '60px'; ")
-    expect(log).to_contain_text("tick 12", timeout=10000)
+    expect(log).to_contain_text("tick 12")
     page.evaluate("document.getElementById('log').scrollTop = 0")
     expect(page.locator("#log-follow")).not_to_be_checked()
     expect(page.locator("#log-more")).to_have_text(re.compile(r"\d+ new lines? ↓"))
@@ -43,9 +43,9 @@ def test_a_log_is_text_with_colours_that_can_be_searched_paused_and_taken_up_aga
     expect(log.locator("time").first).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
 
     assert live.api("PUT", f"/compute/instances/{made['id']}/restart?wait=30", {"timeout": 0}).ok
-    expect(log.locator(".mark-started")).to_be_visible(timeout=15000)
+    expect(log.locator(".mark-started")).to_be_visible()
     expect(log.locator(".stderr")).to_have_count(2)
-    expect(log.locator("div > span", has_text=re.compile(r"^tick 2$"))).to_have_count(2, timeout=10000)
+    expect(log.locator("div > span", has_text=re.compile(r"^tick 2$"))).to_have_count(2)
     numbers = [int(word) for word in re.findall(r"tick (\d+)", log.inner_text())]
     again = numbers.index(1, 1)
     assert numbers[:again] == list(range(1, again + 1)) and numbers[again : again + 2] == [1, 2], numbers

@@ -33,7 +33,7 @@ def _made(page: Page, live: LiveConsole, name: str) -> None:
     page.click("summary:has-text('About it')")
     page.fill("[name=description]", "<i>mine</i>")
     page.click("form button[type=submit]:has-text('Create')")
-    expect(page.locator("#state")).to_have_text("stopped", timeout=30000)
+    expect(page.locator("#state")).to_have_text("stopped")
 
 
 def _is_busy(live: LiveConsole, name: str) -> bool:
@@ -50,16 +50,16 @@ def _devices(page: Page, live: LiveConsole, name: str) -> None:
     page.fill("#dialog [name=size_gib]", "0.02")
     page.click("#dialog button[type=submit]")
     disk = page.locator("[data-device=vdc]")
-    expect(disk).to_be_visible(timeout=15000)
+    expect(disk).to_be_visible()
     expect(page.locator("#dialog")).to_be_hidden()
 
     disk.locator("text=Change").click()
     page.fill("#dialog [name=read_iops]", "77")
     page.click("#dialog button[type=submit]")
-    expect(disk).to_contain_text("77", timeout=15000)
+    expect(disk).to_contain_text("77")
     until(lambda: not _is_busy(live, name), "the change is over", 15)
     disk.locator("text=Unplug").click()
-    expect(disk).to_have_count(0, timeout=15000)
+    expect(disk).to_have_count(0)
 
     page.click("text=Add a NIC")
     page.fill("#dialog [name=network]", "libgo-t-none")
@@ -67,13 +67,13 @@ def _devices(page: Page, live: LiveConsole, name: str) -> None:
     expect(page.locator("#dialog")).to_contain_text("there is no network")
     page.fill("#dialog [name=network]", "default")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("[data-device^='52:54:00']")).to_contain_text("default", timeout=15000)
+    expect(page.locator("[data-device^='52:54:00']")).to_contain_text("default")
 
     page.click("text=Settings")
     page.fill("#dialog [name=description]", "changed & kept")
     page.check("#dialog [name=autostart]")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("text=changed & kept")).to_be_visible(timeout=15000)
+    expect(page.locator("text=changed & kept")).to_be_visible()
 
 
 def _definition(page: Page) -> None:
@@ -91,4 +91,4 @@ def _definition(page: Page) -> None:
     text.fill(changed)
     page.click("button:has-text('Show what will change')")
     page.click("button:has-text('Define it')")
-    expect(page.locator("#xml-diff .alert-success")).to_be_visible(timeout=15000)
+    expect(page.locator("#xml-diff .alert-success")).to_be_visible()

@@ -49,7 +49,7 @@ class _Shell:
     def __init__(self, page: Page, live: LiveConsole, pk: str) -> None:
         self.page = page
         page.goto(f"{live.url}/instances/{pk}/terminal")
-        expect(page.locator("#terminal-state")).to_have_text("You write", timeout=20000)
+        expect(page.locator("#terminal-state")).to_have_text("You write")
 
     def run(self, command: str, printed: str, within_s: float = 40) -> None:
         self.page.locator("#terminal .xterm-helper-textarea").focus()

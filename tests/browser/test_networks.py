@@ -41,7 +41,7 @@ def test_a_network_is_made_joined_left_and_deleted(
     expect(page.locator("[data-field=subnet]")).to_contain_text("such as 10.89.0.0/24")
     page.fill("[name=subnet]", "10.213.9.0/24")
     page.click("#dialog button[type=submit]")
-    expect(_row(page, thing)).to_contain_text("10.213.9.0/24", timeout=10000)
+    expect(_row(page, thing)).to_contain_text("10.213.9.0/24")
     expect(page.locator("#dialog")).to_be_hidden()
     page.click(f"text={thing}")
     page.click("text=Connect a container")
@@ -51,13 +51,13 @@ def test_a_network_is_made_joined_left_and_deleted(
     expect(page.locator("#dialog .alert")).to_contain_text("10.213.9.0/24")
     page.fill("[name=ip_address]", "10.213.9.77")
     page.click("#dialog button[type=submit]")
-    expect(_row(page, name)).to_contain_text("10.213.9.77", timeout=10000)
+    expect(_row(page, name)).to_contain_text("10.213.9.77")
     page.once("dialog", lambda asked: asked.accept())
     page.click("text=Disconnect")
-    expect(page.locator("text=Nobody is on it")).to_be_visible(timeout=10000)
+    expect(page.locator("text=Nobody is on it")).to_be_visible()
     page.click("text=Delete")
     page.click("#dialog button[type=submit]")
-    page.wait_for_url(f"{live.url}/docker/networks", timeout=10000)
+    page.wait_for_url(f"{live.url}/docker/networks")
     expect(_row(page, thing)).to_have_count(0)
 
 
@@ -69,10 +69,10 @@ def test_a_container_joins_and_leaves_on_its_own_page(
     page.goto(f"{live.url}/docker/instances/{made['id']}/networks")
     page.select_option("#join-network", thing)
     page.click("form.card button[type=submit]")
-    expect(_row(page, thing)).to_be_visible(timeout=10000)
+    expect(_row(page, thing)).to_be_visible()
     page.once("dialog", lambda asked: asked.accept())
     _row(page, thing).locator("button").click()
-    expect(_row(page, thing)).to_have_count(0, timeout=10000)
+    expect(_row(page, thing)).to_have_count(0)
 
 
 def test_a_volume_is_made_previewed_and_deleted(page: Page, live: LiveConsole, thing: str) -> None:
@@ -80,7 +80,7 @@ def test_a_volume_is_made_previewed_and_deleted(page: Page, live: LiveConsole, t
     page.click("text=New volume")
     page.fill("[name=name]", thing)
     page.click("#dialog button[type=submit]")
-    expect(_row(page, thing)).to_contain_text("unused", timeout=10000)
+    expect(_row(page, thing)).to_contain_text("unused")
     expect(page.locator("#dialog")).to_be_hidden()
     page.click("text=Clean up")
     expect(page.locator("#dialog")).not_to_contain_text(thing)
@@ -88,11 +88,11 @@ def test_a_volume_is_made_previewed_and_deleted(page: Page, live: LiveConsole, t
     expect(page.locator("#dialog")).to_contain_text(thing)
     page.click("text=Keep them")
     page.click("text=Measure sizes")
-    expect(_row(page, thing)).to_contain_text("0 B", timeout=15000)
+    expect(_row(page, thing)).to_contain_text("0 B")
     _row(page, thing).locator("button").click()
     expect(page.locator("#dialog")).to_contain_text("All that is in it is lost")
     page.click("#dialog button[type=submit]")
-    expect(_row(page, thing)).to_have_count(0, timeout=10000)
+    expect(_row(page, thing)).to_have_count(0)
 
 
 def test_a_volume_is_backed_up_and_restored_after_asking(
@@ -106,7 +106,7 @@ def test_a_volume_is_backed_up_and_restored_after_asking(
         tar.add(__file__, "kept.txt")
     page.set_input_files("#restore-file", str(tmp_path / "first.tar"))
     page.click("#dialog button[type=submit]")
-    expect(page.locator("[data-note]")).to_have_text("Restored.", timeout=30000)
+    expect(page.locator("[data-note]")).to_have_text("Restored.")
     page.click("#dialog .modal-footer [data-bs-dismiss]")
     expect(page.locator("#dialog")).to_be_hidden()
     with page.expect_download() as started:
@@ -119,7 +119,7 @@ def test_a_volume_is_backed_up_and_restored_after_asking(
     page.set_input_files("#restore-file", str(tmp_path / "second.tar"))
     expect(page.locator("#dialog")).to_contain_text("What is in it now is lost")
     page.click("#dialog button[type=submit]")
-    expect(page.locator("[data-note]")).to_have_text("Restored.", timeout=30000)
+    expect(page.locator("[data-note]")).to_have_text("Restored.")
     entries = live.get(f"{base}/files/list?path=/")["entries"]
     assert [entry["name"] for entry in entries] == ["new.txt"], "it was emptied first"
 

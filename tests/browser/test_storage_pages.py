@@ -44,7 +44,7 @@ def test_a_volume_is_made_grown_and_deleted_by_dialogs(pool: str, page: Page, li
     dialog.get_by_label("Size in GiB").fill("1")
     dialog.get_by_role("button", name="Create").click()
     volume = page.locator("tr[data-name=data]")
-    expect(volume).to_contain_text("1.0 GiB", timeout=15000)
+    expect(volume).to_contain_text("1.0 GiB")
     for word, button in (("Resize", "Resize"), ("Delete", "Delete")):
         expect(dialog).to_be_hidden()
         volume.get_by_role("button", name="Actions").click()
@@ -56,10 +56,10 @@ def test_a_volume_is_made_grown_and_deleted_by_dialogs(pool: str, page: Page, li
             dialog.get_by_label("Size in GiB").fill("2")
         dialog.get_by_role("button", name=button).click()
         if word == "Resize":
-            expect(volume).to_contain_text("2.0 GiB", timeout=15000)
-    expect(volume).to_have_count(0, timeout=15000)
+            expect(volume).to_contain_text("2.0 GiB")
+    expect(volume).to_have_count(0)
     live.api("DELETE", f"/storage/pools/{pool}")
-    page.wait_for_url(f"{live.url}/kvm/storage", timeout=15000)
+    page.wait_for_url(f"{live.url}/kvm/storage")
 
 
 def test_an_image_is_uploaded_in_pieces(pool: str, page: Page, live: LiveConsole, tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_an_image_is_uploaded_in_pieces(pool: str, page: Page, live: LiveConsole
     form.get_by_label("Pool").select_option(pool)
     form.get_by_role("button", name="Upload").click()
     page.wait_for_url(re.compile("/operations/"), timeout=60000)
-    expect(page.locator("body")).to_contain_text("succeeded", timeout=30000)
+    expect(page.locator("body")).to_contain_text("succeeded")
     page.goto(f"{live.url}/kvm/images?q={name}")
     row = page.locator(f"tr[data-name='{name}']")
     expect(row).to_contain_text("17.0 MiB")
     row.get_by_role("button", name="Delete").click()
     page.locator("#dialog").get_by_role("button", name="Delete").click()
-    expect(row).to_have_count(0, timeout=15000)
+    expect(row).to_have_count(0)

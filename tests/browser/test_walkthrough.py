@@ -92,7 +92,7 @@ def window(chromium: Browser, home: LiveConsole) -> Iterator[Page]:
 
 
 def _toasts_gone(page: Page) -> None:
-    expect(page.locator("#toasts .toast.show")).to_have_count(0, timeout=15_000)
+    expect(page.locator("#toasts .toast.show")).to_have_count(0)
 
 
 @pytest.mark.timeout(300)
@@ -120,7 +120,7 @@ def test_first_day(window: Page, home: LiveConsole) -> None:
     _toasts_gone(page)
     picture(page, "instance")
     page.click(".nav-tabs >> text=Logs")
-    expect(page.locator("#log")).to_contain_text("ERROR cache", timeout=20_000)
+    expect(page.locator("#log")).to_contain_text("ERROR cache")
     picture(page, "logs")
 
 
@@ -131,7 +131,7 @@ def test_deploy_an_app(window: Page, home: LiveConsole) -> None:
     page.goto(f"{home.url}/docker/stacks/new")
     page.fill("#name", "shop")
     page.fill("#compose", _COMPOSE)
-    expect(page.locator("#verdict-state")).to_have_text("May be deployed", timeout=15_000)
+    expect(page.locator("#verdict-state")).to_have_text("May be deployed")
     picture(page, "stack-check")
     page.click("button:has-text('Deploy')")
     expect(page.locator(".log")).to_contain_text("shop-cache-1 Healthy", timeout=_SLOW_MS)
@@ -165,10 +165,10 @@ def test_a_machine_with_a_desktop(window: Page, home: LiveConsole) -> None:
     picture(page, "machine")
     page.click(".nav-tabs >> text=Console")
     state = page.locator("#terminal-state")
-    expect(state).to_have_text("Nobody writes: type to begin", timeout=20_000)
+    expect(state).to_have_text("Nobody writes: type to begin")
     page.locator("#terminal").click()
     page.keyboard.type("\nuname -sr; ls /\n", delay=40)
-    expect(state).to_have_text("You write", timeout=20_000)
+    expect(state).to_have_text("You write")
     page.wait_for_timeout(3000)
     picture(page, "console")
     page.goto(f"{home.url}/kvm/machines/{made['id']}/snapshots")
@@ -209,7 +209,7 @@ def test_invite_a_colleague(window: Page, home: LiveConsole, chromium: Browser) 
     theirs.goto(f"{home.url}/instances/new?backend=docker")
     theirs.fill("#id_name", "anna-web")
     theirs.fill("#id_image", "shop/web:1.4")
-    expect(theirs.locator("main")).to_contain_text("Project shop", timeout=15_000)
+    expect(theirs.locator("main")).to_contain_text("Project shop")
     picture(theirs, "colleague")
     context_close(context)
 
@@ -251,7 +251,7 @@ def test_when_something_breaks(window: Page, home: LiveConsole) -> None:
     expect(page.locator("#advice")).to_be_visible()
     picture(page, "broken")
     page.click("#advice")
-    expect(page.locator("#log")).to_contain_text("no space left", timeout=15_000)
+    expect(page.locator("#log")).to_contain_text("no space left")
     picture(page, "why")
 
 

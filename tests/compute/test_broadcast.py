@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from compute import broadcast
 from compute.broadcast import messages_heard
 from tests.brokers import Broker
-from tests.live import until
+from tests.live import strain, until
 
 _COUNT = 300
 
@@ -74,12 +74,12 @@ def _tell(first: int, count: int) -> float:
 def test_a_broker_that_hangs_costs_the_message_at_hand_and_not_the_rest_of_its_batch(
     broker: Broker, listener: Listener
 ) -> None:
-    assert _tell(0, 1) < 1
+    assert _tell(0, 1) < 1 * strain()
     with broker.hanging():
         took = _tell(1, _COUNT)
-        assert 1.5 < took < 3, "who tells waits two seconds"
+        assert 1.5 < took < 3 * strain(), "who tells waits two seconds"
         time.sleep(0.5)
-        assert _tell(_COUNT + 1, 1) < 0.5, "and the next one not at all, while it hangs"
+        assert _tell(_COUNT + 1, 1) < 0.5 * strain(), "and the next one not at all, while it hangs"
     until(lambda: listener.numbers[-1:] == [_COUNT + 1], "the last one has come", 10)
     # The first was given up after two seconds, and the broker may have it all the same.
     assert [number for number in listener.numbers if number > 2] == list(range(3, _COUNT + 2))
@@ -91,7 +91,7 @@ def test_what_waits_for_a_broker_is_bounded(
     monkeypatch.setattr(broadcast, "_WAITING_MAX", 20)
     with broker.hanging():
         _tell(0, 20)
-        assert _tell(20, 20) < 0.5, "they are too many"
+        assert _tell(20, 20) < 0.5 * strain(), "they are too many"
     until(lambda: listener.numbers[-1:] == [19], "the others have come", 10)
     _tell(40, 1)
     until(lambda: listener.numbers[-1:] == [40], "it goes on", 10)
@@ -107,7 +107,7 @@ async def test_who_listens_hears_that_the_broker_was_lost_and_can_begin_anew(bro
         began = time.monotonic()
         with pytest.raises((RedisError, OSError)):
             await anext(messages)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 1 * strain()
     with pytest.raises((RedisError, OSError)):
         async with messages_heard("facts"):
             raise AssertionError("nobody is there")
@@ -132,13 +132,13 @@ async def test_sites_that_share_a_redis_do_not_hear_each_other(broker: Broker, s
 async def test_a_broker_that_hangs_is_lost_and_one_that_only_has_nothing_to_tell_is_not(
     broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(broadcast, "_SILENT_S", 0.2)
+    monkeypatch.setattr(broadcast, "_SILENT_S", 1.0)
     async with messages_heard("facts") as messages:
         hearing = asyncio.ensure_future(anext(messages))
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.5)
         assert not hearing.done(), "it was asked some times, and answered"
         with broker.hanging(), pytest.raises((RedisError, OSError)):
-            await asyncio.wait_for(hearing, 2)
+            await asyncio.wait_for(hearing, 20)
     with broker.hanging(), pytest.raises((RedisError, OSError)):
         async with messages_heard("facts"):
             raise AssertionError("it has not answered")

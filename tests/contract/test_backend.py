@@ -225,11 +225,11 @@ def test_events_name_what_changed(subject: Subject, report: MemoryReporter) -> N
     stop, ready = threading.Event(), threading.Event()
     thread = threading.Thread(target=lambda: seen.extend(_listen(subject, stop, ready, seen)))
     thread.start()
-    assert ready.wait(5)
+    assert ready.wait(20)
     engine_id = subject.create(subject.spec(auto_start=False)).engine_id
     _until(lambda: any(event.engine_id in ("", engine_id) for event in seen))
     stop.set()
-    thread.join(5)
+    thread.join(20)
     assert not thread.is_alive(), "the stream must end within a second of being asked to"
 
 

@@ -30,6 +30,7 @@ from dockerapp.engine.client import EngineClient
 from dockerapp.engine.pull import image_pull
 from tests.attacks.catalogue import attack
 from tests.dockerapp.scripted import Request, ScriptedEngine
+from tests.live import strain
 from tests.reporter import MemoryReporter
 
 
@@ -69,7 +70,7 @@ def _took(action: Callable[[], object]) -> tuple[ComputeError, float]:
 @pytest.mark.parametrize("ask", ["probe", "instance_list", "image_list"])
 def test_an_absent_socket_is_unavailable_at_once(place: Path, ask: str) -> None:
     error, took = _took(getattr(DockerBackend(_node(f"unix://{place}/none")), ask))
-    assert isinstance(error, BackendUnavailable) and took < 2
+    assert isinstance(error, BackendUnavailable) and took < 2 * strain()
     assert "Is the Docker daemon running?" in error.message
     assert str(place) not in error.message, "no paths of the server"
 
@@ -82,7 +83,7 @@ def test_an_engine_that_takes_connections_but_never_answers_is_unavailable_in_tw
         deaf.listen(64)
         backend = DockerBackend(_node(f"unix://{place}/s"))
         error, took = _took(backend.probe)
-        assert isinstance(error, BackendUnavailable) and took < 2, (error, took)
+        assert isinstance(error, BackendUnavailable) and took < 2 * strain(), (error, took)
         assert "does not answer" in error.message
 
 
@@ -96,7 +97,7 @@ def test_many_callers_of_a_hung_engine_wait_side_by_side(place: Path) -> None:
             asked = [pool.submit(backend.instance_list) for _ in range(8)]
         errors = [future.exception() for future in asked]
         assert all(isinstance(error, BackendUnavailable) for error in errors)
-        assert time.monotonic() - began < 8 * 1.5 / 2
+        assert time.monotonic() - began < 8 * 1.5 / 2 * strain()
 
 
 def test_an_address_that_drops_packets_is_unavailable_after_the_connect_deadline() -> None:
@@ -112,7 +113,7 @@ def test_an_address_that_drops_packets_is_unavailable_after_the_connect_deadline
         error, took = _took(DockerBackend(node).instance_list)
         for one in waiting:
             one.close()
-    assert isinstance(error, BackendUnavailable) and took < 2, (error, took)
+    assert isinstance(error, BackendUnavailable) and took < 2 * strain(), (error, took)
 
 
 @attack(
@@ -165,8 +166,8 @@ def test_a_pull_during_which_nothing_comes_can_be_cancelled(ill: ScriptedEngine)
     began = time.monotonic()
     with pytest.raises(OperationCancelled):
         image_pull(EngineClient(_node(ill.url)), "demo", show)
-    assert time.monotonic() - began < 4
-    assert ill.gone.wait(2), "the engine must see that nobody waits, so it stops the pull"
+    assert time.monotonic() - began < 4 * strain()
+    assert ill.gone.wait(20), "the engine must see that nobody waits, so it stops the pull"
 
 
 def test_a_pull_that_is_not_even_begun_can_be_cancelled(ill: ScriptedEngine) -> None:
@@ -178,7 +179,7 @@ def test_a_pull_that_is_not_even_begun_can_be_cancelled(ill: ScriptedEngine) -> 
     began = time.monotonic()
     with pytest.raises(OperationCancelled):
         image_pull(EngineClient(_node(ill.url)), "demo", show)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 2 * strain()
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ async def test_a_terminal_on_an_engine_that_hangs_is_given_up(ill: ScriptedEngin
     began = time.monotonic()
     with pytest.raises(BackendTimeout):
         await DockerBackend(_node(ill.url)).exec_open("c", SessionSpec(("/bin/sh",)))
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 3 * strain()
 
 
 async def test_a_log_stream_that_breaks_off_is_unavailable(ill: ScriptedEngine) -> None:

@@ -16,7 +16,7 @@ from tests.engines import PrivateEngine
 from tests.faults.cases import QUIET, quiet_body
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, engine_list
-from tests.live import LiveConsole, until
+from tests.live import LiveConsole, strain, until
 
 
 @fault(
@@ -47,7 +47,7 @@ def test_a_killed_engine_marks_its_instances_refuses_quickly_and_all_is_true_aga
     refused = live.api("PUT", f"/compute/instances/{by_start}/restart?wait=10")
     took = time.monotonic() - began
     assert refused.status_code == 503 and refused.json()["error"]["code"] == "BACKEND_UNAVAILABLE"
-    assert took < 2, f"the refusal took {took:.1f} s"
+    assert took < 2 * strain(), f"the refusal took {took:.1f} s"
     assert live.get("/nodes/local-kvm")["status"] == "online", "KVM goes on"
     # This one kills what still runs, and starts what shall always run.
     engine.live_restore = False
@@ -82,7 +82,7 @@ def test_a_hanging_engine_is_noticed_and_delays_nobody_else(
         began = time.monotonic()
         assert live.get("/compute/instances") is not None
         assert live.get("/compute/cluster/status")["backends"]["kvm"]["status"] == "healthy"
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 2 * strain()
         seen = until(lambda: live.get(node)["status"] == "unreachable", "the hang is noticed", 10)
         measured("shown after", seen)
     finally:

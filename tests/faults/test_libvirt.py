@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import requests
@@ -24,7 +24,7 @@ from tests.faults.cases import QUIET
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, ended_of
 from tests.hosts import LibvirtHost
-from tests.live import LiveConsole, until
+from tests.live import LiveConsole, strain, until
 from tests.sockets import socket_open
 
 _MIB = 1024**2
@@ -161,6 +161,7 @@ def test_a_daemon_that_dies_in_the_middle(
     assert first["state"] == "succeeded" or first["error"], first
     assert _emulator(host, guest) == emulator and Path(f"/proc/{emulator}").exists()
     _converged(live, host)
+    until(lambda: live.get(f"/compute/instances/{guest}")["state"] == "running", "the guest runs on", 20)
     if first["state"] != "succeeded":
         again = ended_of(live, asked[work](live, host, guest, name))
         assert again["state"] == "succeeded", again
@@ -212,7 +213,7 @@ def _clean(live: LiveConsole, guest: str, name: str) -> None:
 def test_a_daemon_that_is_away_delays_nobody(
     live: LiveConsole, host: LibvirtHost, guest: str, measured: Measured
 ) -> None:
-    emulator, before = _emulator(host, guest), _median_ms(live)
+    emulator, before = _emulator(host, guest), _medians(live)
     host.stop()
     try:
         shown = until(
@@ -223,13 +224,15 @@ def test_a_daemon_that_is_away_delays_nobody(
         assert row["stale"] and row["state"] == "running", row
         refused = live.api("PUT", f"/compute/instances/{guest}/restart?wait=10", {})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "BACKEND_UNAVAILABLE")
-        during = _median_ms(live)
+        during = _medians(live)
         name = _name("c")
         live.create(name, "docker", config=QUIET)
         assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30").status_code == 200
-        measured("a list took", during / 1000)
-        # Who waited for the daemon would take seconds; a busy machine takes some more than before.
-        assert during < 3 * before + _BUSY_MS, f"{during:.0f} ms, before it was {before:.0f} ms"
+        measured("a list took", during.lists / 1000)
+        # Who waited for the daemon would take seconds; a machine that has become busier takes as much more
+        # for what has nothing to do with nodes.
+        busier = max(1.0, during.other / before.other)
+        assert during.lists < 3 * before.lists * busier + _BUSY_MS, f"{before}, then {during}"
     finally:
         host.start()
     measured("back after", _online(live, host))
@@ -237,14 +240,26 @@ def test_a_daemon_that_is_away_delays_nobody(
     assert _emulator(host, guest) == emulator and Path(f"/proc/{emulator}").exists()
 
 
-def _median_ms(live: LiveConsole) -> float:
-    """Of a list and the page of nodes."""
-    times = []
+class _Medians(NamedTuple):
+    """How many ms the lists of instances and of nodes take, and another one that asks for neither."""
+
+    lists: float
+    other: float
+
+
+def _medians(live: LiveConsole) -> _Medians:
+    """In turns, so that what slows the machine down slows both."""
+    lists, other = [], []
     for _ in range(15):
-        began = time.monotonic()
-        assert live.get("/compute/instances") is not None and live.get("/nodes") is not None
-        times.append((time.monotonic() - began) * 1000)
-    return statistics.median(times)
+        lists.append(_took_ms(live, "/compute/instances") + _took_ms(live, "/nodes"))
+        other.append(_took_ms(live, "/profile"))
+    return _Medians(statistics.median(lists), statistics.median(other))
+
+
+def _took_ms(live: LiveConsole, path: str) -> float:
+    began = time.monotonic()
+    assert live.get(path) is not None
+    return (time.monotonic() - began) * 1000
 
 
 @fault(
@@ -279,7 +294,7 @@ async def test_a_daemon_that_hangs_holds_nobody(
         measured("shown within", time.monotonic() - began)
         listed = time.monotonic()
         assert await asyncio.to_thread(live.get, "/compute/instances")
-        assert time.monotonic() - listed < 2
+        assert time.monotonic() - listed < 2 * strain()
         for process, count in _threads(live).items():
             assert count <= before[process] + 20, f"{process}: {before[process]}, then {count} threads"
     finally:

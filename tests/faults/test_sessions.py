@@ -48,7 +48,7 @@ async def machine(live: LiveConsole) -> AsyncIterator[str]:
 async def _closed(socket: ClientConnection) -> int:
     """Read to its end; the code it was closed with."""
     try:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             async for _ in socket:
                 continue
     except ConnectionClosed:

@@ -85,12 +85,13 @@ def test_of_two_watchers_one_writes_and_the_other_takes_over(
         time.sleep(4)
         assert second.poll() is None and _holders(live) == {first}, "the second waits"
         name = _run(outside)
-        until(lambda: live.shown(name), "it shows", 5)
+        until(lambda: live.shown(name) and _told(live, name), "it shows", 5)
         time.sleep(1)
         assert _told(live, name) == ["instance.created"]
         live.kill("watcher")
         name = _run(outside)
         measured("shown after", until(lambda: live.shown(name), "what was made meanwhile shows", 10))
+        until(lambda: _told(live, name), "it is told", 10)
         holder = _holders(live)
         assert first not in holder and holder <= {second.pid, live.pid("watcher")}
         time.sleep(1)

@@ -23,7 +23,7 @@ from tests.faults.cases import QUIET
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured
 from tests.faults.shaky import Shaky
-from tests.live import LiveConsole, until
+from tests.live import LiveConsole, strain, until
 from tests.sockets import socket_open
 
 # Of one person; a hundred are let in.
@@ -89,9 +89,9 @@ async def _lost(live: LiveConsole, name: str, instance: str) -> int:
     try:
         until(lambda: _asleep_inside(name) == 2 * _SHELLS, "the sessions run", 20)
         _outside(f"{name}-before")
-        number = await asyncio.wait_for(_number_of_a_fact(sockets[0]), 15)
+        number = await asyncio.wait_for(_number_of_a_fact(sockets[0]), 60)
         live.kill("web")
-        await asyncio.wait_for(asyncio.gather(*(socket.wait_closed() for socket in sockets)), 15)
+        await asyncio.wait_for(asyncio.gather(*(socket.wait_closed() for socket in sockets)), 60)
     finally:
         await asyncio.gather(*(socket.close() for socket in sockets), return_exceptions=True)
     return number
@@ -142,11 +142,13 @@ def test_who_loses_the_web_process_comes_back_and_misses_nothing(
     _outside(missed)
     expect(tabs[-1].locator("#terminal-state")).to_contain_text("this session with it")
     for page in tabs[:-1]:
-        expect(page.locator("body")).to_contain_text(missed, timeout=20000)
+        expect(page.locator("body")).to_contain_text(missed, timeout=60_000)
     measured("pages were right after", time.monotonic() - began)
     pauses = [_pauses(page) for page in tabs[:-1]]
-    assert len({each[0] for each in pauses}) == len(pauses), f"not all at one moment: {pauses}"
-    assert all(250 <= each[0] < 1000 and len(each) < 8 for each in pauses), f"and not all the time: {pauses}"
+    assert len({each[0] for each in pauses}) > 1, f"not all at one moment: {pauses}"
+    # From half of 500 ms to half as much again, by the timer of a browser that waits for the processor too.
+    most = 1000 * strain()
+    assert all(250 <= each[0] < most and len(each) < 8 for each in pauses), f"and not all the time: {pauses}"
     facts = live.get(f"/events?after={number}&type=instance.created&limit=100")["items"]
     assert missed in {fact["instance_name"] for fact in facts}, facts
     gone = until(lambda: not _asleep_inside(name), "no session is left in the container", 30)
@@ -168,13 +170,13 @@ def test_a_page_says_that_a_broker_that_hangs_brings_no_news(
     expect(page.locator("#link-text")).to_have_text("live")
     began = time.monotonic()
     with shaky.broker.hanging():
-        expect(page.locator("#lost")).to_be_visible(timeout=15000)
+        expect(page.locator("#lost")).to_be_visible(timeout=45_000)
         measured("the page said so after", time.monotonic() - began)
         _outside(name)
         for _ in range(30):
             page.wait_for_timeout(100)
             assert page.locator("#lost").is_visible(), "it has tried again, and nothing has come of it"
     began = time.monotonic()
-    expect(page.locator("#lost")).to_be_hidden(timeout=20000)
+    expect(page.locator("#lost")).to_be_hidden(timeout=60_000)
     expect(page.locator("body")).to_contain_text(name)
     measured("and was right again after", time.monotonic() - began)

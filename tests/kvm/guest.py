@@ -13,6 +13,7 @@ from compute.backends.types import InstanceInfo, InstanceSpec, Resources
 from compute.states import InstanceType
 from kvm.backend import KvmBackend
 from kvm.engine.domains import lookup
+from tests.live import strain
 from tests.reporter import MemoryReporter
 
 _MIB = 1024**2
@@ -64,7 +65,7 @@ class Guest:
     def wait_for(self, words: str, seconds: float = _BOOT_S, press: str = "") -> str:
         """What was said until ``words`` came; ``press`` is typed again every two seconds."""
         assert self._stream is not None
-        deadline, pressed = time.monotonic() + seconds, 0.0
+        deadline, pressed = time.monotonic() + seconds * strain(), 0.0
         while words not in self._said:
             now = time.monotonic()
             assert now < deadline, f"no “{words}” within {seconds} s; it said: {self._said[-600:]}"

@@ -254,7 +254,7 @@ async def test_a_reader_that_stands_still_holds_back_the_source(monkeypatch: pyt
     monkeypatch.setattr(transfers, "IDLE_MAX_S", 0.2)
     source, client = Source(*[b"x"] * 1000), Client()
     app = TransferMiddleware(_app(Download(source.open), []))
-    await asyncio.wait_for(app(client.scope(), client.receive, client.send), 5)
+    await asyncio.wait_for(app(client.scope(), client.receive, client.send), 20)
     assert source.given == 1 and source.is_closed and not client.is_complete
 
 
@@ -268,7 +268,7 @@ async def test_a_client_that_leaves_closes_the_source(steps: tuple[bytes, ...]) 
     )
     await asyncio.sleep(0.05)
     client.leaves.set()
-    await asyncio.wait_for(running, 2)
+    await asyncio.wait_for(running, 20)
     assert waits.is_closed and not client.is_complete
 
 
@@ -424,7 +424,7 @@ async def test_one_person_has_a_share_of_the_transfers(monkeypatch: pytest.Monke
         client = Client()
         client.reads.set()
         layer._app = _app(Download(Source(b"ab").open, person=person), [])
-        await asyncio.wait_for(layer(client.scope(), client.receive, client.send), 5)
+        await asyncio.wait_for(layer(client.scope(), client.receive, client.send), 20)
         return client
 
     refused = await ask(greedy)
@@ -433,7 +433,7 @@ async def test_one_person_has_a_share_of_the_transfers(monkeypatch: pytest.Monke
     assert (await ask(other)).body == b"ab"
     for each in held:
         each.reads.set()
-    await asyncio.wait_for(asyncio.gather(*running), 5)
+    await asyncio.wait_for(asyncio.gather(*running), 20)
     assert (await ask(greedy)).body == b"ab"
 
 

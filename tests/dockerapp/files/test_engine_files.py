@@ -275,4 +275,4 @@ async def test_a_body_that_breaks_off_says_why(files: Files, engine_id: str, fol
 async def test_closing_a_read_early_ends_it(files: Files, engine_id: str) -> None:
     chunks = files.tree_read(engine_id, "/")
     assert await anext(chunks)
-    await asyncio.wait_for(chunks.aclose(), 2)
+    await asyncio.wait_for(chunks.aclose(), 20)

@@ -10,6 +10,7 @@ import yaml
 from dockerapp.engine.compose_text import document_read, env_text
 from dockerapp.engine.compose_tool import compose_resolve
 from tests.attacks.catalogue import attack
+from tests.live import strain
 
 BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
     f"{name}: &{name} [{','.join([f'*{before}'] * 9)}]\n"
@@ -40,7 +41,7 @@ HOSTILE = {
 def test_hostile_text_is_refused_within_a_second_with_a_reason(text: str) -> None:
     began = time.monotonic()
     document, problems = document_read(text)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 1 * strain()
     assert document is None and len(problems) == 1
     assert problems[0].reason and len(problems[0].reason) < 400
 

@@ -11,6 +11,7 @@ from compute.errors import InvalidInput
 from kvm.cloud_init import structured, user_data
 from kvm.seed_mask import hide, reveal
 from tests.attacks.catalogue import attack
+from tests.live import strain
 
 TEXT = """#cloud-config
 password: correct horse battery
@@ -78,4 +79,4 @@ def test_what_was_never_hidden_cannot_come_back() -> None:
 def test_hostile_texts_take_no_time(piece: str) -> None:
     begun = time.monotonic()
     hide(piece * (65536 // len(piece)))
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - begun < 3 * strain()
