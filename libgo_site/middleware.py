@@ -8,7 +8,7 @@ from threading import Lock
 
 import structlog
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.cache import patch_vary_headers
@@ -109,7 +109,9 @@ class StaticGzipMiddleware:
         if body is None:
             with self._lock:
                 body = self._kept.setdefault(key, gzip.compress(b"".join(response), 6))
-        response.close()
+        # Only its file: closing the answer would tell Django that the request has ended.
+        if isinstance(response, FileResponse) and response.file_to_stream is not None:
+            response.file_to_stream.close()
         sent = HttpResponse(body, headers={**response.headers, "Content-Encoding": "gzip"})
         sent["Content-Length"] = str(len(body))
         if key[1]:

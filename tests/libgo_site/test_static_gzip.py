@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.signals import request_finished
 from django.templatetags.static import static
 from django.test import Client
 
@@ -37,6 +38,22 @@ def test_a_text_is_sent_compressed_to_those_who_take_it(client: Client) -> None:
         assert pressed["Content-Encoding"] == "gzip" and "Accept-Encoding" in pressed["Vary"]
         assert gzip.decompress(pressed.content) == plain
         assert int(pressed["Content-Length"]) == len(pressed.content) < len(plain) / 2
+
+
+def test_a_request_that_is_compressed_ends_once(client: Client) -> None:
+    """Django closes what it keeps for a request when it hears of its end; a second end would close what
+    belongs to another."""
+    ended: list[object] = []
+
+    def hear(**_: object) -> None:
+        ended.append(1)
+
+    request_finished.connect(hear)
+    try:
+        pressed = _get(client, FILE, accept_encoding="gzip")
+    finally:
+        request_finished.disconnect(hear)
+    assert pressed["Content-Encoding"] == "gzip" and len(ended) == 1
 
 
 def test_a_copy_that_is_still_good_is_not_sent_again(client: Client) -> None:
