@@ -11,6 +11,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.bench.figures import Row, value
 from tests.bench.figures import row as figure
 from tests.bench.run import Found, Site
+from tests.chromium import chromium_launch
 from tests.fake_crowd import CrowdConsole
 from tests.live import PASSWORD
 
@@ -85,9 +86,7 @@ def pages(site: Site) -> Found:
 @contextmanager
 def _chromium(console: CrowdConsole) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        browser = chromium_launch(playwright)
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.add_init_script(_PAINT)
         page.goto(f"{console.url}/login")

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
+from tests.chromium import chromium_launch
 from tests.live import PASSWORD, LiveConsole
 
 _PATIENCE_MS, _NAVIGATION_MS = 30_000, 90_000
@@ -23,9 +24,7 @@ def chromium_run() -> Iterator[Browser]:
     # How long a page takes is measured by the bench; here a busy machine is no failure.
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        browser = chromium_launch(playwright)
         yield browser
         browser.close()
 

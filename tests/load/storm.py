@@ -17,6 +17,7 @@ from typing import Any
 from playwright.sync_api import Page, sync_playwright
 
 from tests.browser.conftest import log_in
+from tests.chromium import chromium_launch
 from tests.faults.conftest import held
 from tests.live import ENDED, LiveConsole, until
 from tests.load.breaking import Breaking
@@ -109,9 +110,7 @@ def _browsers(
 def _chromium(console: LiveConsole) -> Iterator[Page]:
     """The list of all instances, as an administrator leaves it open."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
-        )
+        browser = chromium_launch(playwright)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         log_in(page, console)
         page.goto(f"{console.url}/instances?size=200")
