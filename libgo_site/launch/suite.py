@@ -20,7 +20,7 @@ _SLOWEST = ("--durations", "25", "--durations-min", "5")
 # More than any run takes; a run beyond it hangs where no timeout of a single test reaches.
 _RUN_S = 2400.0
 # One fixture that broke fails all the tests that need it; more is no matter of load.
-_AGAIN_MAX = 12
+_AGAIN_MAX = 24
 _FAILED, _INTERRUPTED = 1, 2
 
 
