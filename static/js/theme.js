@@ -22,6 +22,9 @@
   apply();
   dark.addEventListener("change", apply);
   more.addEventListener("change", apply);
+  // Paper is white.
+  addEventListener("beforeprint", () => root.setAttribute("data-bs-theme", "light"));
+  addEventListener("afterprint", apply);
   document.addEventListener("DOMContentLoaded", apply);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-theme]");

@@ -20,6 +20,7 @@ _TEXTS = """() => {
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   while (walk.nextNode()) {
     const at = walk.currentNode.parentElement;
+    // pre: logs are what engines and programs wrote.
     // translate="no": what stands there is data (a name, a value as it was given).
     if (!at.closest("script, style, code, pre, kbd, textarea, svg title, [data-name] .name-text")
         && !at.closest("[translate=no]"))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import uuid
 
 import pytest
+from django.template.loader import render_to_string
 from django.utils.translation import override
 
 from compute.told import MEASURED, told_text
@@ -37,6 +39,25 @@ def test_what_a_worker_says_of_its_step() -> None:
     with override("de"):
         assert step_text("Starting the container") == "Der Container wird gestartet"
         assert step_text("Pulling nginx:1.27") == "nginx:1.27 wird gezogen" and step_text("") == ""
+
+
+@pytest.mark.parametrize("template", ["compute/_operation.html", "compute/_tasks.html"])
+def test_what_a_worker_writes_into_its_log(template: str) -> None:
+    """Steps with and without names, and the engine's own words as they are."""
+    words = ("Reading it back", "Pulling nginx:1.27", "a1b2: Pull complete")
+    lines = [{"timestamp": "2026-01-01T08:00:00Z", "line": word} for word in words]
+    row = {
+        "id": uuid.uuid4(),
+        "action": "instance.create",
+        "state": "succeeded",
+        "instance_name": "web",
+        "target": "",
+    }
+    with override("de"):
+        page = render_to_string(template, {"row": row, "rows": [row], "chosen": row, "lines": lines})
+    shown = page[page.index("<pre") : page.index("</pre>")]
+    assert "Wird zurückgelesen" in shown and "nginx:1.27 wird gezogen" in shown, shown
+    assert "a1b2: Pull complete" in shown and "Reading" not in shown
 
 
 ERRORS = [

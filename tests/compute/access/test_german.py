@@ -28,6 +28,7 @@ from tests.translations.markup import HUMAN_ATTRIBUTES
 from tests.translations.test_marks import SAME
 
 pytestmark = pytest.mark.django_db
+# In <pre> stand logs: what an engine or a program wrote is data; tests/translations judges a worker's lines.
 _SILENT = frozenset({"script", "style", "code", "pre", "kbd", "samp", "textarea"})
 _VOID = frozenset(
     {"input", "br", "img", "hr", "meta", "link", "source", "wbr", "path", "line", "circle", "rect"}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pyotp
 import pytest
+from django.test import Client
 from rest_framework.test import APIClient
 
 from compute.actor import Actor
@@ -14,6 +16,7 @@ from compute.models import AuditEvent, RecoveryCode, SecondFactor, SignIn, User
 from compute.sealing import unseal
 from compute.services import second_factor
 from tests.attacks.catalogue import attack
+from tests.compute.access.test_german import english_left, texts_of
 from tests.compute.signin.conftest import BASE, PASSWORD, bearer, refused
 
 pytestmark = pytest.mark.django_db
@@ -267,3 +270,20 @@ def test_the_admin_site_takes_a_lost_one_away(enrolled: Any, log_in: Callable[..
     said = answer.content.decode()
     assert "The second factor of ada is off." in said and "with a code. (olga)" in said
     assert log_in().status_code == 200
+
+
+def test_the_page_that_asks_for_it_is_german_to_who_reads_german(enrolled: Any, settings: Any) -> None:
+    """When it asks, and when it refuses a code; English to who reads English."""
+    settings.ALLOWED_HOSTS = ["testserver"]
+    texts: dict[str, list[str]] = {}
+    for language in ("en", "de"):
+        browser = Client(headers={"Accept-Language": language})
+        asked = browser.post("/login", {"username": "ada", "password": PASSWORD})
+        challenge = re.search(r'name="challenge" value="([^"]+)"', asked.content.decode())
+        assert asked.status_code in (200, 401) and challenge, asked.content.decode()
+        wrong = {"username": "ada", "challenge": challenge[1], "code": "not one"}
+        refused_page = browser.post("/login", wrong)
+        assert 'role="alert"' in refused_page.content.decode()
+        texts[language] = texts_of(asked) + texts_of(refused_page)
+    assert "Code of your second factor" in texts["en"] and "Code des zweiten Faktors" in texts["de"], texts
+    assert list(english_left(texts["en"], texts["de"])) == []
