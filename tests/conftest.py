@@ -149,7 +149,7 @@ def name(live: LiveConsole) -> Iterator[str]:
     wanted = f"libgo-t-{uuid.uuid4().hex[:8]}"
     yield wanted
     if live.shown(wanted):
-        live.api("DELETE", f"/compute/instances/{wanted}?force=true&wait=30")
+        live.api("DELETE", f"/compute/instances/{wanted}?force=true&wait=60")
 
 
 @pytest.fixture(scope="session")

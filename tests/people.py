@@ -15,8 +15,8 @@ MACHINE_DEMO = "libgo-demo"
 _MIB = 1024**2
 # Where what a test named is deleted; instances go first, they hold the rest.
 _PATHS = {
-    "container": "/compute/instances/{}?force=true&wait=30",
-    "machine": "/compute/instances/{}?force=true&wait=30",
+    "container": "/compute/instances/{}?force=true&wait=60",
+    "machine": "/compute/instances/{}?force=true&wait=60",
     "network": "/docker/networks/{}",
     "volume": "/docker/volumes/{}",
     "kvm_network": "/networks/{}?force=true",

@@ -111,7 +111,7 @@ def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any])
         {"pid_mode": f"container:{container['engine_id']}"},
     ]
     for config in changes:
-        answer = world.b.call("POST", f"/docker/containers/{own}/recreate?wait=30", {"config": config})
+        answer = world.b.call("POST", f"/docker/containers/{own}/recreate?wait=60", {"config": config})
         assert answer.status_code in (403, 404), f"{config}: {answer.status_code} {answer.text}"
     for kind, name in (("volumes", volume["name"]), ("networks", network["name"])):
         use = "volumes: ['them:/x']" if kind == "volumes" else "networks: [them]"
@@ -119,7 +119,7 @@ def test_no_other_door_reaches_them_either(world: World, theirs: dict[str, Any])
             compose = f"services: {{web: {{image: 'libgo/demo:latest', {use}}}}}\n"
             compose += f"{kind}: {{them: {{name: {name}, {how}}}}}\n"
             body = {"name": own.replace("-", ""), "compose": compose, "project": world.b.project}
-            answer = world.b.call("POST", "/docker/stacks?wait=30", body)
+            answer = world.b.call("POST", "/docker/stacks?wait=60", body)
             assert answer.status_code in (400, 403, 404), f"{compose}: {answer.status_code} {answer.text}"
     assert world.b.ok("GET", f"/compute/instances/{own}")["state"] == "running"
 

@@ -138,7 +138,7 @@ def _variables(live: LiveConsole, name: str, planted: Planted) -> list[str]:
     return [
         f"/compute/templates/{template['id']}",
         f"/docker/stacks/{name}-s?volumes=true&wait=60",
-        *(f"/compute/instances/{copy}?force=true&wait=30" for copy in copies),
+        *(f"/compute/instances/{copy}?force=true&wait=60" for copy in copies),
     ]
 
 
@@ -163,7 +163,7 @@ def _told(live: LiveConsole, name: str, planted: Planted) -> list[str]:
     assert answer.status_code in (200, 201), answer.text
     copy = {"name": f"{name}-w", "auto_start": False}
     assert live.api("POST", f"/compute/instances/{made}/clone?wait=60", copy).status_code in (200, 201)
-    return [f"/compute/instances/{each}?force=true&wait=30" for each in (f"{name}-v", f"{name}-w")]
+    return [f"/compute/instances/{each}?force=true&wait=60" for each in (f"{name}-v", f"{name}-w")]
 
 
 def _by_mistake(live: LiveConsole, planted: Planted) -> None:

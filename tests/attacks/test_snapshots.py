@@ -73,7 +73,7 @@ def test_a_snapshot_brings_no_foreign_medium_back(world: World, machine: dict[st
     world.a.ok("POST", f"{path}?wait=60", {"image": iso})
     _snapshot(world.a, machine, "s1")
     world.a.ok("POST", f"{path}?wait=60", {"image": ""})
-    assert world.a.call("DELETE", f"/kvm/images/{iso}?wait=30").status_code == 200
+    assert world.a.call("DELETE", f"/kvm/images/{iso}?wait=60").status_code == 200
     _iso(world.b, iso)
     try:
         answer = _restore(world.a, machine, "s1")
@@ -82,8 +82,8 @@ def test_a_snapshot_brings_no_foreign_medium_back(world: World, machine: dict[st
         assert _denials(world) == [], "what is not there is no denial"
     finally:
         _restore(world.admin, machine, "s1")
-        world.admin.call("DELETE", f"/compute/instances/{machine['id']}?force=true&wait=30")
-        world.admin.call("DELETE", f"/kvm/images/{iso}?wait=30")
+        world.admin.call("DELETE", f"/compute/instances/{machine['id']}?force=true&wait=60")
+        world.admin.call("DELETE", f"/kvm/images/{iso}?wait=60")
 
 
 @attack(

@@ -156,7 +156,7 @@ def container(people: World) -> Iterator[str]:
     path = f"/compute/instances/{name}"
     until(lambda: "alive" in people.a.ok("GET", f"{path}/logs")["text"], "the file is there", 60)
     yield name
-    people.admin.call("DELETE", f"{path}?force=true&wait=30")
+    people.admin.call("DELETE", f"{path}?force=true&wait=60")
 
 
 @attack(

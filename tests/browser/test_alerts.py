@@ -91,7 +91,7 @@ def test_a_busy_container_rings_the_bell_and_the_webhook(
         row.get_by_role("button", name="Look after it").click()
         expect(row).to_contain_text("admin looks after it")
 
-        live.api("PUT", f"/compute/instances/{name}/stop?wait=30", {"force": True})
+        live.api("PUT", f"/compute/instances/{name}/stop?wait=60", {"force": True})
         expect(row).to_contain_text("resolved")
         until(lambda: len(_Receiver.received) == 2, "both were sent", 20)
         assert [json.loads(body)["event"] for _, body in _Receiver.received] == [

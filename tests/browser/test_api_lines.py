@@ -86,8 +86,8 @@ def test_the_lines_of_backups_add_a_target_back_up_and_restore(
         assert json.loads(replay(live, line))["operation"]["state"] == "succeeded"
         assert live.get(f"/compute/instances/{name}-2")["state"] == "running"
     finally:
-        live.api("DELETE", f"/compute/instances/{name}-2?force=true&wait=30")
-        live.api("DELETE", f"/backups/{backup['id']}?wait=30")
+        live.api("DELETE", f"/compute/instances/{name}-2?force=true&wait=60")
+        live.api("DELETE", f"/backups/{backup['id']}?wait=60")
 
 
 def test_the_keys_of_a_bucket_are_not_shown(page: Page, live: LiveConsole, word: str) -> None:

@@ -41,7 +41,7 @@ def stored(live: LiveConsole, name: str) -> Iterator[str]:
     until(lambda: "FILLED" in live.get(f"/compute/instances/{name}/logs")["text"], "the volume is filled", 30)
     yield name
     for each in (f"{name}-2", name):
-        live.api("DELETE", f"/compute/instances/{each}?force=true&wait=30")
+        live.api("DELETE", f"/compute/instances/{each}?force=true&wait=60")
     found = subprocess.run(
         ["docker", "volume", "ls", "-q", "--filter", f"name={volume}"],
         capture_output=True,
@@ -49,7 +49,7 @@ def stored(live: LiveConsole, name: str) -> Iterator[str]:
         check=True,
     )
     for each in found.stdout.split():
-        live.api("DELETE", f"/docker/volumes/{each}?force=true&wait=30")
+        live.api("DELETE", f"/docker/volumes/{each}?force=true&wait=60")
 
 
 def test_from_a_target_to_a_container_brought_back(page: Page, live: LiveConsole, stored: str) -> None:
@@ -93,7 +93,7 @@ def test_from_a_target_to_a_container_brought_back(page: Page, live: LiveConsole
     page.goto(f"{live.url}/backups?target={target}")
     pictured(page, "backups-of-a-target")
     for each in live.get(f"/backups?target={target}")["items"]:
-        assert live.api("DELETE", f"/backups/{each['id']}?wait=30").status_code in (200, 204)
+        assert live.api("DELETE", f"/backups/{each['id']}?wait=60").status_code in (200, 204)
     page.goto(f"{live.url}/backups/targets")
     row = page.locator(f"#backup-targets tr[data-name='{target}']")
     row.locator("a:has-text('Remove')").click()

@@ -35,7 +35,7 @@ def guest(live: LiveConsole) -> Iterator[dict[str, Any]]:
             until(lambda: "GUEST UP" in _log(live, made["id"]), "the guest is up", BOOT_S)
             yield made
         finally:
-            live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+            live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ def pair(live: LiveConsole) -> Iterator[list[str]]:
     yield names
     for name in names:
         if live.shown(name):
-            live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+            live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 def test_settings_are_changed_after_a_look_at_what_will_change(
@@ -98,4 +98,4 @@ def test_an_instance_is_renamed_where_it_stands(page: Page, live: LiveConsole, n
     page.fill("#rename", f"{name}-b")
     page.click("button:has-text('Rename')")
     until(lambda: live.get(f"/compute/instances/{made['id']}")["name"] == f"{name}-b", "the new name", 15)
-    live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=30")
+    live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=60")

@@ -117,7 +117,7 @@ def test_the_line_of_a_dialog_makes_the_same_thing(
         return name in {row["name"] for row in live.get(f"{route}?page_size=500")["items"]}
 
     until(there, "it is there", 20)
-    assert live.api("DELETE", f"{route}/{name}?wait=30").status_code in (200, 204)
+    assert live.api("DELETE", f"{route}/{name}?wait=60").status_code in (200, 204)
 
 
 def test_the_line_of_a_volume_of_machines_makes_it(page: Page, live: LiveConsole, name: str) -> None:
@@ -136,7 +136,7 @@ def test_the_line_of_a_volume_of_machines_makes_it(page: Page, live: LiveConsole
         return bool(found)
 
     until(there, "the volume is there", 20)
-    assert live.api("DELETE", f"{volumes}/{found[0]}?wait=30").status_code in (200, 204)
+    assert live.api("DELETE", f"{volumes}/{found[0]}?wait=60").status_code in (200, 204)
 
 
 def test_the_lines_of_schedules_and_templates_make_them(page: Page, live: LiveConsole, name: str) -> None:

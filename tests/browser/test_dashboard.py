@@ -84,7 +84,7 @@ def test_what_fails_and_what_works_shows_by_itself(page: Page, live: LiveConsole
     expect(page.locator("#link-text")).to_have_text("live")
     live.create(name, "docker", config={"image": "libgo/demo:latest", "command": ["sh", "-c", "sleep 999"]})
     expect(page.locator("#dashboard")).to_contain_text(name, timeout=3000 * strain())
-    live.api("POST", "/docker/images/pull?wait=20", {"image": "127.0.0.1:1/none:latest"})
+    live.api("POST", "/docker/images/pull?wait=60", {"image": "127.0.0.1:1/none:latest"})
     trouble = page.locator("#dash-troubles a", has_text="127.0.0.1:1/none")
     expect(trouble).to_be_visible()
     trouble.click()

@@ -139,4 +139,4 @@ def test_a_volume_is_looked_into_from_its_page(page: Page, live: LiveConsole, tm
         page.click("tr[data-name='note.txt'] .files-name", timeout=30000)
         expect(page.locator("#files-text")).to_have_value("kept")
     finally:
-        assert live.api("DELETE", f"/docker/volumes/{name}?wait=30").status_code == 200
+        assert live.api("DELETE", f"/docker/volumes/{name}?wait=60").status_code == 200

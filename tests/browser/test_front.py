@@ -103,7 +103,7 @@ def test_a_delete_says_what_is_lost_and_asks_for_the_name(page: Page, live: Live
     button.click()
     until(lambda: live.shown(name) is None, "it is deleted", 20)
     assert volume in {row["name"] for row in live.get("/docker/volumes?page_size=500")["items"]}
-    assert live.api("DELETE", f"/docker/volumes/{volume}?wait=20").status_code in (200, 204)
+    assert live.api("DELETE", f"/docker/volumes/{volume}?wait=60").status_code in (200, 204)
 
 
 def test_a_delete_of_a_machine_names_its_disk_and_its_snapshots(
@@ -166,7 +166,7 @@ def test_the_browser_tells_of_what_one_started_when_it_is_wanted(
     assert quiet.evaluate("window.told") == [], "nobody wanted it"
     button.click()
     expect(button).to_have_text("Notifications on")
-    live.api("PUT", f"/compute/instances/{name}/stop?wait=20")
+    live.api("PUT", f"/compute/instances/{name}/stop?wait=60")
     expect(quiet.locator("#drawer-line")).to_contain_text(f"stop {name}: succeeded")
     until(lambda: quiet.evaluate("window.told") == [f"LibGo: stop {name} succeeded"], "it was told", 5)
 

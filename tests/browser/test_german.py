@@ -83,7 +83,7 @@ def _happen(live: LiveConsole, name: str) -> None:
     schedules, names that are words of ours, an action that failed."""
     live.create(name, "docker")
     for action in ("stop", "start"):
-        assert live.api("POST", f"/compute/instances/{name}/{action}?wait=30").status_code == 200
+        assert live.api("POST", f"/compute/instances/{name}/{action}?wait=60").status_code == 200
     # Names may be words of ours.
     user, project, schedule = f"u-{name}", "viewer", "stopped"
     target = {"filter": {"q": name, "state": "stopped"}}

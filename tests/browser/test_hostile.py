@@ -345,5 +345,5 @@ def machine(live: LiveConsole) -> Iterator[str]:
     """One with a screen; its server is played by the tests."""
     made = live.create(f"libgo-t-{uuid.uuid4().hex[:8]}", "kvm")
     yield str(made["id"])
-    answer = live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=30")
+    answer = live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=60")
     assert answer.status_code == 200, answer.text

@@ -24,7 +24,7 @@ def word(live: LiveConsole) -> Iterator[str]:
     made = f"libgo-t-{uuid.uuid4().hex[:8]}"
     yield made
     for row in live.get(f"/docker/images?q={made}")["items"]:
-        live.api("DELETE", f"/docker/images/{row['id']}?force=true&wait=30")
+        live.api("DELETE", f"/docker/images/{row['id']}?force=true&wait=60")
 
 
 def _tag(name: str) -> None:

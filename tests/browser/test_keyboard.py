@@ -165,7 +165,7 @@ def test_the_list_its_ticks_and_what_is_done_to_many(seat: Seat, live: LiveConso
         expect(page.locator("h1")).to_have_text(both[1])
     finally:
         for each in both:
-            live.api("DELETE", f"/compute/instances/{each}?force=true&wait=30")
+            live.api("DELETE", f"/compute/instances/{each}?force=true&wait=60")
 
 
 def test_ctrl_k_leads_to_an_instance_and_does_to_it_and_leaves_as_it_came(

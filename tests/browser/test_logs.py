@@ -42,7 +42,7 @@ def test_a_log_is_text_with_colours_that_can_be_searched_paused_and_taken_up_aga
     page.check("#log-times", force=True)
     expect(log.locator("time").first).to_have_text(re.compile(r"\d\d:\d\d:\d\d"))
 
-    assert live.api("PUT", f"/compute/instances/{made['id']}/restart?wait=30", {"timeout": 0}).ok
+    assert live.api("PUT", f"/compute/instances/{made['id']}/restart?wait=60", {"timeout": 0}).ok
     expect(log.locator(".mark-started")).to_be_visible()
     expect(log.locator(".stderr")).to_have_count(2)
     expect(log.locator("div > span", has_text=re.compile(r"^tick 2$"))).to_have_count(2)

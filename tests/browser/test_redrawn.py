@@ -94,4 +94,4 @@ def test_enter_waits_for_what_all_that_is_typed_finds(page: Page, live: LiveCons
         until(lambda: live.get(f"/compute/instances/{wanted}")["state"] == "stopped", "it is stopped", 30)
         assert live.get(f"/compute/instances/{name}")["state"] == "running"
     finally:
-        live.api("DELETE", f"/compute/instances/{wanted}?force=true&wait=30")
+        live.api("DELETE", f"/compute/instances/{wanted}?force=true&wait=60")

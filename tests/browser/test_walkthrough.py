@@ -62,7 +62,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, engines: None) -> Iterator[Li
         console.start()
         made = console.api("POST", "/networks", {"name": "default", "forward": {"mode": "nat"}})
         assert made.status_code in (200, 201), made.text
-        assert console.api("POST", "/storage/pools/default/refresh?wait=30").status_code in (200, 202)
+        assert console.api("POST", "/storage/pools/default/refresh?wait=60").status_code in (200, 202)
         until(lambda: console.get("/networks?page_size=5")["items"], "the network is seen", 20)
         until(lambda: console.get("/kvm/images?page_size=5")["items"], "the image is seen", 20)
         yield console

@@ -108,7 +108,7 @@ def _with_volume(live: LiveConsole, word: str) -> requests.Response:
 
 def _volume_gone(live: LiveConsole, word: str) -> None:
     _instances_gone(live, word)
-    live.api("DELETE", f"/docker/volumes/{word}-data?wait=30")
+    live.api("DELETE", f"/docker/volumes/{word}-data?wait=60")
 
 
 def _there(live: LiveConsole, word: str, backend: str) -> None:
@@ -245,7 +245,7 @@ def pull_of(registry: str) -> Case:
         return live.api("POST", "/docker/images/pull", {"image": name(word)})
 
     def tidy(live: LiveConsole, word: str) -> None:
-        live.api("DELETE", f"/docker/images/{name(word)}?wait=30")
+        live.api("DELETE", f"/docker/images/{name(word)}?wait=60")
 
     def whole(word: str) -> set[str]:
         return {f"image {name(word)}"}

@@ -38,7 +38,7 @@ def broker(live: LiveConsole) -> redis.Redis:
 
 def _remove(live: LiveConsole, names: list[str]) -> None:
     for name in names:
-        live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+        live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 @fault(

@@ -82,12 +82,12 @@ def test_a_stop_without_memory_leaves_the_truth_and_can_be_asked_again(shaky: Sh
     (name,) = shaky.names(1)
     shaky.succeeded([shaky.ask(name)], 30)
     path = f"/compute/instances/{name}"
-    assert shaky.live.api("PUT", f"{path}/start?wait=30").status_code == 200
+    assert shaky.live.api("PUT", f"{path}/start?wait=60").status_code == 200
     shaky.points.set(Rule("instance.stop", name, "begin", "memory"))
-    failed = shaky.live.api("PUT", f"{path}/stop?wait=30")
+    failed = shaky.live.api("PUT", f"{path}/stop?wait=60")
     assert failed.status_code == 500 and _TOLD["memory"] in failed.json()["error"]["message"], failed.text
     shown = shaky.live.get(path)
     assert shown["state"] == "running" and shown["active_operation"] is None
     shaky.points.set()
-    assert shaky.live.api("PUT", f"{path}/stop?wait=30").status_code == 200
+    assert shaky.live.api("PUT", f"{path}/stop?wait=60").status_code == 200
     assert shaky.live.get(path)["state"] == "stopped"

@@ -94,7 +94,7 @@ def small(engines: None, short: Path) -> Iterator[LiveConsole]:
 
 def _removed(console: LiveConsole, *names: str) -> None:
     for name in names:
-        answer = console.api("DELETE", f"/compute/instances/{name}?force=true&wait=40")
+        answer = console.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
         assert answer.status_code in (200, 404), answer.text
 
 
@@ -182,7 +182,7 @@ def test_a_database_that_goes_away_comes_back_to_a_true_picture(
 )
 def test_a_full_disk_refuses_changes_and_stays_readable(small: LiveConsole, measured: Measured) -> None:
     first, second = _name("d"), _name("d")
-    until(lambda: small.api("POST", "/compute/instances?wait=40", _body(first)).ok, "one is made", 60)
+    until(lambda: small.api("POST", "/compute/instances?wait=60", _body(first)).ok, "one is made", 60)
     assert small.token()
     _fill(small.var / "filler")
     answers = [small.api("POST", "/compute/instances", _body(_name("d"))) for _ in range(3)]
@@ -194,7 +194,7 @@ def test_a_full_disk_refuses_changes_and_stays_readable(small: LiveConsole, meas
     assert _page(small, "/health/liveness").status_code == 200
     (small.var / "filler").unlink()
     again = until(
-        lambda: small.api("POST", "/compute/instances?wait=40", _body(second)).status_code == 201, "works", 60
+        lambda: small.api("POST", "/compute/instances?wait=60", _body(second)).status_code == 201, "works", 60
     )
     measured("works again after", again)
     until(lambda: not _open(small), "every operation ends", 60)
@@ -212,12 +212,12 @@ def test_an_older_database_learns_what_is_there_and_destroys_nothing(
     small: LiveConsole, measured: Measured
 ) -> None:
     old, since = _name("o"), _name("o")
-    until(lambda: small.api("POST", "/compute/instances?wait=40", _body(old)).ok, "one is made", 60)
+    until(lambda: small.api("POST", "/compute/instances?wait=60", _body(old)).ok, "one is made", 60)
     file = small.var / "libgo.sqlite3"
     with sqlite3.connect(file) as source, sqlite3.connect(small.var / "backup.sqlite3") as target:
         source.backup(target)
     _removed(small, old)
-    until(lambda: small.api("POST", "/compute/instances?wait=40", _body(since)).ok, "another is made", 60)
+    until(lambda: small.api("POST", "/compute/instances?wait=60", _body(since)).ok, "another is made", 60)
     small.stop()
     for left in small.var.glob("libgo.sqlite3-*"):
         left.unlink()

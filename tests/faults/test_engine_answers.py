@@ -54,7 +54,7 @@ def _asked(way: FaultyProxy, match: str) -> int:
 
 def _remove(live: LiveConsole, node: str) -> None:
     for row in live.get(f"/compute/instances?node={node}&page_size=500")["instances"]:
-        answer = live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30")
+        answer = live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=60")
         # Two nodes lead to the one engine: it may have been removed by the other.
         assert answer.status_code in (200, 404), answer.text
 
@@ -89,7 +89,7 @@ def test_answers_that_go_wrong_are_told_and_nothing_is_done_twice(
     for word, (rule, code) in _WRONG.items():
         sent, name, began = _asked(way, _CREATE), _name("wrong"), time.monotonic()
         way.rules = [rule]
-        answer = live.api("POST", "/compute/instances?wait=30", quiet_body(name, far))
+        answer = live.api("POST", "/compute/instances?wait=60", quiet_body(name, far))
         assert answer.json()["error"]["code"] == code, (word, answer.text)
         assert _asked(way, _CREATE) == sent + 1 and rule.times == 0, word
         assert name not in engine_list(engine), word
@@ -100,7 +100,7 @@ def test_answers_that_go_wrong_are_told_and_nothing_is_done_twice(
     rules = [Rule(_INSPECT, answer=answer, times=2) for answer in whole.values()]
     for rule in (*rules, Rule(_INSPECT, cut_after=300, times=2)):
         way.rules = [rule]
-        answer = live.api("PUT", f"/compute/instances/{made['id']}/restart?wait=30", {"timeout": 0})
+        answer = live.api("PUT", f"/compute/instances/{made['id']}/restart?wait=60", {"timeout": 0})
         assert answer.status_code == 200, answer.text
         until(lambda rule=rule: rule.times == 0, "it was asked", 5)
     _remove(live, far)
@@ -144,7 +144,7 @@ def test_lists_that_are_none_delete_nothing_and_an_older_engine_is_spoken_to_in_
     began = time.monotonic()
     until(lambda: not live.get(row)["stale"] and _asked(way, "GET /v1.40/containers/json"), "it is back", 20)
     measured("older API: back after", time.monotonic() - began)
-    answer = live.api("PUT", f"{row}/restart?wait=30", {"timeout": 0})
+    answer = live.api("PUT", f"{row}/restart?wait=60", {"timeout": 0})
     assert answer.status_code == 200 and _asked(way, "POST /v1.40/containers/.*/restart"), answer.text
     way.rules = []
     until(lambda: mirror(live, far) == engine_list(engine), "the mirror is right", 10)
@@ -174,7 +174,7 @@ def test_an_answer_without_end_ends_the_operation_and_nothing_else(
     way.rules = [Rule(f"{_INSPECT}|{_LIST}", answer=answer_of(200, b"[" * 64 * _MIB, length=4 * 1024**3))]
     began = time.monotonic()
     asked = live.api("PUT", f"/compute/instances/{ill['id']}/restart", {"timeout": 0}).json()["operation"]
-    other = live.api("PUT", f"/compute/instances/{well['id']}/restart?wait=30", {"timeout": 0})
+    other = live.api("PUT", f"/compute/instances/{well['id']}/restart?wait=60", {"timeout": 0})
     assert other.status_code == 200, other.text
     over = live.get(f"/operations/{asked['id']}/wait?timeout=30")
     measured("told after", time.monotonic() - began)

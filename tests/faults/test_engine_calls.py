@@ -241,7 +241,7 @@ def test_calls_that_are_frozen_in_the_middle_end_and_what_came_of_them_is_looked
         assert mirror(live, far)[first] == "running", "a late start counts as well"
         assert (second in engine_list(engine)) == (outcomes[1] == "succeeded"), outcomes
         for row in live.get(f"/compute/instances?node={far}")["instances"]:
-            answer = live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30")
+            answer = live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=60")
             assert answer.status_code == 200, answer.text
 
 
@@ -271,7 +271,7 @@ def test_a_slow_engine_makes_only_its_own_work_slow(
         assert max(lists) < 1 and meanwhile < usual + 1
         assert live.get(f"/nodes/{far}")["status"] == "online"
         way.rules = []
-        assert live.api("DELETE", f"{path}?force=true&wait=30").status_code == 200
+        assert live.api("DELETE", f"{path}?force=true&wait=60").status_code == 200
 
 
 @contextlib.contextmanager
@@ -282,7 +282,7 @@ def _other(live: LiveConsole, node: str) -> Iterator[str]:
     try:
         yield path
     finally:
-        removed = live.api("DELETE", f"{path}?force=true&wait=30")
+        removed = live.api("DELETE", f"{path}?force=true&wait=60")
     assert removed.status_code == 200, removed.text
 
 
@@ -290,7 +290,7 @@ def _restarted(live: LiveConsole, path: str) -> float:
     """The seconds that a kill and a start took."""
     began = time.monotonic()
     for action, body in (("stop", {"force": True}), ("start", {})):
-        answer = live.api("PUT", f"{path}/{action}?wait=30", body)
+        answer = live.api("PUT", f"{path}/{action}?wait=60", body)
         assert answer.status_code == 200, answer.text
     return time.monotonic() - began
 
@@ -337,7 +337,7 @@ def test_nodes_that_fall_silent_are_noticed_and_delay_nobody(
                 until(lambda word=word: _status(live, word) == "online", f"{word} is back", 15)
             measured("back after", time.monotonic() - began)
             row = _row(live, silent, name)
-            assert live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30").status_code == 200
+            assert live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=60").status_code == 200
     finally:
         lost.close()
 

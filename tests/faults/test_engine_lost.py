@@ -63,7 +63,7 @@ def test_a_killed_engine_marks_its_instances_refuses_quickly_and_all_is_true_aga
     assert back + right < 6
     measured("true again after", back + right)
     for name in names:
-        removed = live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+        removed = live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
         assert removed.status_code == 200, removed.text
 
 
@@ -116,4 +116,4 @@ def test_a_killed_engine_in_the_middle_of_a_create_leaves_one_or_none(
     there = name in engine_list(engine)
     assert there == (live.get(path)["state"] == "succeeded")
     if there:
-        assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30").status_code == 200
+        assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60").status_code == 200

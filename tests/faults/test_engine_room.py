@@ -119,4 +119,4 @@ def test_an_engine_without_room_refuses_and_keeps_nothing_half_made(
             assert over["state"] == "succeeded", (word, over)
         measured("freed: all done after", time.monotonic() - began)
         for row in live.get(f"/compute/instances?node={node}")["instances"]:
-            assert live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30").status_code == 200
+            assert live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=60").status_code == 200

@@ -43,7 +43,7 @@ def test_fifty_cycles_leave_nothing_open(
         assert answer.status_code == 200 and answer.json()["exit_code"] == 0, answer.text
         for path in (f"/instances/{kept['id']}/exec?command=yes", f"/instances/{made['id']}/logs?tail=5"):
             _look_in(live, path)
-        answer = live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=30")
+        answer = live.api("DELETE", f"/compute/instances/{made['id']}?force=true&wait=60")
         assert answer.status_code == 200, answer.text
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -61,7 +61,7 @@ def test_fifty_cycles_leave_nothing_open(
     with contextlib.suppress(AssertionError):
         until(lambda: not more(), "what was opened is closed", 20)
     assert not (found := more()), found
-    answer = live.api("DELETE", f"/compute/instances/{kept['id']}?force=true&wait=30")
+    answer = live.api("DELETE", f"/compute/instances/{kept['id']}?force=true&wait=60")
     assert answer.status_code == 200, answer.text
 
 

@@ -51,7 +51,7 @@ def host(live: LiveConsole) -> Iterator[LibvirtHost]:
         yield made
     finally:
         for row in _rows(live, made):
-            live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=30")
+            live.api("DELETE", f"/compute/instances/{row['id']}?force=true&wait=60")
         live.api("DELETE", f"/nodes/{made.name}")
         made.stop()
         subprocess.run(["umount", "--lazy", str(images)], check=True)
@@ -71,10 +71,10 @@ def guest(live: LiveConsole, host: LibvirtHost) -> str:
 @pytest.fixture
 def idle(live: LiveConsole, guest: str) -> Iterator[str]:
     """The same, switched off while a test lasts."""
-    off = live.api("PUT", f"/compute/instances/{guest}/stop?wait=30", {"force": True})
+    off = live.api("PUT", f"/compute/instances/{guest}/stop?wait=60", {"force": True})
     assert off.status_code == 200, off.text
     yield guest
-    on = live.api("PUT", f"/compute/instances/{guest}/start?wait=30", {})
+    on = live.api("PUT", f"/compute/instances/{guest}/start?wait=60", {})
     assert on.status_code == 200, on.text
 
 
@@ -191,15 +191,15 @@ def _ask_upload(live: LiveConsole, host: LibvirtHost, guest: str, name: str) -> 
             time.sleep(0.05)
 
     sent = {"Authorization": f"Bearer {live.token()}", "Content-Type": "application/octet-stream"}
-    url = f"{live.url}/api/v1/kvm/images?name={name}&node={host.name}&disk_format=qcow2&wait=30"
+    url = f"{live.url}/api/v1/kvm/images?name={name}&node={host.name}&disk_format=qcow2&wait=60"
     return requests.post(url, data=pieces(), headers=sent, timeout=90)
 
 
 def _clean(live: LiveConsole, guest: str, name: str) -> None:
     for path in (
-        f"/compute/instances/{name}?force=true&wait=30",
-        f"/compute/instances/{guest}/snapshots/{name}?wait=30",
-        f"/kvm/images/{name}?wait=30",
+        f"/compute/instances/{name}?force=true&wait=60",
+        f"/compute/instances/{guest}/snapshots/{name}?wait=60",
+        f"/kvm/images/{name}?wait=60",
     ):
         assert live.api("DELETE", path).status_code < 500
 
@@ -227,7 +227,7 @@ def test_a_daemon_that_is_away_delays_nobody(
         during = _medians(live)
         name = _name("c")
         live.create(name, "docker", config=QUIET)
-        assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30").status_code == 200
+        assert live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60").status_code == 200
         measured("a list took", during.lists / 1000)
         # Who waited for the daemon would take seconds; a machine that has become busier takes as much more
         # for what has nothing to do with nodes.

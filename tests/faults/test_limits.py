@@ -172,8 +172,8 @@ def test_a_small_limit_holds_at_every_moment(few: Caller, measured: Measured) ->
     assert {error["code"] for error in found.refusals} <= {"RESOURCE_LIMIT_EXCEEDED", "INSTANCE_BUSY"}
     assert max(most) == FEW and len(_names(few)) == FEW, most
     assert _in_engine(prefix) == sorted(_names(few))
-    few.ok("DELETE", f"/compute/instances/{source}?force=true&wait=30")
-    lost = few.call("POST", "/compute/instances?wait=30", {**_BAD, "name": source, "project": few.project})
+    few.ok("DELETE", f"/compute/instances/{source}?force=true&wait=60")
+    lost = few.call("POST", "/compute/instances?wait=60", {**_BAD, "name": source, "project": few.project})
     details = lost.json()["error"]["details"]
     assert few.ok("GET", f"/operations/{details['operation']}")["state"] == "failed", lost.text
     again = few.container(source, network_mode="none")

@@ -62,13 +62,13 @@ def test_a_container_that_ran_out_of_memory_says_so_everywhere(
         measured("alarmed after", until(lambda: _alert(live, made["id"]), "the alert fires", 30))
         assert _WHY in _alert(live, made["id"])[0]["message"]
         assert live.get(f"/compute/instances/{neighbour['id']}")["state"] == "running"
-        more = live.api("PUT", f"{row}/resources?wait=30", {"memory": {"limit": 256 * _MIB}})
+        more = live.api("PUT", f"{row}/resources?wait=60", {"memory": {"limit": 256 * _MIB}})
         assert more.status_code == 200, more.text
-        assert live.api("PUT", f"{row}/start?wait=30").status_code == 200
+        assert live.api("PUT", f"{row}/start?wait=60").status_code == 200
         until(lambda: "80000000" in live.get(f"{row}/logs")["text"], "it has what it asked for", 20)
     finally:
         for one in (made, neighbour):
-            live.api("DELETE", f"/compute/instances/{one['id']}?force=true&wait=30")
+            live.api("DELETE", f"/compute/instances/{one['id']}?force=true&wait=60")
         live.api("DELETE", f"/alerts/rules/{rule.json()['id']}")
 
 
@@ -97,7 +97,7 @@ def test_a_guest_whose_qemu_is_killed_for_memory_is_shown_and_starts_again(
         started = live.api("PUT", f"{row}/start?wait=60")
         assert started.status_code == 200 and live.get(row)["state"] == "running", started.text
     finally:
-        live.api("DELETE", f"{row}?force=true&wait=30")
+        live.api("DELETE", f"{row}?force=true&wait=60")
 
 
 def _ask(live: LiveConsole) -> None:

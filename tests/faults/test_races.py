@@ -43,7 +43,7 @@ def named(live: LiveConsole, converged: Converged) -> Any:
 
     yield make
     for name in names:
-        path = f"/compute/instances/{name}?force=true&wait=30"
+        path = f"/compute/instances/{name}?force=true&wait=60"
         until(lambda path=path: live.api("DELETE", path).status_code in (200, 404), f"{name} is gone", 20)
 
 
@@ -131,7 +131,7 @@ def test_an_impostor_of_the_same_name_is_never_acted_upon(
         stranger = client.containers.run(
             "libgo/demo:latest", name=body["name"], network_mode="none", detach=True
         )
-        answer = live.api("DELETE", f"/compute/instances/{old}?force=true&wait=30")
+        answer = live.api("DELETE", f"/compute/instances/{old}?force=true&wait=60")
         assert answer.status_code in (200, 404, 409), answer.text
         stranger.reload()
         assert stranger.status == "running", "the stranger was touched"

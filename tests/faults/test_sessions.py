@@ -42,7 +42,7 @@ async def machine(live: LiveConsole) -> AsyncIterator[str]:
     name = f"libgo-t-{uuid.uuid4().hex[:8]}"
     await asyncio.to_thread(live.create, name, "kvm")
     yield name
-    await asyncio.to_thread(live.api, "DELETE", f"/compute/instances/{name}?force=true&wait=30")
+    await asyncio.to_thread(live.api, "DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 async def _closed(socket: ClientConnection) -> int:

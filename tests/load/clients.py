@@ -77,7 +77,7 @@ class Client:
         return None
 
     def _do(self, choice: Choice, verb: str, body: Any = None) -> None:
-        wait = "?wait=30" if choice.waits else ""
+        wait = "?wait=60" if choice.waits else ""
         self._ask(verb, "PUT", f"/compute/instances/{self._name(choice)}/{verb}{wait}", body)
 
     def _create(self, choice: Choice) -> None:
@@ -117,7 +117,7 @@ class Client:
         self._do(choice, "unpause")
 
     def _delete(self, choice: Choice) -> None:
-        wait = "&wait=30" if choice.waits else ""
+        wait = "&wait=60" if choice.waits else ""
         self._ask("delete", "DELETE", f"/compute/instances/{self._name(choice)}?force=true{wait}")
 
     def _label(self, choice: Choice) -> None:
@@ -149,7 +149,7 @@ class Client:
         wait = "?wait=60" if choice.waits else ""
         path = f"/compute/instances/{self._name(choice)}/clone{wait}"
         self._insist("clone", path, {"name": name})
-        self._ask("delete", "DELETE", f"/compute/instances/{name}?force=true&wait=30")
+        self._ask("delete", "DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
     def _cancel(self, choice: Choice) -> None:
         answer = self._insist("create", "/compute/instances", self._body(choice, self._name(choice)))
@@ -160,7 +160,7 @@ class Client:
     def _bulk(self, choice: Choice) -> None:
         action = ("stop", "start", "restart")[choice.many % 3]
         wanted = {"project": self._caller.project, "q": f"libgo-s-{self._caller.username}-"}
-        self._insist("bulk", "/compute/instances/bulk?wait=30", {"action": action, "filter": wanted})
+        self._insist("bulk", "/compute/instances/bulk?wait=60", {"action": action, "filter": wanted})
 
     def _volume(self, choice: Choice) -> None:
         name = f"libgo-s-{self._caller.username}-v{choice.slot % OWN}"
@@ -173,9 +173,9 @@ class Client:
     def _snapshot(self, choice: Choice) -> None:
         path = f"/compute/instances/{self._name(choice)}/snapshots"
         if choice.many % 2:
-            self._ask("snapshot", "POST", f"{path}?wait=30", {"name": f"s{choice.many % 3}"})
+            self._ask("snapshot", "POST", f"{path}?wait=60", {"name": f"s{choice.many % 3}"})
         else:
-            self._ask("snapshot", "DELETE", f"{path}/s{choice.many % 3}?wait=30")
+            self._ask("snapshot", "DELETE", f"{path}/s{choice.many % 3}?wait=60")
 
     def _list(self, choice: Choice) -> None:
         query = ("page_size=500", "state=running", "q=storm", "sort=-created_at&page_size=10")[

@@ -74,7 +74,7 @@ def make(live: LiveConsole) -> Iterator[Callable[..., dict[str, Any]]]:
 
     yield _make
     for name in made:
-        live.api("DELETE", f"{BASE}/{name}?force=true&volumes=true&wait=30")
+        live.api("DELETE", f"{BASE}/{name}?force=true&volumes=true&wait=60")
 
 
 def _shell(script: str) -> list[str]:
@@ -155,21 +155,21 @@ def test_the_life_of_a_container_by_its_verbs(live: LiveConsole, make: Any) -> N
         ("start", "running"),
         ("restart", "running"),
     ):
-        answer = live.api("POST" if verb == "start" else "PUT", f"{one}/{verb}?wait=30", {})
+        answer = live.api("POST" if verb == "start" else "PUT", f"{one}/{verb}?wait=60", {})
         assert _result(answer)["instance"]["state"] == state, verb
     assert _result(live.api("POST", f"{one}/start"))["operation"] is None
     _refused(live.api("POST", f"{one}/kill", {"signal": "SIGNOTHING"}), 400, "INVALID_INPUT")
-    assert _result(live.api("POST", f"{one}/kill?wait=30", {}))["instance"]["state"] == "stopped"
+    assert _result(live.api("POST", f"{one}/kill?wait=60", {}))["instance"]["state"] == "stopped"
     _refused(live.api("PUT", f"{one}/pause"), 409, "INVALID_STATE")
     _refused(live.api("PUT", f"{BASE}/absent/start"), 404, "CONTAINER_NOT_FOUND")
-    assert live.api("DELETE", f"{one}?wait=30").status_code == 200
+    assert live.api("DELETE", f"{one}?wait=60").status_code == 200
     _refused(live.api("GET", one), 404, "CONTAINER_NOT_FOUND")
 
 
 def test_names_and_limits_change_while_it_runs(live: LiveConsole, make: Any) -> None:
     made, other = make(), make(auto_start=False)
     one, name = f"{BASE}/{made['id']}", f"{made['name']}-new"
-    assert _result(live.api("PUT", f"{one}/rename?wait=30", {"name": name}))["instance"]["name"] == name
+    assert _result(live.api("PUT", f"{one}/rename?wait=60", {"name": name}))["instance"]["name"] == name
     _refused(live.api("PUT", f"{one}/rename", {"name": other["name"]}), 409, "NAME_CONFLICT")
     _refused(live.api("PUT", f"{one}/rename", {"name": "a b"}), 400, "INVALID_INPUT")
     changes = {
@@ -177,11 +177,11 @@ def test_names_and_limits_change_while_it_runs(live: LiveConsole, make: Any) -> 
         "restart_policy": {"policy": "on-failure", "maximum_retry_count": 2},
         "pids_limit": 50,
     }
-    shown = _result(live.api("POST", f"{one}/update?wait=30", changes))["instance"]
+    shown = _result(live.api("POST", f"{one}/update?wait=60", changes))["instance"]
     assert shown["resources"]["memory"]["limit"] == 64 * 1024**2 and shown["config"]["pids_limit"] == 50
     assert shown["config"]["restart_policy"] == {"policy": "on-failure", "maximum_retry_count": 2}
     unified = {"restart_policy": {"policy": "always"}, "name": made["name"]}
-    answer = live.api("PUT", f"/compute/instances/{made['id']}?wait=30", unified)
+    answer = live.api("PUT", f"/compute/instances/{made['id']}?wait=60", unified)
     assert _result(answer)["instance"]["name"] == made["name"]
     assert answer.json()["instance"]["config"]["restart_policy"]["policy"] == "always"
     _refused(live.api("POST", f"{one}/update", {"env": {}}), 400, "INVALID_INPUT")
@@ -198,7 +198,7 @@ def test_one_command_runs_to_its_end(live: LiveConsole, make: Any) -> None:
     assert absent["exit_code"] in (126, 127) and "OCI" not in absent["stdout"] + absent["stderr"]
     for bad in ({}, {"command": "ls"}, {"command": []}, {"command": [""]}, {"command": ["ls"], "timeout": 0}):
         _refused(live.api("POST", f"{one}/exec", bad), 400, "INVALID_INPUT")
-    live.api("PUT", f"{one}/stop?wait=30", {"force": True})
+    live.api("PUT", f"{one}/stop?wait=60", {"force": True})
     _refused(live.api("POST", f"{one}/exec", {"command": ["ls"]}), 409, "INVALID_STATE")
 
 
@@ -270,7 +270,7 @@ def test_a_commit_makes_an_image_that_runs(live: LiveConsole, make: Any) -> None
         assert done["operation"]["result"]["reference"] == f"{repo}:v1"
         again = make(image=f"{repo}:v1")
         until(lambda: live.get(f"{BASE}/{again['id']}/logs")["text"] == "/kept", "it prints", 10)
-        live.api("DELETE", f"{BASE}/{again['id']}?force=true&wait=30")
+        live.api("DELETE", f"{BASE}/{again['id']}?force=true&wait=60")
     finally:
         remove_image(f"{repo}:v1")
     for bad in ({"repo": "UPPER"}, {"repo": repo, "changes": ["RUN rm"]}, {"repo": repo, "tag": "a b"}, {}):
@@ -296,4 +296,4 @@ def test_pruning_takes_what_does_not_run_after_saying_so(
     assert done["count"] == 1 and done["space_reclaimed_bytes"] >= 0
     left = {row["name"] for row in stranger.api("GET", f"{BASE}?all=true").json()["items"]}
     assert left == {names["running"]}
-    assert stranger.api("DELETE", f"{BASE}/{names['running']}?force=true&wait=30").status_code == 200
+    assert stranger.api("DELETE", f"{BASE}/{names['running']}?force=true&wait=60").status_code == 200

@@ -68,7 +68,7 @@ def test_name_volumes_networks_and_labels_stay_and_the_rest_changes(
         assert read["stdout"] == "kept\n"
         assert _leftovers(engine, made["name"]) == [made["name"]]
         volume = after["mounts"][0]["name"]
-        assert live.api("DELETE", f"{one}?force=true&volumes=true&wait=30").status_code == 200
+        assert live.api("DELETE", f"{one}?force=true&volumes=true&wait=60").status_code == 200
         assert volume not in [row["Name"] for row in engine.volumes()["Volumes"] or []]
     finally:
         for row in engine.containers(all=True, filters={"network": networks}):

@@ -190,8 +190,8 @@ def test_a_snapshot_brings_the_files_back_and_is_nobody_else_s(
     body = {"name": f"libgo-t-{uuid.uuid4().hex[:6]}", "image": image, "pull": "never"}
     until(lambda: stranger.api("POST", BASE, body).status_code == 404, "the image is foreign", 10)
     _refused(stranger.api("GET", snapshots), 404, "INSTANCE_NOT_FOUND")
-    _refused(live.api("DELETE", f"{snapshots}/s1?wait=30"), 409, "IMAGE_IN_USE")
-    live.api("DELETE", f"{one}?force=true&volumes=true&wait=30")
+    _refused(live.api("DELETE", f"{snapshots}/s1?wait=60"), 409, "IMAGE_IN_USE")
+    live.api("DELETE", f"{one}?force=true&volumes=true&wait=60")
     tags = docker.APIClient(version="auto").images(filters={"label": f"libgo.snapshot={made['id']}"})
     assert tags == []
 
@@ -207,4 +207,4 @@ def test_a_clone_runs_beside_it_with_volumes_of_its_own(live: LiveConsole, make:
         seen = _result(live.api("POST", f"{BASE}/{name}/exec", {"command": _shell("echo $A_TOKEN")}))
         assert seen["stdout"] == "canary\n"
     finally:
-        live.api("DELETE", f"{BASE}/{name}?force=true&volumes=true&wait=30")
+        live.api("DELETE", f"{BASE}/{name}?force=true&volumes=true&wait=60")

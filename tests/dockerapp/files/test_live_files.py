@@ -69,7 +69,7 @@ def box(live: LiveConsole) -> Iterator[Box]:
     live.create(name, "docker")
     until(lambda: "files" in live.get("/nodes/local-docker")["capabilities"], "the node is known", 20)
     yield Box(live, name)
-    live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+    live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 def _blocks(count: int) -> Iterator[bytes]:

@@ -161,7 +161,7 @@ def test_operators_are_held_to_the_policy_of_builds(
 def test_the_dockerfile_of_an_upload_is_held_to_it_too(ask: As, space: str) -> None:
     files = {"Dockerfile": f"FROM {DEMO}\nADD http://127.0.0.1/x /".encode(), "big": b"x" * 3_000_000}
     refused = ask(
-        "operator", "POST", f"/images/build?tag={space}/x:1&wait=30", data=context(files), headers=TAR
+        "operator", "POST", f"/images/build?tag={space}/x:1&wait=60", data=context(files), headers=TAR
     )
     assert refused.status_code == 403 and refused.json()["error"]["details"]["rule"] == "build_remote_add"
 
@@ -212,14 +212,14 @@ def test_save_and_load_and_import(ask: As, space: str, engine: APIClient) -> Non
     for name in ("s1", "s2"):
         engine.remove_image(f"{space}/{name}:1")
     assert ask("operator", "POST", "/images/load", data=saved.content, headers=TAR).status_code == 403
-    loaded = ask("admin", "POST", "/images/load?wait=30", data=saved.content, headers=TAR)
+    loaded = ask("admin", "POST", "/images/load?wait=60", data=saved.content, headers=TAR)
     assert loaded.status_code == 200, loaded.text
     assert sorted(loaded.json()["operation"]["result"]["images"]) == [f"{space}/s1:1", f"{space}/s2:1"]
     assert ask("admin", "GET", f"/images/{space}/s1:1").status_code == 200
     for body in (b"", b"nonsense" * 200, context({"a": b"1"}), saved.content[: len(saved.content) // 2]):
-        wrong = ask("admin", "POST", "/images/load?wait=30", data=body, headers=TAR)
+        wrong = ask("admin", "POST", "/images/load?wait=60", data=body, headers=TAR)
         assert (wrong.status_code, wrong.json()["error"]["code"]) == (400, "INVALID_INPUT"), wrong.text
-    path = f"/images/import?image={space}/root:1&changes=CMD%20/start&wait=30"
+    path = f"/images/import?image={space}/root:1&changes=CMD%20/start&wait=60"
     made = ask("admin", "POST", path, data=context({"etc/hello": b"1"}), headers=TAR)
     assert made.status_code == 200, made.text
     assert ask("admin", "GET", f"/images/{space}/root:1").json()["config"]["command"] == [

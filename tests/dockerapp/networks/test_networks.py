@@ -60,7 +60,7 @@ def test_a_container_is_connected_with_an_address_and_aliases_and_taken_off_agai
     world.a.refused(
         409, "INVALID_STATE", "POST", f"/docker/networks/{made['id']}/connect", {"container": name}
     )
-    world.admin.ok("DELETE", f"/compute/instances/{name}/networks/none?wait=30")
+    world.admin.ok("DELETE", f"/compute/instances/{name}/networks/none?wait=60")
     body = {"container": name, "ip_address": "10.213.7.9", "aliases": ["db"]}
     joined = world.a.ok("POST", f"/docker/networks/{made['id']}/connect", body)
     assert joined["ip_address"] == "10.213.7.9" and joined["operation"]["action"] == "instance.network_attach"
@@ -83,9 +83,9 @@ def test_the_unified_rows_do_the_same(world: World) -> None:
     assert world.a.container(name).status_code == 201
     path = f"/compute/instances/{name}/networks"
     assert [item["network"] for item in world.a.ok("GET", path)["items"]] == ["bridge"]
-    world.a.ok("POST", f"{path}?wait=30", {"network": made["name"]})
+    world.a.ok("POST", f"{path}?wait=60", {"network": made["name"]})
     assert {item["network"] for item in world.a.ok("GET", path)["items"]} == {"bridge", made["name"]}
-    world.a.ok("DELETE", f"{path}/{made['name']}?wait=30")
+    world.a.ok("DELETE", f"{path}/{made['name']}?wait=60")
     assert [item["network"] for item in world.a.ok("GET", path)["items"]] == ["bridge"]
     world.a.refused(404, "NOT_FOUND", "DELETE", f"{path}/{made['name']}")
     storage = f"/compute/instances/{name}/storage"
@@ -155,7 +155,7 @@ def test_one_made_outside_is_the_hosts_until_a_project_uses_it(world: World) -> 
     world.a.container(container)
     refused = {"network": name}
     world.a.refused(404, "NETWORK_NOT_FOUND", "POST", f"/compute/instances/{container}/networks", refused)
-    world.admin.ok("POST", f"/compute/instances/{container}/networks?wait=30", refused)
+    world.admin.ok("POST", f"/compute/instances/{container}/networks?wait=60", refused)
     assert world.a.ok("GET", f"/docker/networks/{name}")["project"]["name"] == world.a.project
     assert world.b.call("GET", f"/docker/networks/{name}").status_code == 404
 

@@ -33,7 +33,7 @@ def test_a_volume_is_made_marked_used_and_removed(world: World) -> None:
     assert [(user["name"], user["target"]) for user in shown["containers"]] == [(name, "/data")]
     error = world.a.refused(409, "VOLUME_IN_USE", "DELETE", f"/docker/volumes/{made['name']}?force=true")
     assert error["details"]["containers"][0]["name"] == name
-    world.a.ok("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+    world.a.ok("DELETE", f"/compute/instances/{name}?force=true&wait=60")
     path = f"/docker/volumes/{made['name']}"
     # The mirror may have read the container once more while it went.
     until(lambda: world.a.call("DELETE", path).status_code == 200, "nobody uses it any more", 5)
@@ -92,7 +92,7 @@ def test_an_anonymous_volume_is_the_project_s_whose_container_made_it(world: Wor
         shown = world.a.ok("GET", f"/docker/volumes/{used}")
         assert shown["anonymous"] and shown["project"]["name"] == world.a.project
         world.b.refused(404, "VOLUME_NOT_FOUND", "GET", f"/docker/volumes/{used}")
-        world.a.ok("DELETE", f"/compute/instances/{name}?force=true&keep_storage=true&wait=30")
+        world.a.ok("DELETE", f"/compute/instances/{name}?force=true&keep_storage=true&wait=60")
         assert world.a.ok("GET", f"/docker/volumes/{used}")["project"]["name"] == world.a.project
         path = f"/docker/volumes/prune?project={world.a.project}"
         assert [item["name"] for item in world.a.ok("POST", path, {"dry_run": True})["items"]] == [used]

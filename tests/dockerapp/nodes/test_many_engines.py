@@ -138,4 +138,4 @@ def test_when_one_engine_is_killed_only_its_instances_are_stale(
     assert live.get(f"/compute/instances/{there}")["stale"] is True
     assert live.get(f"/compute/instances/{here}")["stale"] is False
     assert live.get("/nodes/local-docker")["status"] == "online"
-    live.api("DELETE", f"/compute/instances/{here}?force=true&wait=30")
+    live.api("DELETE", f"/compute/instances/{here}?force=true&wait=60")

@@ -78,10 +78,10 @@ def test_a_container_is_made_followed_and_entered(live: LiveConsole, node: str) 
             shell.send(b"echo $((6*7))-there\n")
             assert "42-there" in _heard(shell, "42-there")
         assert live.get(f"/compute/instances/{name}/usage")["memory_bytes"] > 0
-        assert live.api("PUT", f"/compute/instances/{name}/stop?wait=30", {"timeout": 5}).status_code == 200
+        assert live.api("PUT", f"/compute/instances/{name}/stop?wait=60", {"timeout": 5}).status_code == 200
         until(lambda: live.shown(name)["state"] == "stopped", "its events come over", 5)  # type: ignore[index]
     finally:
-        live.api("DELETE", f"/compute/instances/{name}?force=true&wait=30")
+        live.api("DELETE", f"/compute/instances/{name}?force=true&wait=60")
 
 
 def test_the_private_files_are_private_and_hold_no_key_once_logged_in(live: LiveConsole, node: str) -> None:

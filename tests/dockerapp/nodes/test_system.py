@@ -81,7 +81,7 @@ def test_a_look_tells_what_goes_and_only_that_goes(
     assert live.shown(goes) is None and live.shown(stays) is not None, "the list agrees at once"
     assert [row["name"] for row in live.get(f"/docker/volumes?node={node}")["items"]] == []
     assert engine.image_list(), "an image with a name stays"
-    live.api("DELETE", f"/compute/instances/{stays}?force=true&wait=30")
+    live.api("DELETE", f"/compute/instances/{stays}?force=true&wait=60")
 
 
 def _things_make(engine: DockerBackend) -> None:
@@ -113,4 +113,4 @@ def test_others_see_sums_and_only_their_own_things(live: LiveConsole, node: str)
     for body in ({"dry_run": True}, {"containers": True}):
         refused = ask("POST", "prune", body)
         assert refused.status_code == 403, refused.text
-    live.api("DELETE", f"/compute/instances/{stays}?force=true&wait=30")
+    live.api("DELETE", f"/compute/instances/{stays}?force=true&wait=60")

@@ -26,21 +26,21 @@ def test_the_hardware_of_a_machine_from_end_to_end(world: World) -> None:
     one = f"/kvm/vms/{name}"
     assert _instance(world, name)["config"]["description"] == '<b a="&">'
 
-    disk = world.a.ok("POST", f"{one}/disks?wait=30", {"size": 8 * _MIB, "format": "raw", "bus": "scsi"})
+    disk = world.a.ok("POST", f"{one}/disks?wait=60", {"size": 8 * _MIB, "format": "raw", "bus": "scsi"})
     target = disk["operation"]["result"]["name"]
     assert [d["size"] for d in disk["instance"]["storage"] if d["name"] == target] == [8 * _MIB]
     grown = world.a.ok(
-        "PUT", f"{one}/disks/{target}?wait=30", {"size": 9 * _MIB, "io_limits": {"total_iops_sec": 9}}
+        "PUT", f"{one}/disks/{target}?wait=60", {"size": 9 * _MIB, "io_limits": {"total_iops_sec": 9}}
     )
     shown = next(d for d in grown["instance"]["config"]["devices"]["disks"] if d["target"] == target)
     assert shown["io_limits"] == {"total_iops_sec": 9}
-    error = world.a.refused(400, "INVALID_INPUT", "PUT", f"{one}/disks/{target}?wait=30", {"size": 8 * _MIB})
+    error = world.a.refused(400, "INVALID_INPUT", "PUT", f"{one}/disks/{target}?wait=60", {"size": 8 * _MIB})
     assert "never made smaller" in error["message"]
-    world.a.refused(404, "NOT_FOUND", "PUT", f"{one}/disks/vdz?wait=30", {"size": 8 * _MIB})
-    world.a.refused(400, "INVALID_INPUT", "PUT", f"{one}/disks/x?wait=30", {"size": 1})
-    world.a.ok("DELETE", f"{one}/disks/{target}?delete_storage=true&wait=30")
+    world.a.refused(404, "NOT_FOUND", "PUT", f"{one}/disks/vdz?wait=60", {"size": 8 * _MIB})
+    world.a.refused(400, "INVALID_INPUT", "PUT", f"{one}/disks/x?wait=60", {"size": 1})
+    world.a.ok("DELETE", f"{one}/disks/{target}?delete_storage=true&wait=60")
 
-    nic = world.a.ok("POST", f"{one}/nics?wait=30", {"network": "default", "model": "e1000e"})
+    nic = world.a.ok("POST", f"{one}/nics?wait=60", {"network": "default", "model": "e1000e"})
     mac = nic["operation"]["result"]["mac_address"]
     assert [n["mac_address"] for n in nic["instance"]["networks"]] == [mac]
     error = world.a.refused(
@@ -51,17 +51,17 @@ def test_the_hardware_of_a_machine_from_end_to_end(world: World) -> None:
     assert "default" in error["message"], "it says which there are"
     error = world.a.refused(403, "POLICY_DENIED", "POST", f"{one}/nics", {"bridge": "virbr0"})
     assert error["details"]["rule"] == "host_network"
-    world.a.ok("DELETE", f"{one}/nics/{mac.upper()}?wait=30")
+    world.a.ok("DELETE", f"{one}/nics/{mac.upper()}?wait=60")
 
-    world.a.refused(404, "IMAGE_NOT_FOUND", "POST", f"{one}/cdrom?wait=30", {"image": "libgo-t-no.iso"})
-    drive = world.a.ok("POST", f"{one}/cdrom?wait=30", {"image": None})["operation"]["result"]["name"]
-    world.a.ok("DELETE", f"{one}/cdrom/{drive}?wait=30")
+    world.a.refused(404, "IMAGE_NOT_FOUND", "POST", f"{one}/cdrom?wait=60", {"image": "libgo-t-no.iso"})
+    drive = world.a.ok("POST", f"{one}/cdrom?wait=60", {"image": None})["operation"]["result"]["name"]
+    world.a.ok("DELETE", f"{one}/cdrom/{drive}?wait=60")
     world.a.refused(404, "NOT_FOUND", "DELETE", f"{one}/cdrom/{drive}")
 
-    off = world.a.ok("PUT", f"{one}/autostart?wait=30", {"autostart": False})
+    off = world.a.ok("PUT", f"{one}/autostart?wait=60", {"autostart": False})
     assert "autostart" not in off["instance"]["config"]
     told = world.a.ok(
-        "PUT", f"{one}?wait=30", {"description": "two\nlines & <more>", "boot": ["cdrom", "hd"]}
+        "PUT", f"{one}?wait=60", {"description": "two\nlines & <more>", "boot": ["cdrom", "hd"]}
     )
     assert told["instance"]["config"]["description"] == "two\nlines & <more>"
     assert told["instance"]["config"]["boot"] == ["cdrom", "hd"]
@@ -70,16 +70,16 @@ def test_the_hardware_of_a_machine_from_end_to_end(world: World) -> None:
 def test_the_unified_rows_attach_and_detach(world: World) -> None:
     name = _made(world)
     one = f"/compute/instances/{name}"
-    made = world.a.ok("POST", f"{one}/storage?wait=30", {"size": 4 * _MIB})["operation"]["result"]
+    made = world.a.ok("POST", f"{one}/storage?wait=60", {"size": 4 * _MIB})["operation"]["result"]
     assert made["size"] == 4 * _MIB
     assert made["name"] in [d["name"] for d in world.a.ok("GET", f"{one}/storage")["items"]]
-    world.a.ok("DELETE", f"{one}/storage/{made['name']}?delete_storage=true&wait=30")
+    world.a.ok("DELETE", f"{one}/storage/{made['name']}?delete_storage=true&wait=60")
     world.a.refused(404, "NOT_FOUND", "DELETE", f"{one}/storage/{made['name']}")
     world.a.refused(400, "INVALID_INPUT", "POST", f"{one}/storage", {"size": 4 * _MIB, "source": "x"})
     world.a.refused(404, "VOLUME_NOT_FOUND", "POST", f"{one}/storage", {"source": "libgo-demo"})
-    joined = world.a.ok("POST", f"{one}/networks?wait=30", {"network": "default"})
+    joined = world.a.ok("POST", f"{one}/networks?wait=60", {"network": "default"})
     assert [n["network"] for n in joined["instance"]["networks"]] == ["default"]
-    world.a.ok("DELETE", f"{one}/networks/default?wait=30")
+    world.a.ok("DELETE", f"{one}/networks/default?wait=60")
     assert world.a.ok("GET", f"{one}/networks")["items"] == []
 
 
@@ -109,7 +109,7 @@ def test_an_administrator_edits_the_definition(world: World) -> None:
     edited = shown.replace("<on_crash>destroy<", "<on_crash>restart<")
     tried = world.admin.ok("PUT", one, {"xml": edited, "dry_run": True})
     assert "+  <on_crash>restart" in tried["diff"] and tried["operation"] is None
-    done = world.admin.ok("PUT", f"{one}?wait=30", {"xml": edited}, **{"If-Match": tag})
+    done = world.admin.ok("PUT", f"{one}?wait=60", {"xml": edited}, **{"If-Match": tag})
     assert "+  <on_crash>restart" in done["operation"]["result"]["diff"]
     late = world.admin.call("PUT", one, {"xml": shown}, **{"If-Match": tag})
     assert (late.status_code, late.json()["error"]["code"]) == (412, "PRECONDITION_FAILED")
@@ -162,7 +162,7 @@ def test_a_change_from_outside_is_pending(world: World) -> None:
     assert "current='1'" in xml or 'current="1"' in xml
     edited = xml.replace('<vcpu placement="static" current="1">2', '<vcpu placement="static" current="2">2')
     assert edited != xml
-    world.admin.ok("PUT", f"/kvm/vms/{name}/xml?wait=30", {"xml": edited})
+    world.admin.ok("PUT", f"/kvm/vms/{name}/xml?wait=60", {"xml": edited})
     until(lambda: _instance(world, name)["pending_changes"] == {"cpu_cores": 2}, "it is pending", 20)
     world.a.ok("PUT", f"/compute/instances/{name}/stop?wait=60", {"force": True})
     assert _instance(world, name)["pending_changes"] == {}

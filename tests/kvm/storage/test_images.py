@@ -35,7 +35,7 @@ def _made(folder: Path, kind: str, *options: str, size: str = "4M") -> bytes:
 
 def _upload(who: Caller, pool: str, name: str, data: bytes, **query: str) -> requests.Response:
     words = {"name": name, "pool": pool, **({"project": who.project} if who.project else {}), **query}
-    return _send(who, "/kvm/images?wait=40&" + "&".join(f"{k}={v}" for k, v in words.items()), data)
+    return _send(who, "/kvm/images?wait=60&" + "&".join(f"{k}={v}" for k, v in words.items()), data)
 
 
 def _files(folder: Path) -> list[str]:
@@ -94,12 +94,12 @@ def test_what_was_let_go_of_can_be_deleted_at_once(world: World) -> None:
         drive = f"/kvm/vms/{made.json()['instance']['id']}/cdrom?wait=60"
         world.a.ok("POST", drive, {"image": iso})
         until(lambda: world.a.ok("GET", f"/kvm/images/{iso}")["in_use"], "its user is seen", 20)
-        world.a.refused(409, "IMAGE_IN_USE", "DELETE", f"/kvm/images/{iso}?wait=30")
+        world.a.refused(409, "IMAGE_IN_USE", "DELETE", f"/kvm/images/{iso}?wait=60")
         if let_go == "eject":
             world.a.ok("POST", drive, {"image": ""})
         else:
             world.a.ok("DELETE", f"/compute/instances/{machine}?force=true&wait=60")
-        world.a.ok("DELETE", f"/kvm/images/{iso}?wait=30")
+        world.a.ok("DELETE", f"/kvm/images/{iso}?wait=60")
         world.admin.call("DELETE", f"/compute/instances/{machine}?force=true&wait=60")
 
 
@@ -187,7 +187,7 @@ def test_a_template_of_a_machine_stands_alone_and_holds_its_thin_copies(
     assert copy in error["message"], "it names what would break"
     volume = f"/storage/pools/default/volumes/{template}"
     assert world.a.call("DELETE", volume).status_code == 409, "nor by the other door"
-    assert world.a.call("DELETE", f"/compute/instances/{copy}?force=true&wait=30").status_code == 200
+    assert world.a.call("DELETE", f"/compute/instances/{copy}?force=true&wait=60").status_code == 200
     until(lambda: world.a.call("DELETE", f"/kvm/images/{template}").status_code == 200, "then it goes", 10)
 
 
@@ -209,9 +209,9 @@ def test_machines_are_made_from_what_their_project_may_read(
     made = world.a.machine(name, auto_start=False, disks=[{**disk, "volume": "evil"}])
     assert made.status_code == 201, made.text
     assert _format_in(name) == "raw", "what is known of the volume wins over what was asked for"
-    detached = world.a.call("DELETE", f"/compute/instances/{name}/storage/vdb?wait=30")
+    detached = world.a.call("DELETE", f"/compute/instances/{name}/storage/vdb?wait=60")
     assert detached.status_code == 200, detached.text
-    again = world.a.call("POST", f"/kvm/vms/{name}/disks?wait=30", {**disk, "source": "evil"})
+    again = world.a.call("POST", f"/kvm/vms/{name}/disks?wait=60", {**disk, "source": "evil"})
     assert again.status_code in (200, 201), again.text
     assert _format_in(name) == "raw", "nor by the other door"
 

@@ -156,16 +156,16 @@ def test_content_goes_in_and_comes_out_by_ranges(world: World, pool: str) -> Non
     _volume(world.a, pool, "disk", format="raw")
     path, data = f"/storage/pools/{pool}/volumes/disk", os.urandom(5 * MIB + 17)
     digest = hashlib.sha256(data).hexdigest()
-    sent = _send(world.a, f"{path}/upload?wait=30&sha256={digest}", data)
+    sent = _send(world.a, f"{path}/upload?wait=60&sha256={digest}", data)
     assert sent.status_code == 200, sent.text
     whole = _take(world.a, f"{path}/download")
     assert whole.status_code == 200 and whole.content == data + bytes(8 * MIB - len(data))
     part = _take(world.a, f"{path}/download", Range=f"bytes={4 * MIB - 3}-{4 * MIB + 4}")
     assert part.status_code == 206 and part.content == data[4 * MIB - 3 : 4 * MIB + 5]
     assert part.headers["Content-Range"] == f"bytes {4 * MIB - 3}-{4 * MIB + 4}/{8 * MIB}"
-    assert _send(world.a, f"{path}/upload?wait=30", b"short").status_code == 200
+    assert _send(world.a, f"{path}/upload?wait=60", b"short").status_code == 200
     assert _take(world.a, f"{path}/download").content == b"short".ljust(8 * MIB, b"\0"), "nothing old is left"
-    wrong = _send(world.a, f"{path}/upload?wait=30&sha256={'0' * 64}", data)
+    wrong = _send(world.a, f"{path}/upload?wait=60&sha256={'0' * 64}", data)
     assert wrong.status_code == 400 and "sha256" in wrong.json()["error"]["details"]["fields"]
     assert not any(_take(world.a, f"{path}/download").content), "what was damaged on its way is not kept"
     assert world.a.ok("POST", f"{path}/wipe")["capacity"] == 8 * MIB
@@ -179,8 +179,8 @@ def test_an_upload_is_never_more_than_the_volume_holds(world: World, pool: str, 
         for _ in range(9):
             yield bytes(MIB)
 
-    announced = _send(world.a, f"{path}/upload?wait=30", bytes(9 * MIB))
-    chunked = _send(world.a, f"{path}/upload?wait=30", unannounced())
+    announced = _send(world.a, f"{path}/upload?wait=60", bytes(9 * MIB))
+    chunked = _send(world.a, f"{path}/upload?wait=60", unannounced())
     for answer in (announced, chunked):
         assert answer.status_code == 413 and answer.json()["error"]["code"] == "PAYLOAD_TOO_LARGE", (
             answer.text
@@ -205,11 +205,11 @@ def test_images_that_name_other_files_never_get_into_a_volume(world: World, pool
     struct.pack_into(">Q", external, 72, 4)
     for target, data in (("disk", backed), ("disk", bytes(external)), ("flat", plain), ("flat", backed)):
         before = _take(world.a, f"{path}/{target}/download").content
-        answer = _send(world.a, f"{path}/{target}/upload?wait=30", data)
+        answer = _send(world.a, f"{path}/{target}/upload?wait=60", data)
         assert answer.status_code == 400, f"{target}: {answer.text}"
         assert _take(world.a, f"{path}/{target}/download").content == before, "nothing was written"
-    assert _send(world.a, f"{path}/disk/upload?wait=30", large).status_code == 413
-    assert _send(world.a, f"{path}/disk/upload?wait=30", plain).status_code == 200
+    assert _send(world.a, f"{path}/disk/upload?wait=60", large).status_code == 413
+    assert _send(world.a, f"{path}/disk/upload?wait=60", plain).status_code == 200
     assert world.a.ok("GET", f"{path}/disk")["capacity"] == 4 * MIB
 
 
