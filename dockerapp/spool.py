@@ -21,6 +21,8 @@ from pathlib import Path
 from compute.errors import BackendError, PayloadTooLarge
 
 _CHUNK = 512 * 1024
+# So many pieces one call writes (IOV_MAX is 1024).
+_PIECES_MAX = 1000
 _MEMORY_MAX = 2 * 1024**2
 # How far reading may run ahead of a slow client, and what must stay free of the disk.
 _AHEAD_MAX = 4 * 1024**3
@@ -36,11 +38,19 @@ class Spooled:
     size: int
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        at = 0
-        while at < self.size:
-            chunk = await asyncio.to_thread(os.pread, self.fd, _CHUNK, at)
-            at += len(chunk)
-            yield chunk
+        """The next one is read while the one before is being sent."""
+        at, reading = 0, self._read(0)
+        try:
+            while at < self.size:
+                chunk = await reading
+                at += len(chunk)
+                reading = self._read(at)
+                yield chunk
+        finally:
+            await asyncio.gather(reading, return_exceptions=True)
+
+    def _read(self, at: int) -> asyncio.Future[bytes]:
+        return asyncio.get_running_loop().run_in_executor(None, os.pread, self.fd, _CHUNK, at)
 
 
 @asynccontextmanager
@@ -91,31 +101,36 @@ class _Pieces:
     async def append(self, chunk: bytes) -> None:
         self.size += len(chunk)
         self._waiting.append(chunk)
-        if self.size - self.written >= _CHUNK:
+        if self.size - self.written >= _CHUNK or len(self._waiting) >= _PIECES_MAX:
             await self.flush()
 
     async def flush(self) -> None:
-        data, self._waiting = b"".join(self._waiting), []
-        if not data:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
             return
         # In a thread: a disk that is slow must not hold up the event loop.
-        await asyncio.to_thread(self._write, data)
+        await asyncio.to_thread(self._write, waiting)
 
     def restart(self) -> None:
         """Forget what was written; nobody reads it any more."""
         os.ftruncate(self.fd, 0)
         self.size = self.written = self._looked_at = 0
 
-    def _write(self, data: bytes) -> None:
-        if self.written + len(data) > self._looked_at:
+    def _write(self, pieces: list[bytes]) -> None:
+        size = sum(map(len, pieces))
+        if self.written + size > self._looked_at:
             self._looked_at = self.written + _LOOK_EVERY
-            if shutil.disk_usage(self._folder).free < _FREE_MIN + len(data):
+            if shutil.disk_usage(self._folder).free < _FREE_MIN + size:
                 raise _disk_full()
         try:
-            while data:
-                done = os.pwrite(self.fd, data, self.written)
+            done = os.pwritev(self.fd, pieces, self.written)
+            self.written += done
+            # Put together only what did not go at once.
+            left = b"".join(pieces)[done:] if done < size else b""
+            while left:
+                done = os.pwrite(self.fd, left, self.written)
                 self.written += done
-                data = data[done:]
+                left = left[done:]
         except OSError as error:
             raise _disk_full() from error
 

@@ -161,16 +161,22 @@ class ApiView(APIView):
     def answer(self, data: Mapping[str, Any]) -> HttpResponse:
         """200 with a weak ETag (RFC 9110, 8.8.3); 304 when the client has it; ``fields=a,b`` narrows."""
         raw = dumps(self._narrowed(data))
-        tag = f'W/"{self._guard(data)}{_hash(raw)}"'
+        return self._tagged(f"{self._guard(data)}{_hash(raw)}", lambda: raw)
+
+    def answer_page(self, page: Page | RenderedPage, key: str = "items", **more: Any) -> HttpResponse:
+        data = {"total": page.total, "page": page.page, "page_size": page.page_size, **more}
+        if isinstance(page, RenderedPage) and not self.fields_wanted():
+            return self._tagged(_hash(page.digest + dumps(data)), lambda: dumps({key: page.items, **data}))
+        return self.answer({key: page.items, **data})
+
+    def _tagged(self, word: str, make: Callable[[], bytes]) -> HttpResponse:
+        """What ``make`` gives, for who has not got what ``word`` stands for."""
+        tag = f'W/"{word}"'
         known = [word.strip() for word in self.request.headers.get("If-None-Match", "").split(",")]
         if tag in known or "*" in known:
             return HttpResponse(status=304, headers={"ETag": tag})
         headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
-        return HttpResponse(raw, content_type="application/json", headers=headers)
-
-    def answer_page(self, page: Page | RenderedPage, key: str = "items", **more: Any) -> HttpResponse:
-        data = {key: page.items, "total": page.total, "page": page.page, "page_size": page.page_size}
-        return self.answer({**data, **more})
+        return HttpResponse(make(), content_type="application/json", headers=headers)
 
     def answer_operation(
         self, operation: Operation, instance: Mapping[str, Any] | None = None, *, ends_as: int | str = 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
@@ -121,7 +122,7 @@ class RequestBody:
 
     async def _next(self, within_s: float) -> bytes:
         try:
-            message = await asyncio.wait_for(self._receive(), max(0.0, within_s))
+            message = await _within(self._receive(), max(0.0, within_s))
         except asyncio.TimeoutError as error:
             raise InvalidInput("The body of the request did not arrive in time.") from error
         if message["type"] == "http.disconnect":
@@ -129,6 +130,17 @@ class RequestBody:
             raise InvalidInput("The body of the request ended before it was complete.")
         self.is_over = not message.get("more_body", False)
         return bytes(message.get("body", b""))
+
+
+if sys.version_info >= (3, 11):
+
+    async def _within(work: Awaitable[Message], seconds: float) -> Message:
+        """``wait_for`` without a task of its own for each piece of a body."""
+        async with asyncio.timeout(seconds):
+            return await work
+
+else:
+    _within = asyncio.wait_for
 
 
 class _Pace:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from django.db.models import Count, F, FilteredRelation, Q, QuerySet, TextField, Window
@@ -27,7 +28,7 @@ from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name, id_of
 from compute.selectors.masking import MASK, config_masked, mapping_masked
 from compute.selectors.page import Page, RenderedPage, order_by, page_bounds
-from compute.selectors.prepared import Prepared
+from compute.selectors.prepared import Prepared, Repeated
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType, action_words
 from compute.tell import tell
 
@@ -122,7 +123,7 @@ def instances_page(actor: Actor, wanted: InstanceFilter) -> Page:
         .order_by(*([] if group is None else [OrderBy(group, nulls_last=True)]), *ordering)
         .values(*_COLUMNS, *_TEXTS, *counts)[start:end]
     )
-    decode, total = _Decoder(), _total(rows, len(found), wanted)
+    decode, total = _Decoder(), _total(lambda: rows, len(found), wanted)
     items = [_shape(row, decode) for row in found]
     if group is not None:
         for item, row in zip(items, found, strict=True):
@@ -134,13 +135,27 @@ def instances_rendered(actor: Actor, wanted: InstanceFilter) -> RenderedPage:
     """``instances_page`` with each item as the JSON it is sent as. What an instance looks like is made
     once for every change of it; a list reads of each only what tells whether it changed."""
     start, end = page_bounds(wanted.page, wanted.page_size)
-    rows, ordering = _asked_for(actor, wanted)
-    keys = {name: _TEXTS[name] for name in _STAMP_TEXTS}
-    found = list(
-        rows.annotate(**keys).order_by(*ordering).values_list(*_STAMP_TEXTS, *_STAMP_COLUMNS)[start:end]
-    )
-    total = _total(rows, len(found), wanted)
-    return RenderedPage(_rendered.of(found), total, wanted.page, wanted.page_size)
+
+    def stamps() -> QuerySet[Instance, tuple[Any, ...]]:
+        rows, ordering = _asked_for(actor, wanted)
+        texts = {name: _TEXTS[name] for name in _STAMP_TEXTS}
+        return (
+            rows.annotate(**texts).order_by(*ordering).values_list(*_STAMP_TEXTS, *_STAMP_COLUMNS)[start:end]
+        )
+
+    key = _list_key(actor, wanted)
+    found = list(stamps()) if key is None else _lists.rows(key, stamps)
+    total = _total(lambda: _asked_for(actor, wanted)[0], len(found), wanted)
+    items, digest = _rendered.of(found)
+    return RenderedPage(items, digest, total, wanted.page, wanted.page_size)
+
+
+def _list_key(actor: Actor, wanted: InstanceFilter) -> Hashable | None:
+    """All that a list is made of; None where a query is asked to make it, or too much of it is its own."""
+    if wanted.q or wanted.engine_ids is not None or actor.credential.scope is not None:
+        return None
+    values = {**vars(wanted), "labels": tuple(sorted(wanted.labels.items())), "sort": tuple(wanted.sort)}
+    return (actor.is_admin, actor.is_admin_account, actor.user_id, *values.values())
 
 
 def _asked_for(actor: Actor, wanted: InstanceFilter) -> tuple[QuerySet[Instance], list[str]]:
@@ -149,11 +164,11 @@ def _asked_for(actor: Actor, wanted: InstanceFilter) -> tuple[QuerySet[Instance]
     return rows, order_by(wanted.sort or ["name"], SORT_COLUMNS, "id")
 
 
-def _total(rows: QuerySet[Instance], found: int, wanted: InstanceFilter) -> int:
+def _total(rows: Callable[[], QuerySet[Instance]], found: int, wanted: InstanceFilter) -> int:
     """A page that is not full, and not empty behind others, tells it by itself."""
     if found < wanted.page_size and (found or wanted.page == 1):
         return (wanted.page - 1) * wanted.page_size + found
-    return rows.count()
+    return rows().count()
 
 
 def instance_read(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
@@ -411,43 +426,59 @@ class _Decoder:
         return self._masked[(engine, own)]
 
 
+class _Made(NamedTuple):
+    """One instance: what it was made from, its JSON, and what tells this JSON from any other."""
+
+    stamp: tuple[Any, ...]
+    json: orjson.Fragment
+    size: int
+    digest: bytes
+
+
 class _Rendered:
     """The JSON of instances as it was last made, each under the stamp it was made from."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._kept: dict[str, tuple[tuple[Any, ...], bytes]] = {}
+        self._kept: dict[str, _Made] = {}
         self._bytes = 0
 
-    def of(self, stamps: list[tuple[Any, ...]]) -> list[orjson.Fragment]:
-        """One for each stamp, in their order; without those that are gone since."""
+    def of(self, stamps: list[tuple[Any, ...]]) -> tuple[list[orjson.Fragment], bytes]:
+        """One for each stamp, in their order, without those that are gone since; and a digest of all."""
         kept = self._kept
-        shown = {stamp[0]: kept[stamp[0]][1] for stamp in stamps if kept.get(stamp[0], _NONE)[0] == stamp}
-        missing = [stamp[0] for stamp in stamps if stamp[0] not in shown]
+        found = [kept.get(stamp[0], _NONE) for stamp in stamps]
+        missing = [stamp[0] for stamp, made in zip(stamps, found, strict=True) if made[0] != stamp]
         if missing:
-            shown.update(self._make(missing))
-        return [orjson.Fragment(shown[stamp[0]]) for stamp in stamps if stamp[0] in shown]
+            new = self._make(missing)
+            found = [new.get(stamp[0], made) for stamp, made in zip(stamps, found, strict=True)]
+            gone = set(missing) - new.keys()
+            found = [made for stamp, made in zip(stamps, found, strict=True) if stamp[0] not in gone]
+        digests = b"".join([made[3] for made in found])
+        return [made[1] for made in found], hashlib.sha1(digests, usedforsecurity=False).digest()
 
-    def _make(self, ids: list[str]) -> dict[str, bytes]:
+    def _make(self, ids: list[str]) -> dict[str, _Made]:
         """Read them whole. The stamp is of this reading: the row may be newer than the one that missed."""
         decode, made = _Decoder(), {}
         for row in _shown(Instance.objects.filter(pk__in=ids)):
-            made[row["id_text"]] = raw = dumps(_shape(row, decode))
-            self._keep((*(row[name] for name in _STAMP_TEXTS), *(row[name] for name in _STAMP_COLUMNS)), raw)
+            raw = dumps(_shape(row, decode))
+            stamp = (*(row[name] for name in _STAMP_TEXTS), *(row[name] for name in _STAMP_COLUMNS))
+            digest = hashlib.sha1(raw, usedforsecurity=False).digest()
+            made[row["id_text"]] = _Made(stamp, orjson.Fragment(raw), len(raw), digest)
+        self._keep(made)
         return made
 
-    def _keep(self, stamp: tuple[Any, ...], raw: bytes) -> None:
+    def _keep(self, made: Mapping[str, _Made]) -> None:
         with self._lock:
-            _, before = self._kept.pop(stamp[0], _NONE)
-            self._kept[stamp[0]] = (stamp, raw)
-            self._bytes += len(raw) - len(before)
+            for key, one in made.items():
+                self._bytes += one.size - self._kept.pop(key, _NONE).size
+                self._kept[key] = one
             while self._bytes > _RENDERED_MAX_BYTES:
-                _, oldest = self._kept.pop(next(iter(self._kept)))
-                self._bytes -= len(oldest)
+                self._bytes -= self._kept.pop(next(iter(self._kept))).size
 
 
-_NONE: tuple[tuple[Any, ...], bytes] = ((), b"")
+_NONE = _Made((), orjson.Fragment(b""), 0, b"")
 _rendered = _Rendered()
+_lists = Repeated()
 
 
 def _shape(row: Mapping[str, Any], decode: _Decoder) -> dict[str, Any]:

@@ -30,9 +30,10 @@ class Page:
 
 @dataclass(frozen=True)
 class RenderedPage:
-    """A ``Page`` whose items are JSON already."""
+    """A ``Page`` whose items are JSON already; another ``digest`` tells that some of it changed."""
 
     items: list[orjson.Fragment]
+    digest: bytes
     total: int
     page: int
     page_size: int

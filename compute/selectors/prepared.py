@@ -1,17 +1,19 @@
 """Queries that are asked at every request, with their text made once.
 
 Django makes the SQL of a queryset anew at each use, which takes longer than the database takes to answer by
-key. Here one queryset is compiled for each connection, with placeholders where the keys stand, and asked
-again with other keys.
+key. ``Prepared``: one queryset is compiled for each connection, with placeholders where the keys stand, and
+asked again with other keys. ``Repeated``: querysets of any shape, each kept with its values for who asks the
+same again, as screens and programs do that look at one list.
 """
 
 from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
+from django.core.exceptions import EmptyResultSet
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import QuerySet
 
@@ -55,6 +57,34 @@ class Prepared(Generic[R]):
         kept.placeholders = tuple(map(kept.told, wanted))
         assert set(kept.placeholders) <= set(kept.params), "each key stands in the query"
         kept.connection = connection
+
+
+class Repeated:
+    """The texts of the ``most`` querysets that were asked last."""
+
+    def __init__(self, most: int = 128) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._kept: dict[Hashable, tuple[str, tuple[Any, ...]]] = {}
+
+    def rows(
+        self, key: Hashable, make: Callable[[], QuerySet[Any, tuple[Any, ...]]]
+    ) -> list[tuple[Any, ...]]:
+        """What the database answers to the queryset that ``make`` gives, value for value: nothing is turned
+        into Django's types. All that the queryset is made of stands in ``key``, and it reads no clock."""
+        connection = connections[DEFAULT_DB_ALIAS]
+        text = self._kept.get(key)
+        if text is None:
+            try:
+                text = make().query.get_compiler(connection=connection).as_sql()
+            except EmptyResultSet:
+                return []
+            with self._lock:
+                self._kept[key] = text
+                while len(self._kept) > self._most:
+                    del self._kept[next(iter(self._kept))]
+        with connection.cursor() as cursor:
+            cursor.execute(*text)
+            return list(cursor.fetchall())
 
 
 def _native(key: uuid.UUID) -> Any:

@@ -103,12 +103,13 @@ class Files:
                 yield chunk
 
     async def tree_write(
-        self, engine_id: str, path: str, chunks: Chunks, *, allow_special: bool
+        self, engine_id: str, path: str, chunks: Chunks, *, allow_special: bool, size: int | None = None
     ) -> dict[str, int]:
-        """Unpack a plain tar into the folder ``path``. ``{"entries", "content_bytes"}`` of it."""
+        """Unpack a plain tar into the folder ``path``. ``{"entries", "content_bytes"}`` of it. ``size``: of
+        one that ``tree_checked`` gave, which stays as it is."""
         await self._reachable(engine_id, path)
         tar = TarFilter(allow_special=allow_special)
-        await self._put(engine_id, path, _filtered(tar, chunks))
+        await self._put(engine_id, path, _filtered(tar, chunks), size)
         return {"entries": tar.entries, "content_bytes": tar.content_bytes}
 
     def tree_checked(self, chunks: Chunks, *, allow_special: bool) -> Stream:
@@ -267,20 +268,25 @@ class Files:
                     path=path,
                 )
 
-    async def _put(self, engine_id: str, path: str, chunks: Chunks) -> None:
-        """Raises what ``chunks`` raised when that is why it broke off."""
+    async def _put(self, engine_id: str, path: str, chunks: Chunks, size: int | None = None) -> None:
+        """Raises what ``chunks`` raised when that is why it broke off. With a ``size`` told before, nothing
+        has to be packed into the pieces of a body of unknown length."""
         failed: list[ComputeError] = []
 
         async def watched() -> Chunks:
+            sent = 0
             try:
                 async for chunk in chunks:
+                    sent += len(chunk)
                     yield chunk
+                if size is not None and sent != size:
+                    raise BackendError(f"{sent} bytes were to be sent to the engine, but {size} were told.")
             except ComputeError as error:
                 failed.append(error)
                 raise
 
         try:
-            async with self._query("PUT", engine_id, path, _WRITE_S, watched()) as response:
+            async with self._query("PUT", engine_id, path, _WRITE_S, watched(), size) as response:
                 if response.status >= 400:
                     raise await _refused(response, path)
         except ComputeError:
@@ -297,7 +303,13 @@ class Files:
 
     @asynccontextmanager
     async def _query(
-        self, method: str, engine_id: str, path: str, read_s: float, data: Chunks | None = None
+        self,
+        method: str,
+        engine_id: str,
+        path: str,
+        read_s: float,
+        data: Chunks | None = None,
+        size: int | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One archive call on a connection of its own, which ends with it."""
         await asyncio.to_thread(self._client.negotiated)
@@ -310,6 +322,8 @@ class Files:
         url = docker._canonicalize_url(f"containers/{engine_id}/archive")
         # Else the engine compresses what it sends, at the price of most of its speed.
         headers = {"Content-Type": "application/x-tar", "Accept-Encoding": "identity"}
+        if size is not None:
+            headers["Content-Length"] = str(size)
         try:
             async with docker.session.request(
                 method, url, params=params, data=data, headers=headers, timeout=timeout, read_bufsize=_CHUNK

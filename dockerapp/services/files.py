@@ -185,7 +185,7 @@ async def tree_write(place: Place, path: str, chunks: Chunks) -> dict[str, Any]:
         async with spooled(checked, _spool(), UPLOAD_MAX_BYTES) as body:
             async with _opened(place, writes=True) as at:
                 return await at.backend.files.tree_write(
-                    at.engine_id, at.path(path), body.chunks(), allow_special=allow
+                    at.engine_id, at.path(path), body.chunks(), allow_special=allow, size=body.size
                 )
 
     return await _audited(place, "archive.write", {"path": path}, write())

@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
@@ -14,7 +16,8 @@ from django.test.utils import CaptureQueriesContext
 from compute.actor import Actor
 from compute.models import Instance
 from compute.selectors.access import visible
-from compute.selectors.prepared import Prepared
+from compute.selectors.instances import InstanceFilter, instances_rendered
+from compute.selectors.prepared import Prepared, Repeated
 
 pytestmark = pytest.mark.django_db
 
@@ -65,3 +68,46 @@ def test_each_thread_has_its_own(make: Callable[..., Instance]) -> None:
     with ThreadPoolExecutor(4) as pool:
         for number, rows in enumerate(pool.map(found, range(4))):
             assert rows == [made[(number + turn) % 4] for turn in range(20)]
+
+
+def test_the_same_list_again_is_found_as_it_is_now(
+    make: Callable[..., Instance], admin: Actor, operator: Actor, stranger: Actor
+) -> None:
+    """The text of its query is kept, not what it found; and it is kept for whom it was made."""
+    make("one", labels={"team": "shop"})
+    wanted = InstanceFilter(labels={"team": "shop"}, sort=["-name"])
+
+    def names(actor: Actor) -> list[str]:
+        page = instances_rendered(actor, wanted)
+        assert page.total == len(page.items)
+        return [row["name"] for row in orjson.loads(orjson.dumps(page.items))]
+
+    for _ in range(2):
+        assert names(admin) == names(operator) == ["one"] and names(stranger) == []
+    row = make("two", labels={"team": "shop"})
+    before = instances_rendered(admin, wanted)
+    assert names(admin) == names(operator) == ["two", "one"] and names(stranger) == []
+    row.state = "paused"
+    row.save(update_fields=["state"])
+    after = instances_rendered(admin, wanted)
+    assert before.digest != after.digest == instances_rendered(admin, wanted).digest
+    row.delete()
+    assert names(admin) == names(operator) == ["one"]
+    assert names(replace(stranger, is_admin=True)) == ["one"] and names(stranger) == []
+
+
+def test_only_the_last_texts_are_kept(make: Callable[..., Instance]) -> None:
+    made = [make(f"one-{number}") for number in range(3)]
+    repeated, compiled = Repeated(most=2), []
+
+    def rows(row: Instance) -> list[tuple[Any, ...]]:
+        def queryset() -> Any:
+            compiled.append(row.name)
+            return Instance.objects.filter(pk=row.pk).values_list("name")
+
+        return repeated.rows(row.name, queryset)
+
+    for row in (*made, made[2], made[0]):
+        assert rows(row) == [(row.name,)]
+    assert compiled == ["one-0", "one-1", "one-2", "one-0"]
+    assert repeated.rows("none", lambda: Instance.objects.filter(pk__in=[]).values_list("name")) == []
