@@ -50,6 +50,8 @@ class NodeConfig:
     # How long a pull or a push may stand still.
     stall_timeout_s: float = 300.0
     build_timeout_s: float = 3600.0
+    # How long lies between two looks at what containers wrote into their layers.
+    layer_sizes_every_s: float = 120.0
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     runtime_dir: str = ""
 
@@ -187,6 +189,8 @@ class Usage:
     disk_read_bytes: int | None = None
     disk_write_bytes: int | None = None
     pids: int | None = None
+    # Of a container: what it wrote into its own layer, a few minutes ago.
+    storage_used_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -281,10 +285,21 @@ def _second_text(seconds: int) -> str:
 
 
 @dataclass(frozen=True)
+class BroughtBack:
+    """A device that a restore gives to an instance which has it no more. ``kind``: ``network``, ``volume``,
+    ``medium`` (only read), or ``host``, what only administrators give. ``name`` as the engine calls it;
+    ``pool/name`` of a volume and a medium."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
 class SnapshotSpec:
     """One state of an instance, asked for or meant. The ids are those of :class:`InstanceSpec`.
     ``include_memory`` None leaves it to the backend; ``quiesce`` has the guest write its caches out first.
-    Only backends that name them in ``snapshot_options`` are asked for either."""
+    Only backends that name them in ``snapshot_options`` are asked for either. ``brings_back``: what a restore
+    may give back, and no more; None: nothing was judged."""
 
     name: str
     instance_id: str
@@ -293,16 +308,7 @@ class SnapshotSpec:
     description: str = ""
     include_memory: bool | None = None
     quiesce: bool = False
-
-
-@dataclass(frozen=True)
-class BroughtBack:
-    """A device that a restore gives to an instance which has it no more. ``kind``: ``network``, ``volume``,
-    ``medium`` (only read), or ``host``, what only administrators give. ``name`` as the engine calls it;
-    ``pool/name`` of a volume and a medium."""
-
-    kind: str
-    name: str
+    brings_back: tuple[BroughtBack, ...] | None = None
 
 
 @dataclass(frozen=True)

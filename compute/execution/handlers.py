@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from compute.backends.base import Backend
 from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_registration
 from compute.backends.types import (
+    BroughtBack,
     ImportFile,
     InstanceInfo,
     InstanceSpec,
@@ -26,6 +27,7 @@ from compute.backends.types import (
 )
 from compute.errors import ComputeError, InstanceNotFound
 from compute.execution.backup_store import RestoreSource, reader_of
+from compute.execution.guards import snapshot_guarded, snapshot_is_guarded
 from compute.execution.mirror import (
     instance_adopt,
     instance_forget,
@@ -37,6 +39,7 @@ from compute.execution.report import OperationReporter
 from compute.execution.resources import grants_of, resources_look
 from compute.execution.secrets import spec_secrets
 from compute.models import Instance, Node, Operation
+from compute.selectors.access import operation_actor
 from compute.selectors.sealed_config import config_opened
 from compute.stages import stage
 from compute.states import InstanceType
@@ -287,9 +290,22 @@ def _snapshot_delete(work: Work) -> dict[str, Any]:
 
 
 def _restore(work: Work) -> dict[str, Any]:
-    info = work.backend.snapshot_restore(work.engine_id, _snapshot_spec(work), work.report)
+    wanted = replace(_snapshot_spec(work), brings_back=_judged_again(work))
+    info = work.backend.snapshot_restore(work.engine_id, wanted, work.report)
     instance_adopt(work.instance, info)
     return {"engine_id": info.engine_id}
+
+
+def _judged_again(work: Work) -> tuple[BroughtBack, ...] | None:
+    """What the snapshot would bring back now, which whoever asked may still give; None: nothing to judge."""
+    if not snapshot_is_guarded(work.instance):
+        return None
+    name = work.operation.params["name"]
+    for found in work.backend.snapshot_list(work.engine_id, str(work.instance.pk)):
+        if found.name == name:
+            snapshot_guarded(operation_actor(work.operation), work.instance, found)
+            return found.brings_back
+    return ()
 
 
 def _snapshot_spec(work: Work) -> SnapshotSpec:

@@ -2,27 +2,25 @@
 
 ``Backend.config_validate`` knows only the text of a configuration; a guard knows the actor, the
 project and the node. It runs inside the service, for every door alike. A content guard is asked
-before anyone gets inside an instance, whoever made it, and a snapshot guard before an instance gets
-devices back that it has no more.
+before anyone gets inside an instance, whoever made it. A third kind, asked by services and workers alike,
+stands in ``compute.execution.guards``.
 """
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, cast
+
+from django.utils.module_loading import import_string
 
 from compute.actor import Actor
 from compute.backends.registry import backend_registration
-from compute.backends.types import BroughtBack, SnapshotInfo
 from compute.models import Instance, Node, Project
 
 # Gives the configuration back, perhaps completed; raises ``ComputeError`` to refuse it.
 ConfigGuard = Callable[[Actor, Project, Node, Mapping[str, Any]], dict[str, Any]]
 # Raises ``PolicyDenied`` when getting inside would be getting onto the host.
 ContentGuard = Callable[[Actor, Instance], None]
-# Raises ``ComputeError`` when the actor could not give these to the instance now.
-SnapshotGuard = Callable[[Actor, Instance, Sequence[BroughtBack]], None]
 
 
 def config_guarded(actor: Actor, project: Project, node: Node, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,23 +28,11 @@ def config_guarded(actor: Actor, project: Project, node: Node, config: Mapping[s
     dotted_path = backend_registration(node.backend).guard
     if not dotted_path:
         return dict(config)
-    return cast(ConfigGuard, _loaded(dotted_path))(actor, project, node, config)
+    return cast(ConfigGuard, import_string(dotted_path))(actor, project, node, config)
 
 
 def content_guarded(actor: Actor, instance: Instance) -> None:
     """Ask the backend's content guard. Raises ``PolicyDenied``, and what reading the engine raises."""
     dotted_path = backend_registration(instance.backend).content_guard
     if dotted_path:
-        cast(ContentGuard, _loaded(dotted_path))(actor, instance)
-
-
-def snapshot_guarded(actor: Actor, instance: Instance, snapshot: SnapshotInfo) -> None:
-    """Ask the backend's snapshot guard. Raises ``PolicyDenied``, and the words for what is not there."""
-    dotted_path = backend_registration(instance.backend).snapshot_guard
-    if dotted_path and snapshot.brings_back:
-        cast(SnapshotGuard, _loaded(dotted_path))(actor, instance, snapshot.brings_back)
-
-
-def _loaded(dotted_path: str) -> Any:
-    module, _, name = dotted_path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
+        cast(ContentGuard, import_string(dotted_path))(actor, instance)

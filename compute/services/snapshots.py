@@ -15,13 +15,14 @@ from compute.backends.capabilities import Capability
 from compute.backends.registry import backend_for
 from compute.backends.types import Resources, SnapshotInfo
 from compute.errors import InvalidInput, InvalidState, OperationNotSupported, SnapshotNotFound
+from compute.execution.guards import snapshot_guarded
 from compute.models import Instance, Operation
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.nodes import node_config
 from compute.selectors.page import time_text
 from compute.selectors.sealed_config import config_opened
-from compute.services.guards import content_guarded, snapshot_guarded
+from compute.services.guards import content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
 from compute.services.instance_body import InstanceCreate
 from compute.services.instances import capability_require, instance_create

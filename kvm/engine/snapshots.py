@@ -142,7 +142,8 @@ def _internal_delete(connection: Connection, engine_id: str, name: str) -> None:
 def snapshot_restore(
     connection: Connection, engine_id: str, wanted: SnapshotSpec, report: Reporter
 ) -> InstanceInfo:
-    """Raises ``SnapshotNotFound``; ``InvalidState`` with the reason where it cannot be restored now."""
+    """Raises ``SnapshotNotFound``; ``InvalidState`` with the reason where it cannot be restored now, or where
+    it would bring back more than was judged."""
     found = _found(snapshot_list(connection, engine_id), wanted.name)
     if found.no_restore:
         raise InvalidState(found.no_restore, state=found.kind)
@@ -150,7 +151,7 @@ def snapshot_restore(
     if found.kind == EXTERNAL:
         layers.snapshot_go_back(connection, engine_id, wanted, report)
     else:
-        connection.call(lambda conn: _go_back(lookup(conn, engine_id), wanted.name), SNAPSHOT_TIMEOUT_S)
+        connection.call(lambda conn: _go_back(lookup(conn, engine_id), wanted), SNAPSHOT_TIMEOUT_S)
     report.progress(95, "Reading it back")
     return domain_get(connection, engine_id)
 
@@ -181,13 +182,25 @@ def _state(domain: libvirt.virDomain) -> int:
     return int(domain.state()[0])
 
 
-def _go_back(domain: libvirt.virDomain, name: str) -> None:
-    snapshot = _lookup(domain, name)
+def _go_back(domain: libvirt.virDomain, wanted: SnapshotSpec) -> None:
+    snapshot = _lookup(domain, wanted.name)
+    if wanted.brings_back is not None:
+        _no_more_back(domain, wanted.name, wanted.brings_back)
     if not domain.isActive() and _has_managed_save(domain):
         # Memory that was saved belongs to the disks as they are now, not to those that come back.
         domain.managedSaveRemove(0)
     # A machine that runs with other settings by now needs a new QEMU: that is what force allows.
     domain.revertToSnapshot(snapshot, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE)
+
+
+def _no_more_back(domain: libvirt.virDomain, name: str, judged: tuple[BroughtBack, ...]) -> None:
+    """Whoever changes the domain beside LibGo may have taken something off since."""
+    if not set(_found(_infos(domain), name).brings_back) <= set(judged):
+        raise InvalidState(
+            "Devices were taken off this machine while it was to go back, and the snapshot would bring them "
+            "back unasked. Ask for it again.",
+            state="changed",
+        )
 
 
 def _has_managed_save(domain: libvirt.virDomain) -> bool:
