@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+from compute.backends.turnstile import answering
+
 Message = MutableMapping[str, Any]
 Environ = dict[str, Any]
 App = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
@@ -46,6 +48,10 @@ class WsgiBridge:
         await send({"type": "http.response.body", "body": answer.body})
 
     def _answer(self, asked: Environ) -> _Answer:
+        with answering():
+            return self._answered(asked)
+
+    def _answered(self, asked: Environ) -> _Answer:
         answer, written = _Answer(), io.BytesIO()
 
         def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:

@@ -20,6 +20,7 @@ from docker import APIClient
 from docker.transport import UnixHTTPAdapter
 from requests.adapters import HTTPAdapter
 
+from compute.backends.turnstile import engine_waited_for
 from compute.backends.types import NodeConfig
 from compute.errors import BackendError, BackendUnavailable
 from dockerapp.engine.answers import ANSWER_MAX, BoundedClient, never_sent, too_long
@@ -171,6 +172,10 @@ class EngineClient:
     def call(self, method: Callable[[APIClient], T], *, quick: bool = False) -> T:
         """Run ``method`` on the client. Tries again, with growing pauses, only while the engine
         could not even be connected to, so nothing is ever done twice."""
+        with engine_waited_for(self.node):
+            return self._called(method, quick)
+
+    def _called(self, method: Callable[[APIClient], T], quick: bool) -> T:
         try:
             return self._tried(method, quick)
         except BackendUnavailable as error:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 
 import libvirt
 
+from compute.backends.turnstile import engine_waited_for
 from compute.backends.types import NodeConfig
 from compute.errors import BackendTimeout, BackendUnavailable
 from kvm.engine.errors import is_connection_lost, libvirt_error, open_error
@@ -86,6 +87,10 @@ class Connection:
     def call(self, method: Callable[[libvirt.virConnect], T], timeout_s: float | None = None) -> T:
         """Run ``method`` with the connection. Raises only ``ComputeError``: ``BackendTimeout`` when
         the deadline passes (the outcome is then unknown), ``BackendUnavailable`` when it is lost."""
+        with engine_waited_for(self.node):
+            return self._called(method, timeout_s)
+
+    def _called(self, method: Callable[[libvirt.virConnect], T], timeout_s: float | None) -> T:
         deadline_s = timeout_s or self.node.request_timeout_s
         conn = self.open()
         future: Future[T] = self._threads.submit(method, conn)

@@ -1,0 +1,88 @@
+"""How many of the threads that answer requests may wait for engines at once.
+
+The web process answers everybody with a few threads. Whoever asks an engine that hangs holds one until the
+deadline, so a node has a share of them: who comes when it is used up waits for a moment, which is enough
+where the engine is only busy, and is then told to come again. All nodes together leave some threads to
+what needs no engine. Other threads (workers, watchers) are not counted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+from contextvars import ContextVar
+
+from compute.backends.types import NodeConfig
+from compute.errors import BackendUnavailable
+
+# The web process has 16 threads that answer.
+_MOST_OF_NODE, _MOST_OF_ALL = 5, 12
+_MOMENT_S, _AGAIN_S = 0.5, 2
+
+# The nodes that this thread waits for; None in one that answers nobody.
+_held: ContextVar[set[str] | None] = ContextVar("held_turnstiles", default=None)
+
+
+class _Turnstile:
+    """``most`` at once. While nobody leaves it, only the first that finds it full waits for a moment."""
+
+    def __init__(self, most: int) -> None:
+        self._places = threading.BoundedSemaphore(most)
+        self._is_stuck = False
+
+    def enter(self) -> bool:
+        came_in = self._places.acquire(timeout=0 if self._is_stuck else _MOMENT_S)
+        if not came_in:
+            self._is_stuck = True
+        return came_in
+
+    def leave(self) -> None:
+        self._is_stuck = False
+        self._places.release()
+
+
+_of_node: dict[str, _Turnstile] = defaultdict(lambda: _Turnstile(_MOST_OF_NODE))
+_of_all = _Turnstile(_MOST_OF_ALL)
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Within it this thread answers a request, and is counted where it waits for an engine."""
+    token = _held.set(set())
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
+@contextlib.contextmanager
+def engine_waited_for(node: NodeConfig) -> Iterator[None]:
+    """Around whatever waits for the engine of ``node``. Raises ``BackendUnavailable`` when too many who
+    answer wait for it already."""
+    held = _held.get()
+    if held is None or node.id in held:
+        yield
+        return
+    with _place(_of_node[node.id], node, "it"), _place(_of_all, node, "engines that are slow to answer"):
+        held.add(node.id)
+        try:
+            yield
+        finally:
+            held.discard(node.id)
+
+
+@contextlib.contextmanager
+def _place(turnstile: _Turnstile, node: NodeConfig, whom: str) -> Iterator[None]:
+    if not turnstile.enter():
+        raise BackendUnavailable(
+            f"{node.name} was not asked: as many requests wait for {whom} as may at once. Try again soon.",
+            node=node.name,
+            reason="busy",
+            retry_after=_AGAIN_S,
+        )
+    try:
+        yield
+    finally:
+        turnstile.leave()
