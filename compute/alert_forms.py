@@ -33,6 +33,7 @@ _METRICS = {
     "network_tx_bytes_per_s": _("network out, such as 10 MiB/s"),
     "disk_read_bytes_per_s": _("disk read, such as 10 MiB/s"),
     "disk_write_bytes_per_s": _("disk written, such as 10 MiB/s"),
+    "storage_used_bytes": _("what a container wrote into its own layer, such as 5 GiB"),
     "backup_age_hours": _("hours since the last backup"),
 }
 _WRONG_AMOUNT = _("Must be a number with a unit of the measure: 80 %, 2 GiB, 10 MiB/s, 24 h.")

@@ -16,6 +16,7 @@ NAMES = {
     "memory_percent": _("memory"),
     "memory_bytes": _("memory"),
     "storage_percent": _("storage"),
+    "storage_used_bytes": _("what it wrote into its own layer"),
     "network_rx_bytes_per_s": _("network in"),
     "network_tx_bytes_per_s": _("network out"),
     "disk_read_bytes_per_s": _("disk read"),

@@ -316,6 +316,7 @@ ALERT_METRICS: dict[AlertKind, tuple[str, ...]] = {
         "network_tx_bytes_per_s",
         "disk_read_bytes_per_s",
         "disk_write_bytes_per_s",
+        "storage_used_bytes",
     ),
     AlertKind.NODE_USAGE: ("cpu_percent", "memory_percent", "storage_percent"),
     AlertKind.POOL_FILLING: ("storage_percent",),

@@ -66,6 +66,7 @@ from dockerapp.engine.errors import answer_errors
 from dockerapp.engine.files import Files
 from dockerapp.engine.helpers import Helpers
 from dockerapp.engine.images import Images
+from dockerapp.engine.layer_sizes import LayerSizes
 from dockerapp.engine.networks import Networks
 from dockerapp.engine.stacks import UNDO_STACK, Stacks
 from dockerapp.engine.system import System
@@ -111,6 +112,7 @@ class DockerBackend(Backend):
         self._usage = stats.UsageReader(self._client)
         self._host = HostReader()
         self.containers = Containers(self._client, self._usage)
+        self._layers = LayerSizes(self.containers.sizes, node.layer_sizes_every_s)
         self.images = Images(self._client)
         self.networks = Networks(self._client)
         self.volumes = Volumes(self._client)
@@ -225,7 +227,8 @@ class DockerBackend(Backend):
 
     def usage_all(self) -> dict[str, Usage]:
         running = (InstanceState.RUNNING, InstanceState.PAUSED)
-        return self._usage.all(info.engine_id for info in self.instance_list() if info.state in running)
+        ids = [info.engine_id for info in self.instance_list() if info.state in running]
+        return self._usage.all(ids, self._layers.known())
 
     def host_usage(self) -> Usage | None:
         return self._host.read() if self._client.is_local else None

@@ -141,6 +141,7 @@ _SECTIONS: dict[str, list[_Key]] = {
         _Key("connectionTimeout", "connection_timeout_s", _duration, 2.0),
         _Key("stallTimeout", "stall_timeout_s", _duration, 300.0),
         _Key("buildTimeout", "build_timeout_s", _duration, 3600.0),
+        _Key("layerSizesEvery", "layer_sizes_every_s", _duration, 120.0),
         _Key("lowestPort", "lowest_port", _count, 1),
         _Key("maxRetries", "max_retries", _count, 2),
         _Key("retryDelay", "retry_delay_s", _duration, 0.2),

@@ -256,6 +256,9 @@ class UsageShape(Base[Any]):
     disk_read_bytes = s.IntegerField(allow_null=True)
     disk_write_bytes = s.IntegerField(allow_null=True)
     pids = s.IntegerField(allow_null=True)
+    storage_used_bytes = s.IntegerField(
+        allow_null=True, help_text="In the samples of containers: what they wrote into their own layers."
+    )
 
 
 class EventShape(Base[Any]):

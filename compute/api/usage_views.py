@@ -42,7 +42,9 @@ class UsageSeriesShape(s.Serializer[Any]):
     network_tx_bytes_per_s = UsageColumnsShape()
     disk_read_bytes_per_s = UsageColumnsShape()
     disk_write_bytes_per_s = UsageColumnsShape()
-    storage_used_bytes = UsageColumnsShape(required=False, help_text="Of nodes.")
+    storage_used_bytes = UsageColumnsShape(
+        required=False, help_text="Of nodes, and of containers: what they wrote into their own layers."
+    )
 
 
 class UsageHistoryShape(s.Serializer[Any]):

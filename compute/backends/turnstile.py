@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from functools import partial
 
 from compute.backends.types import NodeConfig
 from compute.errors import BackendUnavailable
@@ -65,7 +66,7 @@ def engine_waited_for(node: NodeConfig) -> Iterator[None]:
     if held is None or node.id in held:
         yield
         return
-    with _place(_of_node[node.id], node, "it"), _place(_of_all, node, "engines that are slow to answer"):
+    with _place(_of_node[node.id], partial(_busy, node)), _place(_of_all, partial(_all_busy, node)):
         held.add(node.id)
         try:
             yield
@@ -74,15 +75,28 @@ def engine_waited_for(node: NodeConfig) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _place(turnstile: _Turnstile, node: NodeConfig, whom: str) -> Iterator[None]:
+def _place(turnstile: _Turnstile, refuse: Callable[[], BackendUnavailable]) -> Iterator[None]:
     if not turnstile.enter():
-        raise BackendUnavailable(
-            f"{node.name} was not asked: as many requests wait for {whom} as may at once. Try again soon.",
-            node=node.name,
-            reason="busy",
-            retry_after=_AGAIN_S,
-        )
+        raise refuse()
     try:
         yield
     finally:
         turnstile.leave()
+
+
+def _busy(node: NodeConfig) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"{node.name} was not asked: as many requests wait for it as may at once. Try again soon.",
+        node=node.name,
+        reason="busy",
+        retry_after=_AGAIN_S,
+    )
+
+
+def _all_busy(node: NodeConfig) -> BackendUnavailable:
+    return BackendUnavailable(
+        f"{node.name} was not asked: as many requests wait for nodes as may at once. Try again soon.",
+        node=node.name,
+        reason="busy",
+        retry_after=_AGAIN_S,
+    )

@@ -166,6 +166,7 @@ def config_for(access: NodeAccess, *, backend: str, name: str, node_id: str) -> 
         request_timeout_s=float(section.get("request_timeout_s", 30.0)),
         stall_timeout_s=float(section.get("stall_timeout_s", 300.0)),
         build_timeout_s=float(section.get("build_timeout_s", 3600.0)),
+        layer_sizes_every_s=float(section.get("layer_sizes_every_s", 120.0)),
         secrets=access.secrets,
         runtime_dir=node_runtime_dir(),
     )

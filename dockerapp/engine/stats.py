@@ -7,7 +7,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -54,8 +54,8 @@ class UsageReader:
             first = self._sample(engine_id)
         return self._finished(engine_id, first)
 
-    def all(self, engine_ids: Iterable[str]) -> dict[str, Usage]:
-        """Samples of those that run; the others are left out."""
+    def all(self, engine_ids: Iterable[str], wrote: Mapping[str, int]) -> dict[str, Usage]:
+        """Samples of those that run; the others are left out. ``wrote``: the sizes of their own layers."""
         ids = list(engine_ids)
         with self._lock:
             for gone in set(self._last) - set(ids):
@@ -67,7 +67,7 @@ class UsageReader:
         if elsewhere:
             samples |= zip(elsewhere, asyncio.run(self._asked(elsewhere)), strict=True)
         return {
-            engine_id: self._finished(engine_id, sample)
+            engine_id: replace(self._finished(engine_id, sample), storage_used_bytes=wrote.get(engine_id))
             for engine_id, sample in samples.items()
             if sample is not None
         }

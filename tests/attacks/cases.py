@@ -58,7 +58,7 @@ CASES = {
     "S61": "structure in what becomes cloud-init",
     "S62": "newlines, NUL and options in words; the shell",
     "S65": "forged log lines",
-    "S67": "every row on every page; processes and files of containers; not the names in DHCP leases",
+    "S67": "markup in what guests, containers and people write",
     "S69": "terminal sequences",
     "S70": "hostile VNC servers, agents and screenshots",
     "S71": "making LibGo fetch what is inside",
@@ -82,7 +82,6 @@ CASES = {
 }
 
 PARTS: dict[str, str] = {
-    "S46": "the policy, their share of a node, their time; not how much of the disk their layers fill",
     "S67": "every row on every page; processes and files of containers; not the names in DHCP leases",
     "S70": "screens, clipboards and texts; not an agent that answers 50 MB (libvirt itself stops at 10)",
     "S82": "operations, audit, events, views, patterns, templates, schedules; not every kind of row there is",
