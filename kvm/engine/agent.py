@@ -17,7 +17,9 @@ import libvirt_qemu
 from compute.errors import BackendError, ComputeError, InvalidState, OperationNotSupported
 
 ANSWER_WITHIN_S = 5
-_ANSWER_MAX = 16 * 1024**2
+# One word may be long, what a command printed; as many pieces of nothing would be a hundred times as large
+# in memory as they came.
+_ANSWER_MAX, _PIECES_MAX = 16 * 1024**2, 100_000
 _ITEMS_MAX, _TEXT_MAX = 64, 255
 _MISSING = (
     "The guest agent does not answer. Install qemu-guest-agent in the guest and start it; it needs the "
@@ -33,7 +35,12 @@ def agent_call(domain: libvirt.virDomain, command: str, **arguments: Any) -> Any
         answer = libvirt_qemu.qemuAgentCommand(domain, asked, ANSWER_WITHIN_S, 0)
     except libvirt.libvirtError as error:
         raise _refused(error, command) from error
-    if len(answer) > _ANSWER_MAX:
+    return answer_read(answer)
+
+
+def answer_read(answer: str) -> Any:
+    """What it returns. Raises ``BackendError``."""
+    if len(answer) > _ANSWER_MAX or sum(map(answer.count, "[{,")) > _PIECES_MAX:
         raise BackendError("The guest agent answered with more than LibGo takes.")
     try:
         return json.loads(answer)["return"]
@@ -56,7 +63,7 @@ def _refused(error: libvirt.libvirtError, command: str) -> ComputeError | libvir
             capability="guest_agent",
         )
     if code == libvirt.VIR_ERR_INTERNAL_ERROR:
-        return BackendError(f"The guest agent refused {command}: {_text(text.rpartition(': ')[2])}")
+        return BackendError(f"The guest agent refused {command}: {one_line(text.rpartition(': ')[2])}")
     return error
 
 
@@ -73,15 +80,15 @@ def addresses_of(domain: libvirt.virDomain) -> dict[str, tuple[str, str]]:
     }
 
 
-def _text(value: Any) -> str:
-    """One line, bounded, without controls."""
+def one_line(value: Any) -> str:
+    """What a guest says, as one line: bounded, without controls."""
     return "".join(letter for letter in str(value)[:_TEXT_MAX] if letter.isprintable())
 
 
 def field_of(answer: Any, name: str) -> str | None:
     """A text of the answer; None when there is none."""
     found = answer.get(name) if isinstance(answer, dict) else None
-    return _text(found) if isinstance(found, (str, int)) and found != "" else None
+    return one_line(found) if isinstance(found, (str, int)) and found != "" else None
 
 
 def items_of(answer: Any) -> list[dict[str, Any]]:

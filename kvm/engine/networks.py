@@ -19,6 +19,7 @@ from compute.errors import (
     NetworkInUse,
     NetworkNotFound,
 )
+from kvm.engine.agent import one_line
 from kvm.engine.connection import Connection
 from kvm.engine.network_xml import (
     host_xml,
@@ -411,15 +412,22 @@ def _is_bridge(name: str) -> bool:
 
 
 def _lease(row: Mapping[str, Any]) -> dict[str, Any]:
-    expires = int(row.get("expirytime") or 0)
+    """The guest chose its host name and client id."""
     return {
-        "mac_address": str(row.get("mac") or ""),
-        "ip_address": str(row.get("ipaddr") or ""),
+        "mac_address": one_line(row.get("mac") or ""),
+        "ip_address": one_line(row.get("ipaddr") or ""),
         "prefix": int(row.get("prefix") or 0),
-        "hostname": str(row.get("hostname") or ""),
-        "client_id": str(row.get("clientid") or ""),
-        "expires_at": datetime.fromtimestamp(expires, timezone.utc) if expires else None,
+        "hostname": one_line(row.get("hostname") or ""),
+        "client_id": one_line(row.get("clientid") or ""),
+        "expires_at": _moment(int(row.get("expirytime") or 0)),
     }
+
+
+def _moment(seconds: int) -> datetime | None:
+    """None: never, or later than any calendar goes."""
+    with contextlib.suppress(OverflowError, OSError, ValueError):
+        return datetime.fromtimestamp(seconds, timezone.utc) if seconds else None
+    return None
 
 
 @contextlib.contextmanager
