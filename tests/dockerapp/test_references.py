@@ -27,14 +27,14 @@ def test_a_name_has_a_registry_a_path_and_a_tag(text: str, host: str, path: str,
     assert (found.host, found.path, found.tag, found.name) == (host, path, tag, name)
 
 
-@attack("S62", "references of images that look like options", refused="400")
+@attack("S62", "references of images that look like options, or hold newlines and NUL", refused="400")
 @pytest.mark.parametrize(
     "text",
-    ["", "A", "a b", "a:", "a@sha256:12", "/a", "a//b", "-x", "a\n", "a:b:c", "x.io/", "a" * 300, "a\x00"],
+    ["", "A", "a b", "a:", "a@sha256:12", "/a", "a//b", "-x", "a\nb", "a:b:c", "x.io/", "a" * 300, "a\x00"],
 )
 def test_what_is_no_name_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match="not an image name"):
-        reference_parse(text if text != "a\n" else "a\nb")
+        reference_parse(text)
 
 
 @pytest.mark.parametrize(

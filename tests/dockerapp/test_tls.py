@@ -13,7 +13,7 @@ from compute.backends.types import LogQuery, NodeConfig
 from compute.errors import BackendUnavailable
 from dockerapp.backend import DockerBackend
 from tests.attacks.catalogue import attack
-from tests.authority import Authority
+from tests.authority import OVER, Authority
 from tests.dockerapp.scripted import Request, ScriptedEngine
 
 
@@ -67,6 +67,27 @@ def test_an_engine_of_another_authority_is_refused(
     options = {**_options(authority), "tls_ca_path": Authority(tmp_path / "other").ca}
     with pytest.raises(BackendUnavailable, match="not signed by the authority"):
         _backend(remote, options).instance_list()
+
+
+@attack("S74", "an engine whose certificate is over, or is for another address", refused="refused, and why")
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [({"valid": OVER}, "expired"), ({"address": "127.0.0.9"}, "another name")],
+    ids=["over", "elsewhere"],
+)
+def test_an_engine_with_a_certificate_that_does_not_hold_is_refused(
+    authority: Authority, more: dict[str, Any], says: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*authority.issue("bad", **more))
+    engine = ScriptedEngine(None, context)
+    engine.script["GET /containers/json"] = lambda request: request.answer(200, [])
+    try:
+        with pytest.raises(BackendUnavailable) as refused:
+            _backend(engine, _options(authority)).instance_list()
+        assert says in refused.value.message, refused.value.message
+    finally:
+        engine.stop()
 
 
 @attack("S74", "reaching a TLS engine without our certificate", refused="refused by it")

@@ -11,8 +11,9 @@ from django.contrib import admin as django_admin
 from django.contrib.auth.models import Permission as DjangoPermission
 from django.test import Client
 
-from compute.actor import Actor
+from compute.actor import SYSTEM, Actor
 from compute.admin_site import MatrixAdmin
+from compute.audit import audit
 from compute.models import AuditEvent, Instance, Membership, Project, User
 from compute.permissions import ACTIONS
 from tests.attacks.catalogue import attack
@@ -58,7 +59,35 @@ def _form(answer: Any, **changed: Any) -> dict[str, Any]:
 _ASKS = ("has_view_permission", "has_add_permission", "has_change_permission", "has_module_permission")
 
 
-@attack("S86", "changing states and the audit by hand in the admin site", refused="read only")
+_CHANGED_THERE = {User, Project, Membership}
+
+
+@attack(
+    "S86",
+    "adding, changing and deleting by hand, as a site administrator, what the admin site only shows: states, "
+    "engine ids, operations, the audit",
+    refused="403 for each; every row is as it was",
+    audit="as it was",
+)
+def test_what_is_only_shown_is_not_changed(admin: Actor, make: Callable[..., Instance]) -> None:
+    web, client, tried = make("web"), _client(admin), 0
+    audit(SYSTEM, "test.one", "web")
+    kept = [dict(row) for row in (*Instance.objects.values(), *AuditEvent.objects.values())]
+    for model in set(django_admin.site._registry) - _CHANGED_THERE:
+        path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        assert client.post(f"{path}add/", {"name": "planted"}).status_code == 403, path
+        for row in model._default_manager.all()[:3]:
+            body = {"state": "stopped", "engine_id": "another", "result": "ok", "username": "mallory"}
+            assert client.post(f"{path}{row.pk}/change/", body).status_code == 403, path
+            assert client.post(f"{path}{row.pk}/delete/", {"post": "yes"}).status_code == 403, path
+            many = {"action": "delete_selected", "_selected_action": [str(row.pk)], "post": "yes"}
+            assert client.post(path, many).status_code in (200, 302, 403), path
+            assert model._default_manager.filter(pk=row.pk).exists(), f"{path}: deleted"
+            tried += 1
+    assert tried >= 3 and web in Instance.objects.all()
+    assert [dict(row) for row in (*Instance.objects.values(), *AuditEvent.objects.values())] == kept
+
+
 def test_everything_in_it_asks_the_matrix() -> None:
     for model, found in django_admin.site._registry.items():
         assert isinstance(found, MatrixAdmin), model

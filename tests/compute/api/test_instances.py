@@ -427,13 +427,20 @@ def test_no_route_is_a_404_in_the_envelope(as_admin: APIClient) -> None:
     _refused(as_admin.delete(f"{BASE}/profile"), 405, "METHOD_NOT_ALLOWED")
 
 
-@attack("S89", "health and metrics as a stranger", refused="health says ok and no more; metrics are refused")
+@attack(
+    "S89",
+    "health and metrics as a stranger",
+    refused="health says one word of each part, no version, name or error; metrics are refused",
+)
 def test_health_is_open_and_metrics_are_for_admins(
     anonymous: APIClient, as_admin: APIClient, as_viewer: APIClient
 ) -> None:
     assert anonymous.get("/health/liveness").json() == {"status": "ok"}
     assert anonymous.get("/health/readiness").json()["checks"] == {"database": True, "broker": True}
-    assert anonymous.get("/health").status_code == 200
+    overall = anonymous.get("/health")
+    assert overall.status_code == 200 and set(overall.json()) == {"status", "checks", "backends"}
+    assert set(overall.json()["backends"].values()) <= {"healthy", "degraded", "unavailable", "disabled"}
+    _refused(anonymous.get("/metrics"), 401, "UNAUTHENTICATED")
     assert b"libgo_instances" in as_admin.get("/metrics").content
     _refused(as_viewer.get("/metrics"), 403, "PERMISSION_DENIED")
 

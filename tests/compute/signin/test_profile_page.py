@@ -99,10 +99,15 @@ def test_refused_sign_ins_are_among_the_recent(own: Client) -> None:
     assert [row["result"] for row in own.get("/profile").context["recent"]] == ["refused", "ok"]
 
 
-@attack("S67", "markup in names of accounts and agents", refused="text")
-def test_names_of_others_are_text(own: Client) -> None:
-    own.post("/profile/tokens/new", {"name": "<script>x</script>", "scopes": "read"})
-    assert b"<script>x" not in own.get("/profile").content
+@attack("S67", "markup in the name of a token and in the name of the program that signs in", refused="text")
+def test_what_programs_call_themselves_is_text(own: Client) -> None:
+    made = own.post("/profile/tokens/new", {"name": "<script>x</script>", "scopes": "read"})
+    assert made.status_code == 200 and ApiToken.objects.get().name == "<script>x</script>"
+    agent = {"user-agent": "<script>y</script>"}
+    Client().post("/login", {"username": "oscar", "password": PASSWORD}, headers=agent)
+    shown = own.get("/profile").content
+    assert b"&lt;script&gt;x" in shown and b"&lt;script&gt;y" in shown
+    assert b"<script>x" not in shown and b"<script>y" not in shown
 
 
 def test_the_list_of_users_costs_the_same_for_two_and_many(

@@ -38,17 +38,30 @@ def test_after_ten_wrong_ones_the_address_waits_and_the_owner_comes_in_elsewhere
     assert AuditEvent.objects.filter(action="auth.login", result="refused").count() == 10
 
 
-@attack("S02", "one password on 60 accounts from one address", refused="429 after 50; others come in")
+@attack(
+    "S02",
+    "one password on 60 accounts from one address",
+    refused="429 after 50; others come in",
+    audit="50 rows auth.login, refused",
+)
 def test_one_address_cannot_try_a_password_on_everyone(admin: Actor, log_in: Callable[..., Any]) -> None:
     answers = [log_in(f"user-{number}", "wrong").status_code for number in range(60)]
     assert answers == [401] * 50 + [429] * 10
+    assert AuditEvent.objects.filter(action="auth.login", result="refused").count() == 50
     assert log_in(address="10.0.0.9").status_code == 200
 
 
-@attack("S02", "one account from many addresses", refused="429 after 100")
+@attack(
+    "S02",
+    "one account from many addresses",
+    refused="429 after 100",
+    audit="100 rows auth.login, refused, each with its address",
+)
 def test_many_addresses_cannot_try_one_account_for_ever(admin: Actor, log_in: Callable[..., Any]) -> None:
     answers = [log_in(password="wrong", address=f"10.0.{n % 7}.{n}").status_code for n in range(101)]
     assert answers == [401] * 100 + [429]
+    rows = AuditEvent.objects.filter(action="auth.login", result="refused")
+    assert rows.count() == 100 and rows.values("remote_address").distinct().count() > 50
 
 
 def test_right_passwords_are_not_counted(admin: Actor, log_in: Callable[..., Any]) -> None:

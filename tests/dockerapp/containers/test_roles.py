@@ -42,7 +42,10 @@ def reaching(request: pytest.FixtureRequest, live: LiveConsole) -> Iterator[dict
 
 
 @attack(
-    "S23 S39", "entering a container that an administrator let reach the host", refused="403 on every door"
+    "S23 S39",
+    "entering a container that an administrator let reach the host",
+    refused="403 on every door",
+    audit="a row for each change that was asked for, with the result refused and POLICY_DENIED",
 )
 def test_an_operator_does_not_get_into_what_reaches_the_host(
     live: LiveConsole,
@@ -50,7 +53,7 @@ def test_an_operator_does_not_get_into_what_reaches_the_host(
     reaching: dict[str, Any],
 ) -> None:
     one = f"{BASE}/{reaching['id']}"
-    operator = people["operator"]
+    operator, before = people["operator"], live.get("/audit?page_size=1")["items"][0]["id"]
     assert operator.api("GET", one).status_code == 200
     exec_body = {"command": ["cat", "/host/shadow"]}
     for path, body in (
@@ -65,6 +68,8 @@ def test_an_operator_does_not_get_into_what_reaches_the_host(
     ):
         details = _refused(operator.api("POST", path, body), 403, "POLICY_DENIED")
         assert details["rule"] in ("host_path", "privileged", "host_pid"), path
+    rows = [row for row in live.get("/audit?page_size=50")["items"] if row["id"] > before]
+    assert [row["code"] for row in rows if row["result"] == "refused"] == ["POLICY_DENIED"] * 8
     _refused(operator.api("GET", f"{one}/changes"), 403, "POLICY_DENIED")
     assert _result(live.api("POST", f"{one}/exec", {"command": ["true"]}))["exit_code"] == 0
 

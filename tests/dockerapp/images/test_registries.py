@@ -94,6 +94,13 @@ def test_the_test_tells_a_wrong_password_from_an_absent_registry(ask: As, accoun
     assert away["ok"] is False and "cannot reach" in away["message"], away
 
 
+@attack(
+    "S71 S76",
+    "the password of a registry: in answers, database and logs after pulls and pushes, and sent to a "
+    "registry at another address by its account's name",
+    refused="nowhere; 400",
+    audit="it does not hold the password either",
+)
 def test_pull_and_push_use_it_by_host_and_by_name_and_nobody_finds_it(
     ask: As, account: dict[str, Any], guarded_registry: str, space: str, live: LiveConsole, engine: APIClient
 ) -> None:
@@ -119,7 +126,9 @@ def test_pull_and_push_use_it_by_host_and_by_name_and_nobody_finds_it(
     foreign = ask("operator", "POST", "/images/push", {"image": f"{guarded_registry}/nginx:1"})
     assert foreign.json()["error"]["details"]["rule"] == "image_name_space"
     log = "\n".join(lines_of(live, pulled.json()["operation"]))
-    assert f"Logged in at {guarded_registry}" in log
+    assert f"Logged in at {guarded_registry}" in log and PASSWORD not in log
+    assert PASSWORD not in ask("admin", "GET", "/registries").text + again.text
+    assert PASSWORD not in live.api("GET", "/audit?page_size=500").text
     _nowhere(live, PASSWORD)
 
 
@@ -198,10 +207,7 @@ def test_pulls_move_steadily_and_leave_nothing_when_they_are_given_up(
     engine.remove_image(large)
 
 
-@attack(
-    "S71 S76", "the password of a registry in answers, audit, logs and at other registries", refused="nowhere"
-)
-def test_credentials_go_only_where_they_belong_and_show_nowhere(
+def test_an_account_that_is_wrong_is_refused_by_the_registry(
     backend: DockerBackend, guarded_registry: str
 ) -> None:
     known = Credentials(guarded_registry, USER, PASSWORD)
