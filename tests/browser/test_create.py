@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.api_line import api_line, replay
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, log_in, sign_in
 from tests.live import LiveConsole, until
 
 _CLICKS_MAX = 4
@@ -174,7 +174,7 @@ def test_the_line_of_a_bulk_action_does_it(page: Page, live: LiveConsole, name: 
 def test_a_line_is_copied(chromium: Browser, live: LiveConsole, tmp_path: Path) -> None:
     context = chromium.new_context(permissions=["clipboard-read", "clipboard-write"])
     page = context.new_page()
-    log_in(page, live)
+    sign_in(context, live)
     page.goto(f"{live.url}/instances/new")
     page.fill("#id_name", "copied")
     line = api_line(page)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.browser.test_accessibility import violations
 from tests.live import LiveConsole, until
 
@@ -24,7 +24,7 @@ def quiet(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
         viewport={"width": 360, "height": 780}, permissions=["notifications", "clipboard-read"]
     )
     opened = context.new_page()
-    log_in(opened, live)
+    sign_in(context, live)
     yield opened
     context_close(context)
 

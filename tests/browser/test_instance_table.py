@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.fake_crowd import CrowdConsole
 from tests.live import until
 
@@ -33,7 +33,7 @@ def listed(chromium: Browser, crowd: CrowdConsole) -> Iterator[Page]:
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    log_in(page, crowd)
+    sign_in(context, crowd)
     page.goto(f"{crowd.url}/instances")
     expect(page.locator("#link")).to_have_class(re.compile("status-green"))
     yield page
@@ -145,7 +145,7 @@ def test_views_and_columns_are_kept_on_the_server(
     _all_columns_can_be_reached(listed)
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     elsewhere = context.new_page()
-    log_in(elsewhere, crowd)
+    sign_in(context, crowd)
     elsewhere.goto(f"{crowd.url}/instances")
     elsewhere.get_by_role("link", name="Caches").click()
     expect(elsewhere.locator("#q")).to_have_value("redis")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.live import LiveConsole, until
 
 
@@ -72,7 +72,7 @@ def _fits(chromium: Browser, live: LiveConsole, *urls: str) -> None:
     """No page is wider than a phone."""
     context = chromium.new_context(viewport={"width": 390, "height": 844})
     small = context.new_page()
-    log_in(small, live)
+    sign_in(small.context, live)
     for url in urls:
         small.goto(url)
         assert small.evaluate("document.documentElement.scrollWidth <= innerWidth"), url

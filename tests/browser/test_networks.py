@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.live import PASSWORD, LiveConsole
 
 PAGES = ("/docker/networks", "/docker/volumes")
@@ -129,7 +129,7 @@ def test_a_viewer_finds_no_button_that_changes_anything(chromium: Browser, live:
     live.api("POST", "/users", {"username": username, "password": PASSWORD, "role": "viewer"})
     context = chromium.new_context()
     page = context.new_page()
-    log_in(page, live, username)
+    sign_in(page.context, live, username)
     for path in PAGES:
         page.goto(f"{live.url}{path}")
         expect(page.locator("h1")).to_be_visible()
@@ -146,7 +146,7 @@ def test_the_pages_fit(chromium: Browser, live: LiveConsole, scheme: str, width:
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    log_in(page, live)
+    sign_in(page.context, live)
     for path in (*PAGES, f"/docker/networks/{network}", f"/docker/volumes/{volume}"):
         page.goto(f"{live.url}{path}")
         expect(page.locator("h1")).to_be_visible()

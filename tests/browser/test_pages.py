@@ -9,7 +9,7 @@ import time
 
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.live import PASSWORD, LiveConsole, strain, until
 
 
@@ -108,7 +108,7 @@ def test_a_viewer_sees_everything_and_no_button(chromium: Browser, live: LiveCon
     made = live.create(name, "docker")
     context = chromium.new_context()
     page = context.new_page()
-    log_in(page, live, "vera")
+    sign_in(page.context, live, "vera")
     page.goto(f"{live.url}/instances/{made['id']}")
     expect(page.locator("#state")).to_have_text("running")
     assert page.locator("button[hx-post]").count() == 0
@@ -160,7 +160,7 @@ def test_times_are_in_the_readers_zone_and_go_on_counting(chromium: Browser, liv
     context = chromium.new_context(timezone_id="Asia/Tokyo", locale="en-GB")
     page = context.new_page()
     page.clock.install()
-    log_in(page, live)
+    sign_in(page.context, live)
     page.goto(f"{live.url}/nodes")
     seen = page.locator("time[data-ago]").first
     expect(seen).to_have_attribute("title", re.compile(r"GMT\+9"))

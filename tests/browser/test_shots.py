@@ -10,7 +10,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from tests.attacks.catalogue import attack
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.browser.shots import shot, shot_name, wider_by, worn
 from tests.browser.test_accessibility import menu_paths, violations
 from tests.live import LiveConsole
@@ -45,7 +45,7 @@ def test_every_page_is_pictured_in_both_themes_and_widths(still: Page, live: Liv
     made = live.create(name, "docker")
     still.goto(f"{live.url}{_OUTSIDE}")
     seen = [_seen(still, _OUTSIDE)]
-    log_in(still, live)
+    sign_in(still.context, live)
     tabs = _tabs(still, live, f"/instances/{made['id']}")
     for path in dict.fromkeys(["/", *menu_paths(still), *_FORMS, *tabs]):
         answer = still.goto(f"{live.url}{path}")

@@ -8,7 +8,7 @@ import pyotp
 import requests
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, sign_in
 from tests.browser.test_accessibility import violations
 from tests.live import PASSWORD, LiveConsole
 
@@ -20,8 +20,7 @@ def test_a_second_factor_and_a_token_from_the_profile(chromium: Browser, live: L
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    log_in(page, live, username)
-
+    sign_in(context, live, username)
     page.goto(f"{live.url}/profile")
     page.fill("#token-name", "ci")
     page.click("#tokens button:has-text('Make')")

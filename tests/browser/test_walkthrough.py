@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from compute.backends.types import NodeConfig
 from dockerapp.backend import DockerBackend
-from tests.browser.conftest import context_close, log_in
+from tests.browser.conftest import context_close, log_in, sign_in
 from tests.browser.pictures import HEIGHT, WIDTH, picture
 from tests.engines import NetworkedEngine
 from tests.hosts import LibvirtHost
@@ -127,7 +127,7 @@ def test_first_day(window: Page, home: LiveConsole) -> None:
 @pytest.mark.timeout(300)
 def test_deploy_an_app(window: Page, home: LiveConsole) -> None:
     page = window
-    log_in(page, home)
+    sign_in(page.context, home)
     page.goto(f"{home.url}/docker/stacks/new")
     page.fill("#name", "shop")
     page.fill("#compose", _COMPOSE)
@@ -147,7 +147,7 @@ def test_deploy_an_app(window: Page, home: LiveConsole) -> None:
 @pytest.mark.timeout(400)
 def test_a_machine_with_a_desktop(window: Page, home: LiveConsole) -> None:
     page = window
-    log_in(page, home)
+    sign_in(page.context, home)
     page.goto(f"{home.url}/instances/new?backend=kvm")
     page.fill("#id_name", "desktop")
     page.fill("#id_memory_mib", "256")
@@ -183,7 +183,7 @@ def test_a_machine_with_a_desktop(window: Page, home: LiveConsole) -> None:
 @pytest.mark.timeout(300)
 def test_invite_a_colleague(window: Page, home: LiveConsole, chromium: Browser) -> None:
     page = window
-    log_in(page, home)
+    sign_in(page.context, home)
     page.goto(f"{home.url}/projects")
     page.fill("#project-name", "shop")
     page.fill("#project-description", "The web shop and what it needs")
@@ -205,7 +205,7 @@ def test_invite_a_colleague(window: Page, home: LiveConsole, chromium: Browser) 
     _limited(home)
     context = chromium.new_context(viewport={"width": WIDTH, "height": HEIGHT}, reduced_motion="reduce")
     theirs = context.new_page()
-    log_in(theirs, home, "anna")
+    sign_in(theirs.context, home, "anna")
     theirs.goto(f"{home.url}/instances/new?backend=docker")
     theirs.fill("#id_name", "anna-web")
     theirs.fill("#id_image", "shop/web:1.4")
