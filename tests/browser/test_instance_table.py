@@ -170,6 +170,22 @@ def _all_columns_can_be_reached(listed: Page) -> None:
     assert listed.evaluate("document.querySelector('.instances-scroll').scrollLeft") > 0
 
 
+_EDGES = (
+    "rows => rows.map(row => [...row.children].map(cell => Math.round(cell.getBoundingClientRect().left)))"
+)
+
+
+def test_the_head_stands_above_its_columns_in_any_window(listed: Page) -> None:
+    for width in (360, 768, 1280, 1440, 1920, 2560, 3840):
+        listed.set_viewport_size({"width": width, "height": 900})
+        listed.wait_for_timeout(100)
+        head, line = (
+            listed.locator(f"#instances {rows}").first.evaluate(f"row => ({_EDGES})([row])[0]")
+            for rows in ("thead tr", "tbody tr[data-name]")
+        )
+        assert head == line, f"in a window of {width} px"
+
+
 def test_bars_move_by_one_socket_for_all_rows(listed: Page, crowd: CrowdConsole) -> None:
     sockets: list[str] = []
     listed.on("websocket", lambda socket: sockets.append(socket.url.rpartition("/ws/v1/")[2]))

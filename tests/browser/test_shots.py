@@ -24,6 +24,7 @@ _FORMS = (
     "/operations",
 )
 _OUTSIDE = "/login"
+_EXTREMES = ((360, 780), (3840, 2160))
 
 
 @pytest.fixture
@@ -67,7 +68,20 @@ def _seen(page: Page, path: str) -> tuple[str, list[str]]:
         if by := wider_by(page):
             wrong.append(f"{path} ({look}) is wider than its window by {by} px")
         wrong += [f"{path} ({look}) {line}" for line in violations(page)]
-    return name, wrong
+    return name, [*wrong, *_too_wide(page, path)]
+
+
+def _too_wide(page: Page, path: str) -> list[str]:
+    """In the narrowest and the widest window that people have."""
+    before, wrong = page.viewport_size, []
+    for width, height in _EXTREMES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(60)
+        if by := wider_by(page):
+            wrong.append(f"{path} is wider than a window of {width} px by {by} px")
+    assert before is not None
+    page.set_viewport_size(before)
+    return wrong
 
 
 def _tabs(page: Page, live: LiveConsole, path: str) -> list[str]:
