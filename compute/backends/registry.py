@@ -86,13 +86,20 @@ def backend_names() -> list[str]:
     return sorted(_registrations)
 
 
+def backend_known(name: str) -> str:
+    """The name. Raises ``InvalidBackend`` for one that nobody announced."""
+    if name not in _registrations:
+        known = ", ".join(backend_names()) or "none"
+        raise InvalidBackend(
+            f"There is no backend “{name[:50]}”. Known backends: {known}.", backend=name[:50]
+        )
+    return name
+
+
 def backend_class(name: str) -> type[Backend]:
     """The class. Raises ``InvalidBackend`` for an unknown name, ``BackendUnavailable`` with the
     reason for one that is switched off or whose library is missing."""
-    registration = _registrations.get(name)
-    if registration is None:
-        known = ", ".join(backend_names()) or "none"
-        raise InvalidBackend(f"There is no backend “{name}”. Known backends: {known}.", backend=name)
+    registration = _registrations[backend_known(name)]
     if registration.disabled_reason:
         raise BackendUnavailable(registration.disabled_reason, backend=name)
     module_name, _, class_name = registration.dotted_path.rpartition(".")

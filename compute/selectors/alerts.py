@@ -14,7 +14,7 @@ from compute.models import Alert, AlertChannel, AlertDelivery, AlertRule, Alerts
 from compute.sealing import SealedOtherwise, unseal
 from compute.selectors.access import project_ids_visible
 from compute.selectors.identity import by_id_or_name, words_in
-from compute.selectors.page import Page, order_by, page_bounds, time_text
+from compute.selectors.page import Page, one_of, order_by, page_bounds, time_text
 from compute.states import SITE_ALERT_KINDS, AlertState, ChannelKind, Severity
 
 _SORTS = {"fired_at": "fired_at", "started_at": "started_at", "severity": "weight", "state": "rank"}
@@ -50,9 +50,9 @@ def alerts_page(actor: Actor, wanted: AlertFilter) -> Page:
     start, end = page_bounds(wanted.page, wanted.page_size)
     rows = _alerts_visible(actor).select_related("rule")
     if wanted.state:
-        rows = rows.filter(state=wanted.state)
+        rows = rows.filter(state=one_of("state", wanted.state, AlertState))
     if wanted.severity:
-        rows = rows.filter(severity=wanted.severity)
+        rows = rows.filter(severity=one_of("severity", wanted.severity, Severity))
     if wanted.rule:
         rows = rows.filter(by_id_or_name(wanted.rule, id_column="rule_id", name_column="rule__name"))
     if wanted.instance:

@@ -10,12 +10,12 @@ from django.db.models import Count, Q, QuerySet, Sum
 
 from compute.actor import Actor
 from compute.backends.registry import backend_class
-from compute.errors import InvalidInput, NotFound
+from compute.errors import NotFound
 from compute.models import Backup, BackupTarget, Instance
 from compute.sealing import SealedOtherwise, unseal
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name, words_in
-from compute.selectors.page import Page, order_by, page_bounds, time_text
+from compute.selectors.page import Page, one_of, order_by, page_bounds, time_text
 from compute.states import BackupState
 
 KEY_PROBLEM = (
@@ -176,10 +176,7 @@ def target_dict(actor: Actor, row: BackupTarget, held: dict[str, Any] | None = N
 
 def _filtered(rows: QuerySet[Backup], wanted: BackupFilter) -> QuerySet[Backup]:
     if wanted.state:
-        known = [state.value for state in BackupState]
-        if wanted.state not in known:
-            raise InvalidInput.field("state", f"“{wanted.state[:50]}” is not one of {', '.join(known)}.")
-        rows = rows.filter(state=wanted.state)
+        rows = rows.filter(state=one_of("state", wanted.state, BackupState))
     if wanted.q:
         rows = rows.filter(words_in(wanted.q, "instance_name", "target__name", "description", "username"))
     if wanted.instance:

@@ -8,8 +8,8 @@ from django.db.models import Count, Q, Sum
 from django.utils import timezone
 
 from compute.actor import Actor
-from compute.backends.registry import backend_class, backend_names, backend_problem
-from compute.errors import ComputeError, InvalidBackend
+from compute.backends.registry import backend_class, backend_known, backend_names, backend_problem
+from compute.errors import ComputeError
 from compute.models import Instance, Node
 from compute.selectors.access import visible
 from compute.selectors.limits import site_limits
@@ -46,8 +46,7 @@ def backends_list() -> list[dict[str, Any]]:
 
 def backend_info(name: str) -> dict[str, Any]:
     """Raises ``InvalidBackend`` for an unknown name."""
-    if name not in backend_names():
-        raise InvalidBackend(f"There is no backend “{name[:50]}”.", backend=name[:50])
+    backend_known(name)
     nodes = list(Node.objects.filter(backend=name))
     status, message, seen = _health_of(name, nodes)
     declared: list[str] = []

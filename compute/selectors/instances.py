@@ -20,6 +20,7 @@ from django.db.models.functions import Cast, Coalesce
 from django.db.models.lookups import Exact
 
 from compute.actor import Actor
+from compute.backends.registry import backend_known
 from compute.errors import InstanceNotFound, InvalidInput
 from compute.jsontext import dumps
 from compute.models import Instance, Operation
@@ -27,7 +28,7 @@ from compute.models.node import node_status
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name, id_of
 from compute.selectors.masking import MASK, config_masked, mapping_masked
-from compute.selectors.page import Page, RenderedPage, order_by, page_bounds
+from compute.selectors.page import Page, RenderedPage, one_of, order_by, page_bounds
 from compute.selectors.prepared import Prepared, Repeated
 from compute.states import ACTIVE_OPERATION_STATES, Action, InstanceState, InstanceType, action_words
 from compute.tell import tell
@@ -276,11 +277,11 @@ _GET: tuple[Prepared[Instance], Prepared[Instance]] = (
 def _filtered(actor: Actor, rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:
     rows = _narrowed(actor, rows, wanted)
     if wanted.state:
-        rows = rows.filter(state=_one_of("state", wanted.state, InstanceState))
+        rows = rows.filter(state=one_of("state", wanted.state, InstanceState))
     if wanted.type:
-        rows = rows.filter(type=_one_of("type", wanted.type, InstanceType))
+        rows = rows.filter(type=one_of("type", wanted.type, InstanceType))
     if wanted.backend:
-        rows = rows.filter(backend=wanted.backend)
+        rows = rows.filter(backend=backend_known(wanted.backend))
     if wanted.image:
         rows = rows.filter(image__icontains=wanted.image)
     if wanted.node:
@@ -394,13 +395,6 @@ def label_pair(text: str) -> tuple[str, str]:
 def _label(column: str, key: str) -> Cast:
     """One value out of a JSON column, as text; keys may hold anything."""
     return Cast(KeyTextTransform(key, column), TextField())
-
-
-def _one_of(name: str, value: str, words: type[InstanceState] | type[InstanceType]) -> str:
-    known = [word.value for word in words]
-    if value not in known:
-        raise InvalidInput.field(name, f"“{value[:50]}” is not one of {', '.join(known)}.")
-    return value
 
 
 class _Decoder:

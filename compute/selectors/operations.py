@@ -14,7 +14,7 @@ from compute.errors import InvalidInput, OperationNotFound
 from compute.models import BulkItem, Operation, OperationLog
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name, words_in
-from compute.selectors.page import Page, order_by, page_bounds, time_text
+from compute.selectors.page import Page, one_of, order_by, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState
 
 SORT_COLUMNS = {
@@ -208,10 +208,7 @@ def _visible(actor: Actor) -> QuerySet[Operation]:
 
 def _filtered(rows: QuerySet[Operation], wanted: OperationFilter) -> QuerySet[Operation]:
     if wanted.state:
-        known = [state.value for state in OperationState]
-        if wanted.state not in known:
-            raise InvalidInput.field("state", f"“{wanted.state[:50]}” is not one of {', '.join(known)}.")
-        rows = rows.filter(state=wanted.state)
+        rows = rows.filter(state=one_of("state", wanted.state, OperationState))
     if wanted.action:
         rows = rows.filter(action=wanted.action)
     if wanted.target:

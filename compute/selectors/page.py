@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from compute.errors import InvalidInput
+from compute.states import Word
 
 PAGE_SIZE_MAX = 500
 
@@ -57,6 +58,14 @@ def order_by(sort: list[str], columns: dict[str, str], tie: str) -> list[str]:
             raise InvalidInput.field("sort", f"“{name}” is not one of {', '.join(sorted(columns))}.")
         ordering.append(("-" if descending else "") + columns[name])
     return [*ordering, tie]
+
+
+def one_of(name: str, value: str, words: type[Word]) -> str:
+    """``value``, when it is one of the words. Raises ``InvalidInput`` naming them."""
+    known = [word.value for word in words]
+    if value not in known:
+        raise InvalidInput.field(name, f"“{value[:50]}” is not one of {', '.join(known)}.")
+    return value
 
 
 def listed(rows: Sequence[dict[str, Any]], sort: Sequence[str], q: str) -> list[dict[str, Any]]:

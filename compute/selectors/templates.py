@@ -9,6 +9,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from compute.actor import Actor
+from compute.backends.registry import backend_known
 from compute.errors import NotFound
 from compute.models import Template, TemplateVersion
 from compute.sealing import unseal
@@ -46,7 +47,7 @@ def templates_page(actor: Actor, wanted: TemplateFilter) -> Page:
     if wanted.q:
         rows = rows.filter(words_in(wanted.q, "name", "description"))
     if wanted.backend:
-        rows = rows.filter(backend=wanted.backend)
+        rows = rows.filter(backend=backend_known(wanted.backend))
     if wanted.project:
         rows = rows.filter(by_id_or_name(wanted.project, id_column="project_id", name_column="project__name"))
     ordering = order_by(wanted.sort or ["name"], _SORT, "id")

@@ -282,3 +282,23 @@ def test_the_log_of_an_operation_cuts_nothing_silently(
     refused = as_admin.get(f"{BASE}/operations/{last}/log?limit={limit}")
     assert refused.status_code == 400 and "limit" in refused.json()["error"]["details"]["fields"]
     assert as_admin.get(f"{BASE}/operations/{last}/log?limit=5000").json()["items"]
+
+
+@pytest.mark.parametrize(
+    ("query", "code"),
+    [
+        ("compute/instances?backend=hyperv", "INVALID_BACKEND"),
+        ("compute/templates?backend=hyperv", "INVALID_BACKEND"),
+        ("compute/instances?state=on", "INVALID_INPUT"),
+        ("operations?state=done", "INVALID_INPUT"),
+        ("alerts?state=loud", "INVALID_INPUT"),
+        ("alerts?severity=loud", "INVALID_INPUT"),
+        ("backups?state=old", "INVALID_INPUT"),
+    ],
+)
+def test_a_filter_by_a_word_that_nothing_can_be_is_refused(
+    as_admin: APIClient, query: str, code: str
+) -> None:
+    """An empty list would say that there is none just now."""
+    refused = as_admin.get(f"{BASE}/{query}")
+    assert refused.status_code == 400 and refused.json()["error"]["code"] == code, refused.content
