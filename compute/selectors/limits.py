@@ -16,6 +16,7 @@ from django.db.models import Count, F, FloatField, Q, Sum, Value
 from django.db.models.functions import Coalesce
 
 from compute.models import Instance, Node, Operation, Project, Resource, SiteLimits, User, UserLimits
+from compute.selectors.prepared import Prepared
 from compute.states import ACTIVE_OPERATION_STATES
 
 _GIB, _MIB = 1024**3, 1024**2
@@ -62,10 +63,17 @@ class Scope:
         return any(maximum is not None for _, _, maximum in self.limits)
 
 
+# Asked for by each create, some more than once.
+_SITE = Prepared(lambda: SiteLimits.objects.filter(pk=SiteLimits.ID), keys=0)
+_PROJECT = Prepared(lambda key: Project.objects.filter(pk=key))
+_USER = Prepared(lambda key: User.objects.select_related("limits").filter(pk=key))
+_NODE = Prepared(lambda key: Node.objects.filter(pk=key))
+
+
 def site_rules() -> SiteRules:
     """Of the configuration and of what administrators set: the narrower maximum; for the rest, what was
     set."""
-    file, own = settings.LIBGO["compute"], SiteLimits.objects.filter(pk=SiteLimits.ID).first()
+    file, own = settings.LIBGO["compute"], _SITE.first()
     fixed = _of_file(file["resource_limits"])
     maximums = {column: _narrower(fixed[column], getattr(own, column, None)) for column in MAXIMUMS}
     usual = {
@@ -92,28 +100,32 @@ def site_scope(rules: SiteRules) -> Scope:
 
 def project_scope(project: Project) -> Scope:
     """Of the row as it is now: limits may have been changed since it was read."""
-    project = Project.objects.filter(pk=project.pk).first() or project
+    project = _PROJECT.first(project.pk) or project
     own = {column: getattr(project, column) for column in MAXIMUMS}
     return Scope("project", project.name, _limits(own), "project_id", project.pk)
 
 
 def user_scope(user_id: uuid.UUID) -> Scope | None:
     """None for an account that is gone."""
-    user = User.objects.select_related("limits").filter(pk=user_id).first()
+    user = _USER.first(user_id)
     if user is None:
         return None
-    return Scope("user", user.get_username(), _limits(user_maximums(user)), "created_by_id", user.pk)
+    own = _maximums(getattr(user, "limits", None))
+    return Scope("user", user.get_username(), _limits(own), "created_by_id", user.pk)
 
 
 def user_maximums(user: User) -> dict[str, Any]:
     """The limits of an account by column; None is "no limit"."""
-    row = UserLimits.objects.filter(pk=user.pk).first()
+    return _maximums(UserLimits.objects.filter(pk=user.pk).first())
+
+
+def _maximums(row: UserLimits | None) -> dict[str, Any]:
     return {column: getattr(row, column, None) for column in MAXIMUMS}
 
 
 def node_scope(node: Node, rules: SiteRules) -> Scope:
     """What a node has, as often as it may be given away, as the row is now."""
-    node = Node.objects.filter(pk=node.pk).first() or node
+    node = _NODE.first(node.pk) or node
     totals = {"cpu_overcommit": node.cpu_cores, "memory_overcommit": node.memory_bytes}
     limits = []
     for name, amount in _NODE_LIMITS.items():
@@ -132,6 +144,9 @@ def node_ratio(node: Node, rules: SiteRules, name: str) -> float:
 
 def usage_of(scopes: Iterable[Scope], rules: SiteRules) -> list[dict[str, float]]:
     """By scope, what is used of each of ``AMOUNTS``."""
+    scopes = list(scopes)
+    if not scopes:
+        return []
     active, volumes = _under_way(), _standalone()
     return [_usage(scope, rules, active, volumes) for scope in scopes]
 

@@ -25,6 +25,7 @@ from compute.selectors.limits import (
     usage_of,
     user_scope,
 )
+from compute.selectors.prepared import Prepared
 from compute.wording import word_text
 
 __all__ = ["RESERVES", "Amounts", "Claim", "NodeFull", "limits_check", "limits_lock"]
@@ -36,6 +37,11 @@ _WORDS = {
     "storage_bytes": "storage",
 }
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+
+
+_LOCKED = Prepared(
+    lambda: Project.objects.select_for_update(no_key=True).filter(is_default=True).order_by("pk")[:1], keys=0
+)
 
 
 class NodeFull(ResourceLimitExceeded):
@@ -98,7 +104,7 @@ class Claim:
 def limits_lock() -> None:
     """Serialise everything that adds instances or resources, until the transaction ends. ``no_key``, here
     and elsewhere: rows that refer to the locked one may be written meanwhile."""
-    Project.objects.select_for_update(no_key=True).filter(is_default=True).first()
+    _LOCKED.first()
 
 
 def limits_check(claim: Claim) -> None:
