@@ -12,7 +12,11 @@ import argparse
 import signal
 import sys
 import time
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from libgo_site.launch import state
 from tests.bench.parts import PARTS
@@ -27,9 +31,9 @@ def main(arguments: list[str]) -> int:
     # What a part measured last is kept, so that one can be run again alone.
     store = state.var() / "bench.json"
     results: dict[str, Result] = {}
-    # Ended by a signal, it clears up like one that came to its end.
+    began = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M")
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, frame: sys.exit(128 + number))
+        signal.signal(number, _ended)
     for mark in left_clear():
         print(f"cleared what run {mark} had left", flush=True)
     with place() as (folder, mark):
@@ -37,7 +41,8 @@ def main(arguments: list[str]) -> int:
         try:
             for part in wanted:
                 print(f"--- {part.name}: {part.title}", flush=True)
-                results[part.name] = part_run(part, site, lambda row: print(shown(row), flush=True))
+                result = part_run(part, site, lambda row: print(shown(row), flush=True))
+                results[part.name] = replace(result, run=began)
                 _told(results[part.name])
         finally:
             site.close()
@@ -48,6 +53,12 @@ def main(arguments: list[str]) -> int:
         results_save(store, known)
         print(f"written to {report_write(PARTS, known)}")
     return 1 if any(result.error for result in results.values()) else 0
+
+
+def _ended(number: int, frame: FrameType | None) -> NoReturn:
+    """By a signal: it clears up like one that came to its end, and no limit of a part ends that."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.exit(128 + number)
 
 
 def _asked(arguments: list[str]) -> argparse.Namespace:

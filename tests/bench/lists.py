@@ -46,12 +46,13 @@ def lists(site: Site) -> Found:
         yield from found.values()
         for wire in (api, page):
             wire.close()
-        yield from _costs(site, label, one)
+        yield from _costs(site, label, one, is_met=bool(found[_WHOLE].is_met))
     engine.close()
 
 
-def _costs(site: Site, label: str, one: str) -> Iterator[Row]:
-    """Queries and processor time of a request, inside LibGo and in the web process."""
+def _costs(site: Site, label: str, one: str, *, is_met: bool) -> Iterator[Row]:
+    """Queries and processor time of a request, inside LibGo and in the web process; of the whole list where
+    its time goes, unless it ``is_met``."""
     whole = f"/api/v1/compute/instances?page_size=500&label={label}"
     paths = {
         f"list of {_COUNT}": whole,
@@ -70,6 +71,9 @@ def _costs(site: Site, label: str, one: str) -> Iterator[Row]:
         cost = inside[path]
         row = Row(f"{name}: server time (no network, no ASGI)", cost["ms"], cost["p95"], 60)
         yield row.at_most(3) if name == "one instance" else row
+        if path == whole and not is_met:
+            for part, spent_ms in sorted(cost["parts"].items(), key=lambda item: -item[1]):
+                yield value(f"… {name}: {part}", spent_ms, "ms")
         yield value(f"{name}: queries", cost["queries"], "")
         yield value(f"{name}: processor time of a request, in the web process", _cpu_ms(site, path), "ms")
 

@@ -45,7 +45,13 @@ def report_write(parts: Sequence[Part], results: dict[str, Result]) -> Path:
         for plot in result.plots:
             (pictures / f"bench-{plot.name}.svg").write_text(plot.svg())
     target = ROOT / "docs" / "benchmarks.md"
-    text = [_HEAD, _machine(), _missed(known), *(_section(part, result) for part, result in known)]
+    text = [
+        _HEAD,
+        _machine(),
+        _runs(known, len(parts)),
+        _missed(known),
+        *(_section(part, result) for part, result in known),
+    ]
     target.write_text("\n".join(text))
     return target
 
@@ -66,6 +72,15 @@ def _machine() -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         found.append(f"{name} {done.stdout.strip() or 'unknown'}")
     return f"The machine: {', '.join(found)}; guests run without acceleration by the processor.\n"
+
+
+def _runs(known: list[tuple[Part, Result]], parts: int) -> str:
+    """Whether the figures belong together."""
+    runs = {result.run for _, result in known}
+    minutes = sum(result.took_s for _, result in known) / 60
+    if len(runs) == 1 and len(known) == parts:
+        return f"All parts are of one run, begun {runs.pop()} UTC, {minutes:.0f} minutes.\n"
+    return "The parts are of several runs; beneath each stands when it was measured.\n"
 
 
 def _missed(known: list[tuple[Part, Result]]) -> str:

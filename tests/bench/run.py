@@ -92,9 +92,11 @@ class Result:
     noise: list[Row] = field(default_factory=list)
     load: float = 0.0
     at: str = ""
+    # When the whole run began that it is of.
+    run: str = ""
 
     def plain(self) -> dict[str, Any]:
-        kept = {name: vars(self)[name] for name in ("name", "error", "took_s", "load", "at")}
+        kept = {name: vars(self)[name] for name in ("name", "error", "took_s", "load", "at", "run")}
         rows, loud = ([each.plain() for each in found] for found in (self.rows, self.noise))
         return {**kept, "rows": rows, "noise": loud, "plots": [each.plain() for each in self.plots]}
 

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import time
 import uuid
+from collections import defaultdict
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +18,7 @@ from tests.bench.figures import row as figure
 from tests.bench.plot import Plot
 from tests.bench.processes import memory_mib
 from tests.bench.run import Found, Site
+from tests.bench.spent import Spent, spent
 from tests.bench.wire import process_cpu_s
 from tests.fake_crowd import CrowdConsole
 from tests.live import PASSWORD
@@ -88,6 +91,8 @@ async def _cpu_percent(console: CrowdConsole, seconds: float) -> float:
 async def _busy(console: CrowdConsole, opened: list[Any], seconds: float) -> list[Row]:
     """Every change is told to every socket; how old it is when it comes."""
     delays: list[float] = []
+    # Of each fact, by its number.
+    of_facts: dict[int, list[float]] = defaultdict(list)
 
     async def read(socket: Any) -> None:
         async for message in socket:
@@ -95,21 +100,35 @@ async def _busy(console: CrowdConsole, opened: list[Any], seconds: float) -> lis
             if fact["type"].startswith("instance."):
                 at = datetime.fromisoformat(fact["timestamp"].replace("Z", "+00:00"))
                 delays.append((time.time() - at.timestamp()) * 1000)
+                of_facts[fact["seq"]].append(delays[-1])
 
     readers = [asyncio.create_task(read(each)) for each in opened]
     console.churn(_CHANGES_PER_S)
     await until_true(lambda: len(delays) > len(opened), "changes are told", 30)
     delays.clear()
-    memory, cpu = memory_mib(console, "web"), await _cpu_percent(console, seconds)
+    of_facts.clear()
+    with spent(console, "watcher", "broker") as found:
+        memory, cpu = memory_mib(console, "web"), await _cpu_percent(console, seconds)
     console.churn(0)
     for reader in readers:
         reader.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*readers, return_exceptions=True)
     what = f"{len(opened)} busy sockets, {_CHANGES_PER_S} changes a second"
+    judged = figure(f"{what}: from the fact to each socket", delays).at_most(150, "p95")
     return [
-        figure(f"{what}: from the fact to each socket", delays).at_most(150, "p95"),
+        judged,
+        *([] if judged.is_met else _where(list(of_facts.values()), found)),
         value(f"{what}: messages", len(delays) / seconds, "/s"),
         value(f"{what}: processor of the web process", cpu, "% of a core"),
         value(f"{what}: memory of the web process", memory, "MiB"),
     ]
+
+
+def _where(of_facts: list[list[float]], found: Spent) -> Iterator[Row]:
+    """Until the first socket has a fact: the database, the watcher, the broker and the web process' hearing;
+    from there to the last one: handing it on, and the bench's own reading."""
+    what = f"{_BUSY} busy sockets"
+    yield figure(f"… {what}: from the fact to the first that has it", [min(each) for each in of_facts])
+    yield figure(f"… {what}: from the first to the last", [max(each) - min(each) for each in of_facts])
+    yield from found.shares(what)
