@@ -74,16 +74,17 @@ def test_a_busy_container_rings_the_bell_and_the_webhook(
     page.get_by_role("button", name="New rule").click()
     _field(page, "name", f"busy-{name}")
     page.select_option("#dialog-box [name=metric]", "cpu_percent")
-    _field(page, "threshold", "20")
+    # Of a machine that many want, one that never rests gets a few hundredths of a core.
+    _field(page, "threshold", "2")
     _field(page, "for_s", "3")
     page.select_option("#dialog-box [name=channels]", f"hook-{name}")
     page.locator("#dialog-box summary", has_text="Further settings").click()
     _field(page, "instance", name)
     page.locator("#dialog-box button[type=submit]").click()
-    expect(page.locator(f"tr[data-name='busy-{name}']")).to_contain_text("CPU above 20 % · for 3 s")
+    expect(page.locator(f"tr[data-name='busy-{name}']")).to_contain_text("CPU above 2 % · for 3 s")
 
     try:
-        expect(page.locator("#bell [data-new]")).to_be_visible(timeout=40_000)
+        expect(page.locator("#bell [data-new]")).to_be_visible(timeout=90_000)
         page.goto(f"{live.url}/alerts")
         row = page.locator("tr[data-alert]", has_text=f"busy-{name}")
         expect(row).to_contain_text("firing")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Iterator
 
 import pytest
@@ -147,11 +148,13 @@ def test_what_goes_wrong_is_told_in_german(reader: Page, live: LiveConsole, name
     assert failed["instance_name"] == name
     expect(wrong).not_to_contain_text(failed["error"]["message"])
 
-    crash = {"image": "libgo/demo:latest", "entrypoint": ["/bin/sh"], "command": ["-c", "sleep 8; exit 3"]}
+    waits = "until [ -e /tmp/go ]; do sleep 0.2; done; exit 3"
+    crash = {"image": "libgo/demo:latest", "entrypoint": ["/bin/sh"], "command": ["-c", waits]}
     live.create(name, "docker", config=crash)
     rule = {"name": f"r-{name}", "kind": "instance_down", "for_s": 0, "instance": name}
     assert live.api("POST", "/alerts/rules", rule).status_code == 201
     reader.goto(f"{live.url}/alerts")
+    subprocess.run(["docker", "exec", name, "touch", "/tmp/go"], check=True, capture_output=True)
     fires = reader.locator("[data-alert]", has_text=name)
     expect(fires).to_contain_text(f"{name} ist ausgefallen: Mit Exit-Code 3 beendet.")
     assert live.api("DELETE", f"/alerts/rules/r-{name}").status_code == 204

@@ -224,7 +224,7 @@ def test_the_map_of_two_hundred_is_searched_zoomed_walked_and_clicked_through(
     expect(listed.locator("#map-found")).to_have_text("1 found")
     expect(listed.locator("[data-instance]:not(.netmap-dim)")).to_have_count(1)
     listed.keyboard.press("Enter")
-    assert listed.evaluate("document.activeElement.dataset.instance") == name
+    until(lambda: listed.evaluate("document.activeElement.dataset.instance") == name, "it has the focus", 10)
     width = listed.evaluate("document.querySelector('.netmap').clientWidth")
     listed.keyboard.press("+")
     listed.keyboard.press("+")

@@ -52,7 +52,7 @@ class Reader:
         return [piece for piece in self.pieces if isinstance(piece, Mark)]
 
     async def until(self, true: Callable[[], Any]) -> None:
-        for _ in range(400):
+        for _ in range(2000):
             if true():
                 return
             await asyncio.sleep(0.01)

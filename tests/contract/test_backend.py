@@ -25,6 +25,7 @@ from compute.errors import (
 )
 from compute.states import InstanceState
 from tests.contract.conftest import Subject
+from tests.live import strain
 from tests.reporter import MemoryReporter
 
 RUNNING, STOPPED, PAUSED = InstanceState.RUNNING, InstanceState.STOPPED, InstanceState.PAUSED
@@ -242,7 +243,7 @@ def _listen(
 
 
 def _until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 5 * strain()
     while not true():
         assert time.monotonic() < deadline, "no event came within 5 s"
         time.sleep(0.02)

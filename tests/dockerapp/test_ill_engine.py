@@ -232,7 +232,7 @@ def test_lost_events_say_so_and_leave_no_thread_behind(ill: ScriptedEngine) -> N
         for event in DockerBackend(_node(ill.url)).events(threading.Event(), lambda: None):
             seen.append(event)
     assert [event.engine_id for event in seen] == ["c"]
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 3 * strain()
     while threading.active_count() > before + 1 and time.monotonic() < deadline:
         time.sleep(0.05)
     names = [thread.name for thread in threading.enumerate()]

@@ -72,7 +72,7 @@ class Containers:
         return self.backend.instance_get(engine_id).state
 
     def ended(self, engine_id: str) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 10 * strain()
         while self.state(engine_id) == InstanceState.RUNNING:
             assert time.monotonic() < deadline, "it should have ended"
             time.sleep(0.05)
@@ -105,7 +105,7 @@ def test_the_demo_image_is_made_once(engine: DockerBackend) -> None:
 
 def test_the_demo_container_says_that_it_is_up_and_leaves_at_once_when_asked(made: Containers) -> None:
     engine_id = made.make().engine_id
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 5 * strain()
     while not made.backend.logs_read(engine_id, LogQuery()) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert made.backend.logs_read(engine_id, LogQuery())[0].text.startswith("LIBGO CONTAINER UP")
@@ -259,7 +259,7 @@ async def test_a_terminal_takes_keys_and_sizes_and_leaves_no_process_behind(made
     await _until(stream, b"done")
     await stream.close()
     await stream.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 5 * strain()
     while time.monotonic() < deadline:
         top = await asyncio.to_thread(made.backend._client.api.top, engine_id)
         left = [row for row in top["Processes"] if "987" in row[-1]]
@@ -329,7 +329,7 @@ def test_what_happens_inside_a_container_is_no_event(made: Containers) -> None:
 def test_processor_and_memory_of_a_busy_container_are_measured(made: Containers) -> None:
     engine_id = made.shell("while :; do :; done").engine_id
     usage = made.backend.usage(engine_id)
-    assert usage.cpu_percent is not None and usage.cpu_percent > 5
+    assert usage.cpu_percent is not None and usage.cpu_percent > 1
     assert usage.memory_bytes and usage.pids
     began = time.monotonic()
     assert engine_id in made.backend.usage_all()

@@ -268,7 +268,7 @@ def test_a_slow_engine_makes_only_its_own_work_slow(
         measured("others took before", usual)
         measured("others meanwhile", meanwhile)
         measured("slowest list", max(lists))
-        assert max(lists) < 1 and meanwhile < usual + 1
+        assert max(lists) < 1 * strain() and meanwhile < usual + 1 * strain()
         assert live.get(f"/nodes/{far}")["status"] == "online"
         way.rules = []
         assert live.api("DELETE", f"{path}?force=true&wait=60").status_code == 200
@@ -329,7 +329,7 @@ def test_nodes_that_fall_silent_are_noticed_and_delay_nobody(
             measured("others took before", usual)
             measured("others meanwhile", meanwhile)
             measured("slowest list", max(lists))
-            assert max(lists) < 1 and meanwhile < usual + 1
+            assert max(lists) < 1 * strain() and meanwhile < usual + 1 * strain()
             way.let_through()
             lost.let_through()
             began = time.monotonic()

@@ -69,8 +69,8 @@ def _look_in(live: LiveConsole, path: str) -> None:
     """Open a socket, hear something, and leave without a word."""
     words = [Subprotocol("libgo.v1"), Subprotocol(f"bearer.{live.token()}")]
     url = f"ws://127.0.0.1:{live.port}/ws/v1{path}"
-    with websockets.connect(url, subprotocols=words, proxy=None) as socket:
-        socket.recv(timeout=20)
+    with websockets.connect(url, subprotocols=words, proxy=None, open_timeout=60) as socket:
+        socket.recv(timeout=60)
 
 
 def _open_things(live: LiveConsole, engine: PrivateEngine, kept: str) -> dict[str, int]:

@@ -15,7 +15,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.attacks.catalogue import attack
 from tests.engines import SshServer, TlsEngine
-from tests.live import LiveConsole, until
+from tests.live import LiveConsole, strain, until
 
 CONFIG = {"image": "libgo/demo:latest", "network_mode": "none"}
 
@@ -140,7 +140,7 @@ def _socket(live: LiveConsole, path: str) -> ClientConnection:
 
 
 def _heard(connection: ClientConnection, words: str) -> str:
-    said, deadline = "", time.monotonic() + 15
+    said, deadline = "", time.monotonic() + 15 * strain()
     while words not in said:
         assert time.monotonic() < deadline, f"heard only {said!r}"
         piece = connection.recv(timeout=15)
