@@ -55,7 +55,7 @@ def boolean(name: str, value: str) -> bool:
 
 
 def whole(name: str, value: str) -> int:
-    if not value.isascii() or not value.isdigit() or int(value[:20]) > _INT_MAX:
+    if not value.isascii() or not value.isdigit() or int(value.lstrip("0")[:20] or 0) > _INT_MAX:
         raise InvalidInput.field(name, "must be a whole number.")
     return int(value)
 

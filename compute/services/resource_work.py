@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from compute.actor import Actor
-from compute.errors import NameConflict
+from compute.errors import InvalidState, NameConflict
 from compute.models import Node, Operation, Project, Resource
 from compute.selectors.access import action_require
 from compute.selectors.nodes import backend_node
@@ -20,6 +20,9 @@ from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.services.projects import project_for
 from compute.states import ACTIVE_OPERATION_STATES
+
+# More than anybody uses, and far fewer than make lists and engines slow.
+PER_PROJECT_MAX = {"volume": 2000, "network": 200}
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,17 @@ def name_free(node: Node, kind: str, name: str) -> None:
         raise NameConflict(
             f"There is already a {kind} “{name}” on {node.name}; take another name.", name=name
         )
+
+
+def count_check(at: Where, kind: str) -> None:
+    """Raises ``InvalidState`` when the project has as many of this kind as may be, those under way counted;
+    call under ``limits_lock``. What they take of a disk is counted elsewhere; these have none, or little."""
+    there = Resource.objects.filter(project=at.project, kind=kind).count()
+    making = Operation.objects.filter(
+        action=f"{kind}.create", project=at.project, state__in=sorted(ACTIVE_OPERATION_STATES)
+    )
+    if there + making.count() >= (most := PER_PROJECT_MAX[kind]):
+        raise InvalidState(f"A project has at most {most} of these. Remove what is not used.", state="full")
 
 
 def prune_where(

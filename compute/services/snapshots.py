@@ -31,6 +31,8 @@ from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import InstanceType
 
+# A machine's own layers have a bound besides.
+SNAPSHOTS_MAX = 100
 _NAME = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,62}")
 
 
@@ -66,6 +68,11 @@ def snapshot_create(
         backend = _backend(instance)
         content_guarded(actor, instance)
         words = {"name": name, "description": str(body.get("description") or "")}
+        if len(_listed(instance)) >= SNAPSHOTS_MAX:
+            raise InvalidState(
+                f"{instance.name} has {SNAPSHOTS_MAX} snapshots, which is the most. Delete some.",
+                state="full",
+            )
         params = {**words, **_options(backend, body)}
         operation = operation_submit(actor, Intent("instance.snapshot", instance.node, instance, params))
         idempotency_store(actor, idempotency, operation)

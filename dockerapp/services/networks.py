@@ -18,7 +18,15 @@ from compute.services.attachments import network_attach, network_detach
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
-from compute.services.resource_work import Pruning, Where, Work, change_require, name_free, work_submit
+from compute.services.resource_work import (
+    Pruning,
+    Where,
+    Work,
+    change_require,
+    count_check,
+    name_free,
+    work_submit,
+)
 from compute.tell import tell
 from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.networks import KIND, network_dicts, network_row
@@ -63,6 +71,7 @@ def network_create(
         earlier = idempotency_lookup(actor, idempotency)
         if earlier is not None:
             return earlier
+        count_check(at, KIND)
         name_free(at.node, KIND, wanted["name"])
         work = Work("network.create", wanted["name"], wanted)
         return work_submit(actor, at, work, idempotency=idempotency)

@@ -19,7 +19,14 @@ from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.instance_body import labels_check
 from compute.services.limits import limits_lock
-from compute.services.resource_work import Pruning, Work, change_require, name_free, work_submit
+from compute.services.resource_work import (
+    Pruning,
+    Work,
+    change_require,
+    count_check,
+    name_free,
+    work_submit,
+)
 from compute.tell import tell
 from dockerapp.selectors.volumes import KIND, volume_dicts, volume_row
 from dockerapp.services.common import prune_where, where
@@ -52,6 +59,7 @@ def volume_create(
         earlier = idempotency_lookup(actor, idempotency)
         if earlier is not None:
             return earlier
+        count_check(at, KIND)
         name_free(at.node, KIND, wanted["name"])
         # Options may hold the password of a share.
         params = {**wanted, "options": seal(wanted["options"])}

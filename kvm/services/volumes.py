@@ -17,7 +17,7 @@ from compute.selectors.resources import resources_visible
 from compute.services.idempotency import Idempotency, idempotency_lookup
 from compute.services.limits import RESERVES, limits_lock, volume_check
 from compute.services.nodes import node_require
-from compute.services.resource_work import Where, Work, change_require, work_submit
+from compute.services.resource_work import Where, Work, change_require, count_check, work_submit
 from compute.states import ACTIVE_OPERATION_STATES
 from compute.tell import tell
 from kvm.selectors.marks import own_instance_id
@@ -200,6 +200,7 @@ def new_submit(actor: Actor, at: Where, work: Work, idempotency: Idempotency | N
         earlier = idempotency_lookup(actor, idempotency)
         if earlier is not None:
             return earlier
+        count_check(at, "volume")
         volume_name_free(at.node, str(work.params["pool"]), str(work.params["name"]))
         node_require(at.node, for_new=True)
         room = int(work.params["capacity_bytes"])

@@ -13,11 +13,17 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from compute.actor import Actor
-from compute.models import AuditEvent, Event, Operation, Project, Template
-from compute.services import schedules, templates
+from compute.backends.registry import backend_for
+from compute.backends.types import SnapshotSpec
+from compute.errors import InvalidInput, InvalidState
+from compute.models import AuditEvent, Event, Instance, Node, Operation, Project, Resource, Template
+from compute.selectors.nodes import node_config
+from compute.services import alerts, saved_views, schedules, snapshots, templates
+from compute.services.resource_work import PER_PROJECT_MAX, Where, count_check
 from tests.attacks.catalogue import attack
 from tests.compute.api.conftest import client_for
 from tests.live import strain
+from tests.reporter import MemoryReporter
 from tests.thorough import is_thorough
 
 pytestmark = pytest.mark.django_db
@@ -122,6 +128,53 @@ def test_what_one_may_pile_up_has_an_end(
     assert statuses("post", "/api/v1/compute/schedules", timed) == [201, 201, 201, 409]
     rows = AuditEvent.objects.filter(outcome="ok").values_list("action", flat=True)
     assert sorted(rows) == ["schedule.create"] * 3 + ["template.create"] * 3 + ["template.update"] * 2
+
+
+@attack(
+    "S82",
+    "snapshots, alert rules and saved views without end, by an operator",
+    refused="409 or 400 over the bound; what was there stays",
+)
+def test_what_belongs_to_instances_and_people_has_an_end(
+    operator: Actor, make: Callable[..., Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module, name in ((snapshots, "SNAPSHOTS_MAX"), (alerts, "_RULES_MAX"), (saved_views, "PER_PAGE_MAX")):
+        monkeypatch.setattr(module, name, 2)
+    web, client = make("web"), client_for(operator)
+
+    def statuses(path: str, bodies: list[dict[str, Any]]) -> list[int]:
+        return [client.post(f"/api/v1/{path}", each, format="json").status_code for each in bodies]
+
+    names = [f"n{number}" for number in range(3)]
+    for name in names[:2]:
+        engine = backend_for(node_config(web.node))
+        engine.snapshot_create(web.engine_id, SnapshotSpec(name, str(web.pk), "", ""), MemoryReporter())
+    assert statuses(f"compute/instances/{web.pk}/snapshots", [{"name": names[2]}]) == [409]
+    rules = [{"name": name, "kind": "instance_down", "project": str(web.project_id)} for name in names]
+    assert statuses("alerts/rules", rules) == [201, 201, 400]
+    for name in names[:2]:
+        saved_views.view_save(operator, "instances", name, "")
+    with pytest.raises(InvalidInput):
+        saved_views.view_save(operator, "instances", names[2], "")
+
+
+@attack(
+    "S82",
+    "volumes and networks without end, those under way counted",
+    refused="409 over the bound of the project; another project is not kept from its own",
+)
+@pytest.mark.parametrize("kind", ["volume", "network"])
+def test_what_belongs_to_projects_has_an_end(
+    fake_node: Node, project: Project, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PER_PROJECT_MAX, kind, 2)
+    at = Where(fake_node, project)
+    Resource.objects.create(node=fake_node, kind=kind, engine_id="one", name="one", project=project)
+    count_check(at, kind)
+    Operation.objects.create(action=f"{kind}.create", node=fake_node, target="two", project=project)
+    with pytest.raises(InvalidState, match="at most 2"):
+        count_check(at, kind)
+    count_check(Where(fake_node, Project.objects.create(name="another")), kind)
 
 
 def _queries(call: Callable[[], Any]) -> int:
