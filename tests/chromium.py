@@ -22,7 +22,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Playwright
+    from playwright.sync_api import Browser, BrowserType
 
 _WHOLE = "/usr/bin/chromium"
 _WANTED = "LIBGO_TEST_CHROMIUM"
@@ -35,11 +35,11 @@ _NUMBER, _FIRST = 0, 16
 _SOCKET = {"x86_64": 41, "aarch64": 198}
 
 
-def chromium_launch(playwright: Playwright, *words: str, whole: bool = False) -> Browser:
-    """Chromium without a window; ``words`` are further switches. Where the system has one that cannot make
-    windows, that one, unless ``whole``: those it does not show took as much again as the pages."""
+def chromium_launch(chromium: BrowserType, *words: str, whole: bool = False) -> Browser:
+    """``playwright.chromium`` without a window; ``words`` are further switches. Where the system has one that
+    cannot make windows, that one, unless ``whole``: windows that nobody sees take as much again as pages."""
     lean = None if whole else shutil.which("chromium-headless-shell")
-    return playwright.chromium.launch(
+    return chromium.launch(
         executable_path=__file__,
         args=["--no-sandbox", "--disable-dev-shm-usage", *words],
         env={**os.environ, _WANTED: lean or _WHOLE},

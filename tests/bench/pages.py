@@ -86,7 +86,7 @@ def pages(site: Site) -> Found:
 @contextmanager
 def _chromium(console: CrowdConsole) -> Iterator[Page]:
     with sync_playwright() as playwright:
-        browser = chromium_launch(playwright, whole=True)
+        browser = chromium_launch(playwright.chromium, whole=True)
         page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
         page.add_init_script(_PAINT)
         page.goto(f"{console.url}/login")

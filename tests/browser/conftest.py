@@ -24,7 +24,7 @@ def chromium_run() -> Iterator[Browser]:
     # How long a page takes is measured by the bench; here a busy machine is no failure.
     expect.set_options(timeout=_PATIENCE_MS)
     with sync_playwright() as playwright:
-        browser = chromium_launch(playwright)
+        browser = chromium_launch(playwright.chromium)
         yield browser
         browser.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import context_close, sign_in
 from tests.browser.test_accessibility import violations
+from tests.chromium import chromium_launch
 from tests.live import LiveConsole, until
 
 DEMO = "libgo/demo:latest"
@@ -17,16 +19,30 @@ DEMO = "libgo/demo:latest"
 _ENHANCED = {"type": "rule", "values": ["color-contrast-enhanced"]}
 
 
-@pytest.fixture
-def quiet(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
+@contextlib.contextmanager
+def _quiet(browser: Browser, live: LiveConsole) -> Iterator[Page]:
     """Logged in, on a narrow screen, in a browser that may complain: of a server that was killed, for one."""
-    context = chromium.new_context(
+    context = browser.new_context(
         viewport={"width": 360, "height": 780}, permissions=["notifications", "clipboard-read"]
     )
     opened = context.new_page()
     sign_in(context, live)
     yield opened
     context_close(context)
+
+
+@pytest.fixture
+def quiet(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
+    with _quiet(chromium, live) as page:
+        yield page
+
+
+@pytest.fixture
+def whole(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
+    """The same in the whole Chromium: the one without windows blocks notifications, though granted."""
+    with contextlib.closing(chromium_launch(chromium.browser_type, whole=True)) as browser:
+        with _quiet(browser, live) as page:
+            yield page
 
 
 def test_what_ended_badly_says_so_and_leads_to_its_log(page: Page, live: LiveConsole, name: str) -> None:
@@ -148,33 +164,34 @@ def test_a_lost_connection_is_said_and_what_was_missed_is_caught_up(
 
 
 def test_the_browser_tells_of_what_one_started_when_it_is_wanted(
-    quiet: Page, live: LiveConsole, name: str
+    whole: Page, live: LiveConsole, name: str
 ) -> None:
     # Chromium without a desktop shows none: what is asked of it is noted, by a page that nobody looks at.
-    quiet.add_init_script(
+    whole.add_init_script(
         """window.told = []; const Real = window.Notification;
         window.Notification = class extends Real {
             constructor(title, options) { super(title, options); window.told.push(title); } };
         Object.defineProperty(document, "hidden", {get: () => true});"""
     )
-    quiet.goto(f"{live.url}/nodes")
-    expect(quiet.locator("#link")).to_have_attribute("title", "live")
-    button = quiet.locator("#notify")
+    whole.goto(f"{live.url}/nodes")
+    expect(whole.locator("#link")).to_have_attribute("title", "live")
+    button = whole.locator("#notify")
     expect(button).to_have_text("Notify me")
     live.create(name, "docker")
-    expect(quiet.locator("#drawer-line")).to_contain_text(f"create {name}: succeeded")
-    assert quiet.evaluate("window.told") == [], "nobody wanted it"
+    expect(whole.locator("#drawer-line")).to_contain_text(f"create {name}: succeeded")
+    assert whole.evaluate("window.told") == [], "nobody wanted it"
     button.click()
     expect(button).to_have_text("Notifications on")
     live.api("PUT", f"/compute/instances/{name}/stop?wait=60")
-    expect(quiet.locator("#drawer-line")).to_contain_text(f"stop {name}: succeeded")
-    until(lambda: quiet.evaluate("window.told") == [f"LibGo: stop {name} succeeded"], "it was told", 5)
+    expect(whole.locator("#drawer-line")).to_contain_text(f"stop {name}: succeeded")
+    until(lambda: whole.evaluate("window.told") == [f"LibGo: stop {name} succeeded"], "it was told", 5)
 
 
 def test_high_contrast_stays_and_every_word_is_seven_to_one(
     quiet: Page, live: LiveConsole, name: str
 ) -> None:
     made = live.create(name, "docker")
+    quiet.goto(f"{live.url}/")
     quiet.click("#theme")
     quiet.click("[data-theme=contrast]")
     for path in ("/", f"/instances/{made['id']}", "/instances/new", "/operations"):

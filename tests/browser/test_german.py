@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 from babel.messages.pofile import read_po
@@ -38,7 +39,8 @@ _NAMES = frozenset({"default", "none", "host", "bridge", "local", "json-file", "
 _ENGINES = {"/files": {"start"}}
 
 
-def english() -> set[str]:
+@cache
+def english() -> frozenset[str]:
     """Every message that German says otherwise and that stands alone in a text."""
     found = set()
     for path in catalogue_paths():
@@ -49,7 +51,7 @@ def english() -> set[str]:
                 found |= {
                     text for text in texts if text and text not in said and not re.search(r"%\(|<", text)
                 }
-    return found - _NAMES
+    return frozenset(found - _NAMES)
 
 
 @pytest.fixture(params=cut([(1440, 900), (390, 844)], 2), ids=lambda size: str(size[0]))

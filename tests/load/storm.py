@@ -110,7 +110,7 @@ def _browsers(
 def _chromium(console: LiveConsole) -> Iterator[Page]:
     """The list of all instances, as an administrator leaves it open."""
     with sync_playwright() as playwright:
-        browser = chromium_launch(playwright)
+        browser = chromium_launch(playwright.chromium)
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         log_in(page, console)
         page.goto(f"{console.url}/instances?size=200")

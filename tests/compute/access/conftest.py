@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 
@@ -46,13 +47,24 @@ def uids(laid: Ground, django_db_blocker: Any) -> dict[str, dict[str, str]]:
     return found
 
 
-@pytest.fixture
-def clients(ground: Ground, settings: Any) -> dict[str, Client]:
-    settings.ALLOWED_HOSTS = ["testserver"]
+@pytest.fixture(scope="module")
+def sessions(laid: Ground, django_db_blocker: Any) -> dict[str, str]:
+    """The session of each cell that has one, by the cell's name."""
     found = {}
-    for cell in CELLS:
-        found[cell.name] = Client(raise_request_exception=False)
-        actor = ground.actor(cell)
-        if actor is not None:
-            found[cell.name].force_login(User.objects.get(pk=actor.user_id))
+    with django_db_blocker.unblock():
+        for cell in CELLS:
+            client, actor = Client(), laid.actor(cell)
+            if actor is not None:
+                client.force_login(User.objects.get(pk=actor.user_id))
+                found[cell.name] = client.cookies[settings.SESSION_COOKIE_NAME].value
+    return found
+
+
+@pytest.fixture
+def clients(ground: Ground, sessions: dict[str, str], settings: Any) -> dict[str, Client]:
+    """Each with the session as it was: what a test does with it is taken back."""
+    settings.ALLOWED_HOSTS = ["testserver"]
+    found = {cell.name: Client(raise_request_exception=False) for cell in CELLS}
+    for name, key in sessions.items():
+        found[name].cookies[settings.SESSION_COOKIE_NAME] = key
     return found
