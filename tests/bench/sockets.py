@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import math
 import time
 import uuid
 from collections import defaultdict
@@ -26,6 +28,8 @@ from tests.sockets import socket_open, until_true
 
 _STEPS, _EACH_USER = (10, 100, 1000), 90
 _BUSY, _CHANGES_PER_S, _SECONDS = 200, 20, 10.0
+# Between the first changes and what is measured of them: 800 sockets were just closed.
+_SETTLE_S = 2.0
 
 
 def sockets(site: Site) -> Found:
@@ -90,31 +94,38 @@ async def _cpu_percent(console: CrowdConsole, seconds: float) -> float:
 
 async def _busy(console: CrowdConsole, opened: list[Any], seconds: float) -> list[Row]:
     """Every change is told to every socket; how old it is when it comes."""
-    delays: list[float] = []
-    # Of each fact, by its number.
+    # Of each fact that is of the time that is measured, by its number.
     of_facts: dict[int, list[float]] = defaultdict(list)
+    since_s = math.inf
+    heard: set[Any] = set()
 
     async def read(socket: Any) -> None:
         async for message in socket:
             fact = orjson.loads(message)
             if fact["type"].startswith("instance."):
-                at = datetime.fromisoformat(fact["timestamp"].replace("Z", "+00:00"))
-                delays.append((time.time() - at.timestamp()) * 1000)
-                of_facts[fact["seq"]].append(delays[-1])
+                heard.add(socket)
+                at_s = datetime.fromisoformat(fact["timestamp"].replace("Z", "+00:00")).timestamp()
+                if at_s >= since_s:
+                    of_facts[fact["seq"]].append((time.time() - at_s) * 1000)
 
     readers = [asyncio.create_task(read(each)) for each in opened]
     console.churn(_CHANGES_PER_S)
-    await until_true(lambda: len(delays) > len(opened), "changes are told", 30)
-    delays.clear()
-    of_facts.clear()
+    await until_true(lambda: len(heard) == len(opened), "changes are told", 30)
+    # What was opened and closed before is cleared away now, and not by this process while it measures.
+    gc.collect()
+    gc.disable()
+    await asyncio.sleep(_SETTLE_S)
+    since_s = time.time()
     with spent(console, "watcher", "broker") as found:
         memory, cpu = memory_mib(console, "web"), await _cpu_percent(console, seconds)
+    gc.enable()
     console.churn(0)
     for reader in readers:
         reader.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.gather(*readers, return_exceptions=True)
     what = f"{len(opened)} busy sockets, {_CHANGES_PER_S} changes a second"
+    delays = [delay for each in of_facts.values() for delay in each]
     judged = figure(f"{what}: from the fact to each socket", delays).at_most(150, "p95")
     return [
         judged,
