@@ -126,4 +126,11 @@ class BackupRestoreRequest(s.Base[Any]):
     project = serializers.CharField(
         required=False, allow_null=True, max_length=100, help_text="null: the one it belongs to."
     )
+    networks = serializers.ListField(
+        child=serializers.CharField(max_length=255),
+        required=False,
+        allow_null=True,
+        max_length=50,
+        help_text="Names of networks there; null: those that it had.",
+    )
     start = serializers.BooleanField(required=False, default=True)

@@ -55,7 +55,7 @@ from compute.errors import (
 )
 from compute.states import InstanceState, InstanceType
 
-_CONFIG_KEYS = {"image", "env", "command", "privileged"}
+_CONFIG_KEYS = {"image", "env", "command", "privileged", "networks"}
 
 
 @dataclass

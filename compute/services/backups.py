@@ -32,6 +32,9 @@ from compute.services.nodes import node_require
 from compute.services.operations import Intent, operation_submit
 from compute.states import ALLOWED_FROM, Action, BackupState, InstanceState, InstanceType
 
+# Of either backend.
+_NETWORK_KEYS = frozenset({"network", "networks", "network_mode"})
+
 
 def backup_create(
     actor: Actor,
@@ -95,8 +98,8 @@ def backup_restore(
     *,
     idempotency: Idempotency | None = None,
 ) -> Operation:
-    """``body``: ``name``, ``node`` (None: where it came from), ``project`` (None: its own), ``start``. Raises
-    what ``instance_create`` does."""
+    """``body``: ``name``, ``node`` (None: where it came from), ``project`` (None: its own), ``networks``
+    (None: those of the names that it had), ``start``. Raises what ``instance_create`` does."""
     earlier = idempotency_lookup(actor, idempotency)
     if earlier is not None:
         return earlier
@@ -110,19 +113,26 @@ def backup_restore(
     backend = backend_class(row.backend)
     is_beside = Instance.objects.filter(pk=row.instance_uid, node=node).exists()
     names = RestoreNames(name, is_beside, {"volume": _volumes_taken(node)})
+    config, networks = backend.backup_config(kept["definition"], names), body.get("networks")
     wanted = InstanceCreate(
         name=name,
         backend=row.backend,
         node=str(node.pk),
         project=body.get("project") or (str(row.project_id) if row.project_id else None),
         type=row.type,
-        config=backend.backup_config(kept["definition"], names),
+        config=config if networks is None else config_without_networks(config),
+        networks=networks,
         resources=_resources(row, kept["instance"]),
         labels=kept["instance"]["labels"],
         annotations=kept["instance"]["annotations"],
         auto_start=bool(body.get("start", True)),
     )
     return instance_create(actor, wanted, idempotency=idempotency, origin={"backup": str(row.pk)})
+
+
+def config_without_networks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """For a host that may know none of the names that it had."""
+    return {key: value for key, value in config.items() if key not in _NETWORK_KEYS}
 
 
 def _kept(row: Backup) -> Any:

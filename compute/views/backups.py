@@ -129,7 +129,8 @@ def backup_back(request: HttpRequest, backup_id: str) -> HttpResponse:
         body: dict[str, Any] = {
             name: given.get(name, "").strip() or None for name in ("name", "node", "project")
         }
-        body["start"] = "start" in given
+        names = [name.strip() for name in given.get("networks", "").split(",") if name.strip()]
+        body |= {"networks": names or None, "start": "start" in given}
         if is_look(request):
             return plain_look(ApiCall(f"/backups/{row.pk}/restore", body), {"name": body["name"] or ""})
         try:

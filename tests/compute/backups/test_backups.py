@@ -13,6 +13,7 @@ from django.utils import timezone
 from compute import sealing
 from compute.actor import Actor
 from compute.backends.fake import FakeBackend, FakeEngine
+from compute.backends.registry import backend_class
 from compute.backupstore.local import LocalStore
 from compute.errors import (
     BackendUnavailable,
@@ -26,7 +27,7 @@ from compute.errors import (
 from compute.execution import runner
 from compute.execution.backups import any_node
 from compute.models import AuditEvent, Backup, BackupTarget, Instance, Node, Operation, Project
-from compute.sealing import SealedOtherwise
+from compute.sealing import SealedOtherwise, seal, unseal
 from compute.selectors.backups import backup_dict
 from compute.services import backups
 from compute.services.backup_targets import target_delete, target_test, target_update
@@ -80,6 +81,37 @@ def test_backed_up_verified_restored_beside_it_and_deleted(
     assert {"instance.backup", "backup.verify", "backup.delete"} <= set(
         AuditEvent.objects.values_list("action", flat=True)
     )
+
+
+def test_restored_where_the_networks_have_other_names(
+    operator: Actor, web: Instance, target: BackupTarget, ran: Callable[..., Operation]
+) -> None:
+    ran(backups.backup_create, operator, web.pk, {"target": "disk"})
+    row = Backup.objects.get()
+    kept = unseal(row.definition)
+    kept["definition"]["config"]["networks"] = [{"network": "front"}]
+    Backup.objects.update(definition=seal(kept))
+
+    def networks(name: str, **more: Any) -> Any:
+        done = ran(backups.backup_restore, operator, row.pk, {"name": name, **more})
+        assert done.state == "succeeded", done.error_message
+        return Instance.objects.get(name=name).config.get("networks")
+
+    assert networks("as-it-was") == [{"network": "front"}]
+    assert networks("said-so", networks=None) == [{"network": "front"}]
+    assert networks("elsewhere", networks=["back"]) == ["back"]
+    assert networks("alone", networks=[]) == []
+
+
+@pytest.mark.parametrize("backend", ["docker", "kvm"])
+@pytest.mark.parametrize("had", [{"network_mode": "front"}, {"network": "front"}, {"networks": ["front"]}])
+def test_the_networks_of_a_restore_are_those_of_a_create(backend: str, had: dict[str, Any]) -> None:
+    bare = backups.config_without_networks({"image": "demo", **had})
+    assert bare == {"image": "demo"}
+    taken = backend_class(backend).config_validate(
+        {**bare, "networks": ["back"]}, allow_root_equivalent=False
+    )
+    assert "back" in str(taken["networks"]) and "front" not in str(taken)
 
 
 def test_a_flipped_byte_is_told_and_a_damaged_backup_is_not_restored(
