@@ -7,8 +7,8 @@
   const TYPING_MS = 10;
   const RETRY_MS = 2000;
   const PIECES = ["views", "instances"];
-  // More than fit on a screen: what people asked for shows these first, and the rest a frame later.
-  const SOON = 20;
+  // About as high is a line.
+  const LINE_PX = 46;
   let asking = null, isFresh = true, resting = null, typing = null, newest = null;
 
   const form = () => document.getElementById("table-form");
@@ -71,9 +71,16 @@
     resting = setTimeout(() => { resting = null; if (!isFresh) draw(); }, Math.max(PACE_MS, 2 * (performance.now() - began)));
   }
 
+  // So many lines fit into the window: what people asked for shows these first, and the rest a frame later.
+  function inSight() {
+    const { top } = table().getBoundingClientRect();
+    const line = table().querySelector("tr[data-name]")?.offsetHeight || LINE_PX;
+    return top > 0 ? Math.max(1, Math.ceil((innerHeight - top) / line)) : Infinity;
+  }
+
   function put(text, isAsked) {
     const newer = newest = new DOMParser().parseFromString(text, "text/html");
-    const rows = isAsked && table().getBoundingClientRect().top > 0 ? [...newer.querySelectorAll("tbody > tr")].slice(SOON) : [];
+    const rows = isAsked ? [...newer.querySelectorAll("tbody > tr")].slice(inSight()) : [];
     const body = newer.querySelector("tbody");
     rows.forEach((row) => row.remove());
     show(newer, !rows.length);
