@@ -72,7 +72,7 @@
   }
 
   // So many lines fit into the window: what people asked for shows these first, and the rest a frame later.
-  function inSight() {
+  function linesInSight() {
     const { top } = table().getBoundingClientRect();
     const line = table().querySelector("tr[data-name]")?.offsetHeight || LINE_PX;
     return top > 0 ? Math.max(1, Math.ceil((innerHeight - top) / line)) : Infinity;
@@ -80,7 +80,7 @@
 
   function put(text, isAsked) {
     const newer = newest = new DOMParser().parseFromString(text, "text/html");
-    const rows = isAsked ? [...newer.querySelectorAll("tbody > tr")].slice(inSight()) : [];
+    const rows = isAsked ? [...newer.querySelectorAll("tbody > tr")].slice(linesInSight()) : [];
     const body = newer.querySelector("tbody");
     rows.forEach((row) => row.remove());
     show(newer, !rows.length);
