@@ -78,7 +78,7 @@ def _shown(row: dict[str, Any]) -> dict[str, Any]:
     before, after = (row["details"].get(word) for word in _OWN)
     more = {key: value for key, value in row["details"].items() if key not in _OWN}
     changes: list[dict[str, Any]] = []
-    if isinstance(before, dict) and isinstance(after, dict):
+    if before and after and isinstance(before, dict) and isinstance(after, dict):
         changes = [_change(name, before.get(name), after.get(name)) for name in sorted({*before, *after})]
     elif isinstance(before or after, dict):
         # Of what was made or removed: all of it, folded away with the rest.
