@@ -37,7 +37,7 @@ class Spooled:
     fd: int
     size: int
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """The next one is read while the one before is being sent."""
         at, reading = 0, self._read(0)
         try:

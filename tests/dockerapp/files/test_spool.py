@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from dockerapp import spool
 from dockerapp.spool import ahead, spooled
 
 PIECE = bytes(range(256)) * 1024
+PIECE_SIZES = (1, 1, 1, 3, 1, 1, 700)
 
 
 class Engine:
@@ -107,3 +109,19 @@ async def test_a_full_disk_is_an_error_in_words(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(BackendError, match="full"):
         async with spooled(Engine(9).chunks(), tmp_path, 10**9):
             raise AssertionError("there is no room")
+
+
+async def test_any_number_of_pieces_is_put_aside_and_read_as_often_as_wanted(tmp_path: Path) -> None:
+    """Many small ones are written at once, more than one call takes; and big ones between them."""
+    pieces = [bytes([number % 256]) * (PIECE_SIZES[number % len(PIECE_SIZES)]) for number in range(5000)]
+
+    async def chunks() -> AsyncGenerator[bytes, None]:
+        for piece in pieces:
+            yield piece
+
+    async with spooled(chunks(), tmp_path, 2**30) as body:
+        assert body.size == sum(map(len, pieces))
+        for _ in range(2):
+            assert b"".join([chunk async for chunk in body.chunks()]) == b"".join(pieces)
+        async with aclosing(body.chunks()) as left:
+            assert await anext(left) == b"".join(pieces)[: 512 * 1024]
