@@ -55,8 +55,10 @@ def test_a_backup_is_made_shown_checked_restored_and_deleted_without_script(
     with django_capture_on_commit_callbacks(execute=True):
         assert client.post(reverse("backup_verify", args=[backup.pk])).status_code == 302
         form = {"name": "web-2", "node": "fake-1", "project": "default", "start": "on"}
+        form["networks"] = "back, lan"
         assert client.post(reverse("backup_restore", args=[backup.pk]), form).status_code == 302
-    assert Instance.objects.get(name="web-2").state == "running"
+    again = Instance.objects.get(name="web-2")
+    assert (again.state, again.config["networks"]) == ("running", ["back", "lan"])
     refused = client.post(reverse("backup_restore", args=[backup.pk]), form)
     assert refused.status_code == 200 and "already an instance" in refused.content.decode()
     with django_capture_on_commit_callbacks(execute=True):
