@@ -51,8 +51,8 @@ def lists(site: Site) -> Found:
 
 
 def _costs(site: Site, label: str, one: str, *, is_met: bool) -> Iterator[Row]:
-    """Queries and processor time of a request, inside LibGo and in the web process; of the whole list where
-    its time goes, unless it ``is_met``."""
+    """Queries and processor time of a request, inside LibGo and in the web process; where the time goes
+    of what takes longer than wanted; of the whole list, unless that ``is_met``."""
     whole = f"/api/v1/compute/instances?page_size=500&label={label}"
     paths = {
         f"list of {_COUNT}": whole,
@@ -70,8 +70,9 @@ def _costs(site: Site, label: str, one: str, *, is_met: bool) -> Iterator[Row]:
     for name, path in paths.items():
         cost = inside[path]
         row = Row(f"{name}: server time (no network, no ASGI)", cost["ms"], cost["p95"], 60)
-        yield row.at_most(3) if name == "one instance" else row
-        if path == whole and not is_met:
+        judged = row.at_most(3) if name == "one instance" else row
+        yield judged
+        if judged.is_met is False or (path == whole and not is_met):
             for part, spent_ms in sorted(cost["parts"].items(), key=lambda item: -item[1]):
                 yield value(f"… {name}: {part}", spent_ms, "ms")
         yield value(f"{name}: queries", cost["queries"], "")
