@@ -82,8 +82,7 @@ CASES = {
 }
 
 PARTS: dict[str, str] = {
-    "S67": "every row on every page; processes and files of containers; not the names in DHCP leases",
-    "S70": "screens, clipboards and texts; not an agent that answers 50 MB (libvirt itself stops at 10)",
+    "S70": "screens, clipboards, texts, the bounds of answers; an agent of 50 MB in a guest by hand alone",
     "S82": "what projects, people and instances may pile up; not the rows that only administrators make",
     "S90": "pins, first good versions, no foreign request; the lists of known faults need the internet",
 }

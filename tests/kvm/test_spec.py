@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from typing import Any
 
 import pycdlib
 import pytest
 
 from compute.backends.types import InstanceSpec, Resources
-from compute.errors import InvalidInput, PolicyDenied
+from compute.errors import BackendError, InvalidInput, PolicyDenied
 from compute.states import InstanceType
+from kvm.engine.agent import answer_read
 from kvm.engine.device_xml import DiskPlan
 from kvm.engine.domain_xml import DomainPlan, domain_xml, metadata_read, parse
 from kvm.engine.logs import _line
@@ -109,3 +111,24 @@ def test_what_a_guest_says_is_shown_without_its_controls() -> None:
     assert _line(b"\x1b[2J\x1b[01;32mok\x1b[0m\x07\r").text == "ok"
     assert _line(b"half\rwhole").text == "whole"
     assert _line(b"\xff\xfe").text == "��"
+
+
+@attack(
+    "S70",
+    "an agent's answer of 9 MB in empty pieces, of nested lists without end, of more than 16 MB",
+    refused="refused before it is taken apart: no more memory than the answer itself",
+)
+@pytest.mark.parametrize(
+    "text",
+    ['{"return":[' + "{}," * 3_000_000 + "{}]}", "[" * 9_000_000, '{"return":"' + "x" * 17 * _MIB + '"}'],
+    ids=["pieces", "depth", "length"],
+)
+def test_what_an_agent_answers_has_a_bound(text: str) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(BackendError, match="more than LibGo takes"):
+            answer_read(text)
+        assert tracemalloc.get_traced_memory()[1] < _MIB
+    finally:
+        tracemalloc.stop()
+    assert answer_read('{"return":{"out-data":"' + "eA==" * _MIB + '"}}')["out-data"], "one long word is none"

@@ -160,6 +160,13 @@ def test_a_bad_query_names_its_parameter(as_admin: APIClient, query: str, field:
     assert field in error["details"]["fields"]
 
 
+@attack("S81", "a number that is too large, with zeros before it", refused="400 naming the parameter")
+def test_zeros_before_a_number_lead_past_no_bound(as_admin: APIClient) -> None:
+    answer = as_admin.get(f"{BASE}/events?after={'0' * 20}{2**70}")
+    assert "after" in _refused(answer, 400, "INVALID_INPUT")["details"]["fields"]
+    assert as_admin.get(f"{BASE}/events?after={'0' * 20}7").status_code == 200
+
+
 @pytest.mark.parametrize(
     "body",
     [
