@@ -150,7 +150,7 @@ def test_a_stream_that_has_gone_deaf_is_followed_anew(
         way.rules = [_DEAF]
         way.cut()
         until(lambda: _subscribed(way) > heard and _lists(way) > lists, "it listens, and has listed", 10)
-        # What the test before it left to happen may be missed by a deaf stream too: longer than it is asked for.
+        # What the test before it left behind may be missed by a deaf stream too.
         until(lambda: not _lists_within(way, 8), "it is at rest", 60)
         lists = _lists(way)
         time.sleep(12)
