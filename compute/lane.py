@@ -5,6 +5,9 @@ heard the sweeper rings again, through Celery. Celery takes a message through it
 pool, which costs as much as a short operation itself does; a list costs one call on each side. So short
 operations come here, as many at once as the lane has places; the others, and what finds it full, go to
 Celery.
+
+While a site is upgraded, workers of two versions wait at the list. One that hears what only a newer one can
+read passes it on, by the list of that version: there a newer one finds it, also one that has yet to start.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ import redis
 import structlog
 from django.conf import settings
 from django.db import close_old_connections
+
+from compute.models.operation import PAYLOAD_VERSION
 
 log = structlog.get_logger(__name__)
 
@@ -39,13 +44,13 @@ class _Gate:
     def __init__(self) -> None:
         self._shut_until = 0.0
 
-    def push(self, operation_id: str) -> bool:
+    def push(self, operation_id: str, name: str) -> bool:
         if time.monotonic() < self._shut_until:
             return False
         try:
             pipe = _near().pipeline(transaction=False)
-            pipe.lpush(_LIST, operation_id)
-            pipe.ltrim(_LIST, 0, _LIST_MAX - 1)
+            pipe.lpush(name, operation_id)
+            pipe.ltrim(name, 0, _LIST_MAX - 1)
             pipe.execute()
         except redis.RedisError as error:
             self._shut_until = time.monotonic() + _SHUT_S
@@ -59,7 +64,16 @@ _gate = _Gate()
 
 def lane_push(operation_id: str) -> bool:
     """Hand it to the next worker that is free; False when the broker does not take it now."""
-    return _gate.push(operation_id)
+    return _gate.push(operation_id, _LIST)
+
+
+def lane_pass(operation_id: str, version: int) -> None:
+    """Hand it to the next worker that can read what ``version`` of LibGo's payloads writes."""
+    _gate.push(operation_id, _list_of(version))
+
+
+def _list_of(version: int) -> str:
+    return f"{_LIST}:{version}"
 
 
 @lru_cache(maxsize=1)
@@ -77,6 +91,7 @@ class Lane:
         self._pool = ThreadPoolExecutor(_PLACES, thread_name_prefix="lane")
         self._free = threading.BoundedSemaphore(_PLACES)
         self._is_over = threading.Event()
+        self._lists = [_LIST, *map(_list_of, range(2, PAYLOAD_VERSION + 1))]
         self._redis = redis.Redis.from_url(
             settings.REDIS_URL, socket_timeout=_POP_S + 3.0, socket_connect_timeout=1.0
         )
@@ -91,7 +106,7 @@ class Lane:
     def _listen(self) -> None:
         while not self._is_over.is_set():
             try:
-                found = cast("tuple[bytes, bytes] | None", self._redis.brpop([_LIST], timeout=_POP_S))
+                found = cast("tuple[bytes, bytes] | None", self._redis.brpop(self._lists, timeout=_POP_S))
             except (redis.RedisError, OSError):
                 self._is_over.wait(_AGAIN_S)
                 continue

@@ -20,6 +20,7 @@ from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
 
 from compute.models import Operation
+from compute.models.operation import PAYLOAD_VERSION
 from compute.selectors.prepared import Prepared
 from compute.states import OperationState
 
@@ -27,6 +28,8 @@ log = structlog.get_logger(__name__)
 
 LEASE_S = 15
 HEARTBEAT_S = 4
+# What this code can read; while a site is upgraded, newer processes write to the same rows.
+READABLE = Q(payload_version__lte=PAYLOAD_VERSION)
 
 
 def _process() -> str:
@@ -45,16 +48,19 @@ def operation_waiting(operation_id: str) -> Operation | None:
 
 
 def operation_claim(operation: Operation) -> bool:
-    """Take one that waits; False when someone else has it, it is over, or its cancelling was asked for since
-    it was read."""
+    """Take one that waits; False when someone else has it, it is over, its cancelling was asked for since it
+    was read, or it is too new for this worker. What the worker notes is of its own version; ``operation``
+    keeps the one of its params."""
     rows = Operation.objects.filter(
+        READABLE,
         pk=operation.pk,
         state=OperationState.QUEUED.value,
         fence=operation.fence,
         cancel_requested=operation.cancel_requested,
     )
     columns = {"state": OperationState.RUNNING.value, "fence": operation.fence + 1, "worker": _process()}
-    if not rows.update(**columns, lease_until=lease_end(), started_at=Now()):
+    times = {"lease_until": lease_end(), "started_at": Now()}
+    if not rows.update(**columns, **times, payload_version=PAYLOAD_VERSION):
         return False
     for name, value in columns.items():
         setattr(operation, name, value)
@@ -64,7 +70,7 @@ def operation_claim(operation: Operation) -> bool:
 def operation_take_over(operation_id: str) -> Operation | None:
     """Take a running operation whose lease ran out, to clean up after it."""
     expired = Q(state=OperationState.RUNNING.value, lease_until__lt=Now())
-    taken = Operation.objects.filter(expired, pk=operation_id).update(
+    taken = Operation.objects.filter(READABLE, expired, pk=operation_id).update(
         fence=F("fence") + 1, worker=_process(), lease_until=lease_end(), started_at=Now()
     )
     return _with_all().get(pk=operation_id) if taken else None

@@ -39,7 +39,7 @@ class OperationReporter:
         if new_step or now - self._written_at >= _WRITE_EVERY_S:
             self._written_at = now
             self._write(step if new_step else "", progress=bounded, step=step[:255])
-            self._send()
+            progress_send(self._operation)
         if new_step:
             boundary(self._operation, step)
         self.checkpoint()
@@ -92,17 +92,18 @@ class OperationReporter:
             self._lost.set()
             raise OperationInterrupted("Another worker took this operation over.")
 
-    def _send(self) -> None:
-        operation = self._operation
-        project = str(operation.project_id) if operation.project_id else None
-        operation_progress_send(
-            str(operation.pk),
-            project,
-            {
-                "instance": str(operation.instance_uid) if operation.instance_uid else None,
-                "action": operation.action,
-                "progress": round(operation.progress, 1),
-                "step": operation.step,
-                "state": operation.state,
-            },
-        )
+
+def progress_send(operation: Operation) -> None:
+    """Tell the screens how far it is."""
+    project = str(operation.project_id) if operation.project_id else None
+    operation_progress_send(
+        str(operation.pk),
+        project,
+        {
+            "instance": str(operation.instance_uid) if operation.instance_uid else None,
+            "action": operation.action,
+            "progress": round(operation.progress, 1),
+            "step": operation.step,
+            "state": operation.state,
+        },
+    )

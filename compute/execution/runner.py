@@ -35,6 +35,7 @@ from compute.execution import backups, migration
 from compute.execution.failpoint import boundary
 from compute.execution.handlers import Work, handler_for, undoer_for
 from compute.execution.lease import (
+    READABLE,
     heartbeat,
     operation_claim,
     operation_close,
@@ -43,8 +44,10 @@ from compute.execution.lease import (
 )
 from compute.execution.mirror import MIGRATE, REPLACERS, instance_adopt, instance_forget, instance_reread
 from compute.execution.patience import patiently
-from compute.execution.report import OperationReporter
+from compute.execution.report import OperationReporter, progress_send
+from compute.lane import lane_pass
 from compute.models import Instance, Node, Operation, OperationLog
+from compute.models.operation import PAYLOAD_VERSION
 from compute.selectors.access import operation_actor
 from compute.selectors.nodes import node_config
 from compute.stages import stage
@@ -56,6 +59,7 @@ T = TypeVar("T")
 
 # How many operations of one node a process runs at once: a hung engine must not take them all.
 _SLOTS_PER_NODE = 6
+_TOO_NEW = "Waits for a worker of the newer version of LibGo"
 _slots: dict[str, threading.BoundedSemaphore] = defaultdict(
     lambda: threading.BoundedSemaphore(_SLOTS_PER_NODE)
 )
@@ -66,6 +70,9 @@ def operation_execute(operation_id: str) -> bool:
     operation = operation_waiting(operation_id)
     if operation is None:
         return True
+    if operation.payload_version > PAYLOAD_VERSION:
+        _leave(operation)
+        return True
     slot = _slots[str(operation.node_id)]
     if not slot.acquire(blocking=False):
         return False
@@ -75,6 +82,16 @@ def operation_execute(operation_id: str) -> bool:
     finally:
         slot.release()
     return True
+
+
+def _leave(operation: Operation) -> None:
+    """It is too new for this worker: say so, and hand it to one that can read it. Once; from then on the
+    sweeper rings, as for all that nobody took."""
+    operation.step, before = _TOO_NEW, operation.step
+    waiting = Operation.objects.filter(pk=operation.pk, state=OperationState.QUEUED.value, step=before)
+    if before != _TOO_NEW and waiting.update(step=_TOO_NEW):
+        progress_send(operation)
+        lane_pass(str(operation.pk), operation.payload_version)
 
 
 def operation_begin(operation: Operation) -> bool:
@@ -356,8 +373,11 @@ def _outcome_of_lost(
 
 
 def undo_finish(operation_id: str) -> None:
-    """Take back what could not be when the operation ended because its engine was away."""
-    operation = Operation.objects.select_related("node").get(pk=operation_id)
+    """Take back what could not be when the operation ended because its engine was away. Steps of a newer
+    worker are left to its like."""
+    operation = Operation.objects.select_related("node").filter(READABLE, pk=operation_id).first()
+    if operation is None:
+        return
     steps = [UndoStep(**step) for step in operation.undo_steps]
     left = _undo(operation, steps)
     written = Operation.objects.filter(pk=operation_id, undo_pending=True).update(

@@ -13,6 +13,14 @@ from compute.models.project import Project
 from compute.states import ACTIVE_OPERATION_STATES, OperationState, action_words
 
 _ACTIVE = sorted(state.value for state in ACTIVE_OPERATION_STATES)
+# Of what web and workers write into a row for each other: the action, its params, the steps to take back.
+# When to raise it: docs/architecture.md, “Upgrades”.
+PAYLOAD_VERSION = 1
+
+
+def payload_version_own() -> int:
+    """Of this code. A function, so that a higher one is no migration."""
+    return PAYLOAD_VERSION
 
 
 class Operation(models.Model):
@@ -24,6 +32,8 @@ class Operation(models.Model):
     progress = models.FloatField(default=0)
     step = models.CharField(max_length=255, blank=True)
     params = models.JSONField(default=dict)
+    # Of whoever wrote last what others must read: the web, then the worker that took it.
+    payload_version = models.PositiveSmallIntegerField(default=payload_version_own, db_default=1)
     result = models.JSONField(default=dict)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.CharField(max_length=2000, blank=True)

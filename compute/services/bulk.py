@@ -15,6 +15,7 @@ from django.db import transaction
 
 from compute.actor import Actor, Credential, Scope
 from compute.errors import ComputeError, InstanceNotFound, InvalidInput, PermissionDenied
+from compute.execution.lease import READABLE
 from compute.models import BulkItem, Instance, Operation, Project
 from compute.permissions import holds, rule_of
 from compute.selectors.access import operation_actor, permissions_by_project
@@ -82,9 +83,10 @@ def bulk_submit(actor: Actor, asked: BulkRequest, *, idempotency: Idempotency | 
 
 
 def bulk_advance(parent_id: str) -> None:
-    """Begin as many children as there is room for, then settle the parent. Any process, at any time."""
+    """Begin as many children as there is room for, then settle the parent. Any process that can read what
+    was asked for, at any time."""
     parent = (
-        Operation.objects.filter(pk=parent_id, is_parent=True, state=OperationState.RUNNING.value)
+        Operation.objects.filter(READABLE, pk=parent_id, is_parent=True, state=OperationState.RUNNING.value)
         .select_related("user")
         .first()
     )

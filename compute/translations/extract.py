@@ -90,7 +90,12 @@ def _scripts(root: Path) -> Iterator[Found]:
 
 
 # What a row says before a worker has it, and when it is through.
-_ROWS_OWN_STEPS = {"Waiting for a worker", "Beginning", "Done"}
+_ROWS_OWN_STEPS = {
+    "Waiting for a worker",
+    "Waits for a worker of the newer version of LibGo",
+    "Beginning",
+    "Done",
+}
 
 
 def _steps(root: Path) -> set[str]:

@@ -87,6 +87,21 @@ def test_one_that_fails_costs_no_other(worker: Worker) -> None:
     until(lambda: worker.ran.count("good") + worker.sent_on.count("good") == lane._PLACES + 1, "all", 10)
 
 
+def test_what_is_passed_on_is_heard_by_the_newer_worker_also_by_one_that_starts_then(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = lane.PAYLOAD_VERSION + 1
+    lane.lane_pass("early", newer)
+    monkeypatch.setattr(lane, "PAYLOAD_VERSION", newer)
+    other = Worker()
+    try:
+        lane.lane_pass("late", newer)
+        until(lambda: other.ran == ["early", "late"], "it hears both", 10)
+        assert worker.ran == []
+    finally:
+        other.lane.end()
+
+
 def test_a_lane_that_ends_takes_nothing_more(worker: Worker) -> None:
     worker.held.clear()
     assert lane.lane_push("begun")

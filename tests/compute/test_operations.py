@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from compute.actor import Actor
@@ -17,6 +19,7 @@ from compute.errors import BackendUnavailable, ComputeError, InstanceBusy, Inval
 from compute.execution import runner, sweep
 from compute.execution.lease import operation_claim, operation_waiting, operation_write
 from compute.models import AuditEvent, Event, Instance, Node, Operation, OperationLog
+from compute.models.operation import PAYLOAD_VERSION
 from compute.services.instances import InstanceCreate, instance_act, instance_create, instance_delete
 from compute.services.operations import operation_cancel
 from compute.states import Action
@@ -215,6 +218,61 @@ def test_an_unheard_bell_is_rung_again_but_not_at_once(
     Operation.objects.filter(pk=operation.pk).update(dispatched_at=timezone.now() - timedelta(minutes=1))
     assert sweep.operations_unheard() == [str(operation.pk)]
     assert sweep.operations_unheard() == []
+
+
+def test_what_is_too_new_for_a_worker_is_left_and_says_so(
+    admin: Actor, fake_node: Node, engine: FakeEngine, bells: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passed: list[tuple[str, int]] = []
+    monkeypatch.setattr(runner, "lane_pass", lambda *words: passed.append(words))
+    operation = _ask(admin)
+    newer = PAYLOAD_VERSION + 1
+    Operation.objects.filter(pk=operation.pk).update(payload_version=newer)
+    for _ in range(3):
+        assert runner.operation_execute(str(operation.pk)), "it is not rung for again and again"
+    read = operation_waiting(str(operation.pk))
+    assert read is not None and not operation_claim(read)
+    assert (read.state, read.fence) == ("queued", 0)
+    assert read.step == "Waits for a worker of the newer version of LibGo"
+    assert passed == [(str(operation.pk), newer)] and engine.instances == {}
+
+
+def test_what_a_newer_worker_left_is_cleared_by_its_like(
+    admin: Actor, fake_node: Node, bells: list[str]
+) -> None:
+    operation = operation_waiting(str(_ask(admin).pk))
+    assert operation is not None and operation_claim(operation)
+    rows = Operation.objects.filter(pk=operation.pk)
+    rows.update(payload_version=PAYLOAD_VERSION + 1, undo_steps=[{"kind": "odd", "ref": "x"}])
+    _lose_worker(operation)
+    runner.operation_recover(str(operation.pk))
+    assert rows.get().state == "running" and rows.get().fence == operation.fence
+    rows.update(state="failed", undo_pending=True)
+    runner.undo_finish(str(operation.pk))
+    assert rows.get().undo_pending and rows.get().undo_steps
+
+
+def test_a_worker_makes_what_it_notes_known_as_its_own(
+    admin: Actor, fake_node: Node, bells: list[str]
+) -> None:
+    operation_id = str(_ask(admin).pk)
+    Operation.objects.filter(pk=operation_id).update(payload_version=0)
+    older = operation_waiting(operation_id)
+    assert older is not None and operation_claim(older)
+    assert older.payload_version == 0, "of its params"
+    assert Operation.objects.get(pk=operation_id).payload_version == PAYLOAD_VERSION
+
+
+def test_a_web_that_knows_of_no_version_writes_rows_of_the_first(make: Callable[..., Instance]) -> None:
+    make("web")
+    made = uuid.uuid4()
+    known = [field.column for field in Operation._meta.concrete_fields]
+    columns = ", ".join(name for name in known if name not in ("id", "payload_version"))
+    with connection.cursor() as cursor:
+        # Names of columns, not what anybody typed.
+        insert = f"INSERT INTO compute_operation (id, {columns}) SELECT %s, {columns} FROM compute_operation"  # noqa: S608
+        cursor.execute(insert, [Operation._meta.pk.get_db_prep_value(made, connection)])
+    assert Operation.objects.get(pk=made).payload_version == 1
 
 
 def test_delete_removes_the_row_and_keeps_the_history(

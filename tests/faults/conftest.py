@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from tests.faults.shaky import Shaky
 from tests.faulty import FaultyProxy, faulty_port
 from tests.hosts import LibvirtHost
 from tests.live import ENDED, LiveConsole, until
+from tests.postgres_server import PostgresServer
 from tests.reporter import MemoryReporter
 
 Measured = Callable[[str, float], None]
@@ -115,6 +118,24 @@ def far_node(live: LiveConsole, way: FaultyProxy) -> Iterator[str]:
     """A node at the other end of a way; the name it has."""
     with node_added(live, f"tcp://127.0.0.1:{way.port}", insecure=True) as path:
         yield str(live.get(path)["name"])
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a short path that other users may enter."""
+    folder = Path(tempfile.mkdtemp(prefix="libgo-t-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(short: Path) -> Iterator[PostgresServer]:
+    server = PostgresServer(short / "postgres")
+    try:
+        yield server.start()
+    finally:
+        server.close()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -45,24 +44,6 @@ def _ask(console: LiveConsole, name: str) -> str:
 
 def _page(console: LiveConsole, path: str) -> requests.Response:
     return requests.get(console.url + path, timeout=30, allow_redirects=False)
-
-
-@pytest.fixture
-def short() -> Iterator[Path]:
-    """A folder with a short path that other users may enter."""
-    folder = Path(tempfile.mkdtemp(prefix="libgo-t-"))
-    folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture
-def postgres(short: Path) -> Iterator[PostgresServer]:
-    server = PostgresServer(short / "postgres")
-    try:
-        yield server.start()
-    finally:
-        server.close()
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 from django.utils import timezone
 
 from compute.actor import Actor
@@ -175,6 +176,19 @@ def test_no_more_than_a_few_of_one_node_are_under_way(
     assert Operation.objects.filter(parent=parent, state="queued").count() == PER_NODE
     parent.refresh_from_db()
     assert (parent.state, parent.step) == ("running", "1 of 9 done") and 0 < parent.progress < 100
+
+
+def test_what_a_newer_web_asked_for_is_not_begun_by_an_older_worker(
+    operator: Actor, nine: list[Instance], bells: list[str]
+) -> None:
+    parent = bulk_submit(operator, _stop(nine))
+    rows = Operation.objects.filter(pk=parent.pk)
+    rows.update(payload_version=F("payload_version") + 1)
+    bulk_advance(str(parent.pk))
+    assert not Operation.objects.filter(parent=parent).exists()
+    rows.update(payload_version=F("payload_version") - 1)
+    bulk_advance(str(parent.pk))
+    assert Operation.objects.filter(parent=parent).count() == PER_NODE
 
 
 def test_cancelling_stops_the_rest(operator: Actor, nine: list[Instance], bells: list[str]) -> None:
