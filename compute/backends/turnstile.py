@@ -1,9 +1,9 @@
 """How many of the threads that answer requests may wait for engines at once.
 
 The web process answers everybody with a few threads. Whoever asks an engine that hangs holds one until the
-deadline, so a node has a share of them: who comes when it is used up waits for a moment, which is enough
-where the engine is only busy, and is then told to come again. All nodes together leave some threads to
-what needs no engine. Other threads (workers, watchers) are not counted.
+deadline, so a node has a share of them: who comes when it is used up waits while others are answered, for
+the engine is only busy then, and is told to come again once nobody is for a moment. All nodes together
+leave some threads to what needs no engine. Other threads (workers, watchers) are not counted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from compute.errors import BackendUnavailable
 
 # The web process has 16 threads that answer.
 _MOST_OF_NODE, _MOST_OF_ALL = 5, 12
-_MOMENT_S, _AGAIN_S = 0.5, 2
+_MOMENT_S, _MOMENTS, _AGAIN_S = 0.5, 8, 2
 
 # The nodes that this thread waits for; None in one that answers nobody.
 _held: ContextVar[set[str] | None] = ContextVar("held_turnstiles", default=None)
@@ -31,15 +31,24 @@ class _Turnstile:
 
     def __init__(self, most: int) -> None:
         self._places = threading.BoundedSemaphore(most)
+        self._left = 0
         self._is_stuck = False
 
     def enter(self) -> bool:
-        came_in = self._places.acquire(timeout=0 if self._is_stuck else _MOMENT_S)
-        if not came_in:
-            self._is_stuck = True
-        return came_in
+        if self._is_stuck:
+            return self._places.acquire(blocking=False)
+        for _ in range(_MOMENTS):
+            left = self._left
+            if self._places.acquire(timeout=_MOMENT_S):
+                return True
+            if self._left == left:
+                self._is_stuck = True
+                break
+        return False
 
     def leave(self) -> None:
+        # Lost counts of two who leave at once do no harm: it only has to change.
+        self._left += 1
         self._is_stuck = False
         self._places.release()
 
