@@ -72,6 +72,15 @@ def test_a_run_that_hangs_is_ended(root: Path, monkeypatch: pytest.MonkeyPatch) 
     assert _run() == 2
 
 
+def test_what_computes_for_minutes_runs_with_the_rest_and_once(root: Path) -> None:
+    """Of the folder that watches the clock; the rest of it has failed tests, so both parts have run."""
+    seen = root / "seen"
+    (root / suite._COMPUTES).write_text(f"def test_long(): open({str(seen)!r}, 'a').write('x')\n")
+    (root / "tests/faults/test_bad.py").write_text(_ALWAYS_BAD)
+    assert _run() == 1
+    assert seen.read_text() == "x"
+
+
 def test_chosen_tests_are_given_to_pytest_as_they_are(root: Path) -> None:
     (root / "tests/faults/test_bad.py").write_text(_ALWAYS_BAD)
     assert _run(["tests/unit"]) == 0
