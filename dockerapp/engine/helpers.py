@@ -25,7 +25,7 @@ from docker import APIClient
 
 from compute.backends.runtime import process_started
 from compute.backends.types import LABEL_PROJECT
-from compute.errors import ComputeError, InstanceNotFound
+from compute.errors import ComputeError, InstanceNotFound, InvalidState
 from dockerapp.engine.client import EngineClient
 from dockerapp.engine.demo import busybox_archive
 
@@ -99,11 +99,14 @@ class Helpers:
         self._client.call(lambda api: api.start(engine_id))
 
     def remove(self, engine_id: str) -> None:
-        """Gone afterwards; absent is fine."""
+        """Gone afterwards, or just going: another process may sweep at this moment. Absent is fine."""
         try:
             self._client.call(lambda api: api.remove_container(engine_id, v=True, force=True))
         except InstanceNotFound:
             return
+        except InvalidState as error:
+            if "already in progress" not in error.message:
+                raise
 
     def sweep(self) -> int:
         """Remove the helpers of those who cannot do it any more; how many."""

@@ -276,7 +276,7 @@ def _become(command: list[str]) -> NoReturn:
     """The launcher is that from now on: a signal that ends the one ends the other."""
     sys.stdout.flush()
     os.chdir(ROOT)
-    os.execve(command[0], command, state.environment())
+    os.execve(command[0], command, state.environment())  # nosec B606 # our own interpreter
 
 
 def _storm(arguments: list[str]) -> int:

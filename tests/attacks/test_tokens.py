@@ -74,7 +74,7 @@ FORGED: dict[str, Callable[[str], str]] = {
     "another key": lambda token: _signed(_claims(token), key=_WRONG_KEY),
     "a key named by the token": lambda token: _signed(_claims(token), key=_WRONG_KEY, kid="../../dev/null"),
     "edited claims": _edited,
-    "over": lambda token: _signed({**_claims(token), "exp": int(time.time()) - 5}),
+    "over": lambda token: _signed({**_claims(token), "exp": int(time.time()) - 120}),
     "without an end": lambda token: _signed({k: v for k, v in _claims(token).items() if k != "exp"}),
     "without an id": lambda token: _signed({k: v for k, v in _claims(token).items() if k != "jti"}),
     "without a session": lambda token: _signed({k: v for k, v in _claims(token).items() if k != "fam"}),
