@@ -242,7 +242,7 @@ class FaultyProxy:
             await self._write(link[0], data[head:], rule.bytes_per_s)
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes, bytes_per_s: int | None) -> None:
-        piece = max(1, bytes_per_s // 10) if bytes_per_s else len(data)
+        piece = max(1, bytes_per_s // 10 if bytes_per_s else len(data))
         for start in range(0, len(data), piece):
             writer.write(data[start : start + piece])
             await writer.drain()
