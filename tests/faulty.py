@@ -236,13 +236,10 @@ class FaultyProxy:
                 link[0].write(data[: max(0, len(data) - (current.told - rule.cut_after))])
                 await link[0].drain()
                 return
-            # The head of an answer comes at once, or a slow stream would not even have begun.
-            head = data.find(b"\r\n\r\n") + 4 if current.told == len(data) else 0
-            await self._write(link[0], data[:head], None)
-            await self._write(link[0], data[head:], rule.bytes_per_s)
+            await self._write(link[0], data, rule.bytes_per_s)
 
     async def _write(self, writer: asyncio.StreamWriter, data: bytes, bytes_per_s: int | None) -> None:
-        piece = max(1, bytes_per_s // 10 if bytes_per_s else len(data))
+        piece = max(1, bytes_per_s // 10) if bytes_per_s else len(data)
         for start in range(0, len(data), piece):
             writer.write(data[start : start + piece])
             await writer.drain()
