@@ -17,7 +17,7 @@ from tests.engines import PrivateEngine
 from tests.faults.catalogue import fault
 from tests.faults.conftest import Measured, asked, engine_list, lists_timed, mirror, node_added
 from tests.faulty import FaultyProxy, Rule, faulty_socket
-from tests.live import LiveConsole, strain, until
+from tests.live import LiveConsole, until
 from tests.reporter import MemoryReporter
 
 _EVENTS = "GET .*/events"
@@ -114,7 +114,7 @@ def test_many_that_come_and_go_while_nobody_listens_are_a_list_each_time(
             # Others may be using the machine.
             took = min(_changes_shown(live, client, way, name, rule) for _ in range(2))
             measured(f"{word}: shown after", took)
-            assert took < _SHOWN_S * strain(), f"{word}: {took:.1f} s"
+            assert took < _SHOWN_S, f"{word}: {took:.1f} s"
         engine.stop()
         engine.data_root = engine.folder / f"root-{os.urandom(2).hex()}"
         until(lambda: live.get(path)["status"] == "unreachable", "the node is marked", 5)
@@ -126,7 +126,7 @@ def test_many_that_come_and_go_while_nobody_listens_are_a_list_each_time(
         with asked(engine) as backend:
             backend.demo_image_make(MemoryReporter())
     measured("slowest list", max(slowest))
-    assert max(slowest) < 1.0 * strain()
+    assert max(slowest) < 1.0
     assert live.get("/alerts")["total"] <= before + 1
 
 
@@ -146,26 +146,23 @@ def test_a_stream_that_has_gone_deaf_is_followed_anew(
 ) -> None:
     with node_added(live, f"unix://{way.path}") as path:
         name = live.get(path)["name"]
-        heard, lists = _subscribed(way), _lists(way)
         way.rules = [_DEAF]
         way.cut()
-        until(lambda: _subscribed(way) > heard and _lists(way) > lists, "it listens, and has listed", 10)
-        # What the test before it left behind may be missed by a deaf stream too.
-        until(lambda: not _lists_within(way, 8), "it is at rest", 60)
+        until(lambda: _subscribed(way), "it listens", 10)
+        time.sleep(2)
         lists = _lists(way)
         time.sleep(12)
-        assert _lists(way) == lists, f"a quiet engine is left alone: {way.asked}"
+        assert _lists(way) == lists, "a quiet engine is left alone"
         for turn in range(2):
             came, began = _make(client, 1, f"deaf{turn}-{os.urandom(2).hex()}"), time.monotonic()
-            heard = _subscribed(way)
+            assert not _shows(live, name, came), "nobody could know"
             if turn:
                 # It is deaf again; the next one will hear.
                 way.rules = []
             until(lambda came=came: _shows(live, name, came), "it is shown", 20)  # type: ignore[misc]
             took = time.monotonic() - began
             measured(f"{'again' if turn else 'shown'} after", took)
-            assert took < _DEAF_S * strain(), took
-            assert _subscribed(way) > heard, "it was told, not followed anew"
+            assert took < _DEAF_S, took
             assert live.get(path)["status"] == "online"
         came = _make(client, 1, f"heard-{os.urandom(2).hex()}")
         measured("then after", until(lambda: _shows(live, name, came), "it hears", 3))
@@ -174,12 +171,6 @@ def test_a_stream_that_has_gone_deaf_is_followed_anew(
 
 def _subscribed(way: FaultyProxy) -> int:
     return sum(bool(re.match(_DEAF.match, request)) for request in way.asked)
-
-
-def _lists_within(way: FaultyProxy, seconds: float) -> int:
-    before = _lists(way)
-    time.sleep(seconds)
-    return _lists(way) - before
 
 
 def _lists(way: FaultyProxy) -> int:
