@@ -14,7 +14,7 @@ from compute.errors import InvalidInput, OperationNotFound
 from compute.models import BulkItem, Operation, OperationLog
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name, words_in
-from compute.selectors.page import Page, one_of, order_by, page_bounds, time_text
+from compute.selectors.page import Page, between, one_of, order_by, page_bounds, time_text
 from compute.states import ACTIVE_OPERATION_STATES, BulkItemState, OperationState
 
 SORT_COLUMNS = {
@@ -192,8 +192,7 @@ def operation_log(
 ) -> list[dict[str, Any]]:
     """Lines with ``seq`` greater than ``after``, oldest first. Raises ``InvalidInput`` for a ``limit``
     outside 1..``LOG_LINES_MAX``."""
-    if not 1 <= limit <= LOG_LINES_MAX:
-        raise InvalidInput.field("limit", f"must be between 1 and {LOG_LINES_MAX}.")
+    between("limit", limit, LOG_LINES_MAX)
     operation = operation_get(actor, operation_id)
     rows = OperationLog.objects.filter(operation=operation, pk__gt=after)[:limit]
     return [{"seq": row.pk, "timestamp": time_text(row.timestamp), "line": row.line} for row in rows]

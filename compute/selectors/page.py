@@ -40,12 +40,18 @@ class RenderedPage:
     page_size: int
 
 
+def between(name: str, value: int, most: int) -> int:
+    """``value``. Raises ``InvalidInput`` outside 1..``most``."""
+    if not 1 <= value <= most:
+        raise InvalidInput.field(name, f"must be between 1 and {most}.")
+    return value
+
+
 def page_bounds(page: int, page_size: int) -> tuple[int, int]:
     """Offset and end. Raises ``InvalidInput`` outside 1.. and 1..``PAGE_SIZE_MAX``."""
     if not 1 <= page <= 1_000_000:
         raise InvalidInput.field("page", "must be 1 or more.")
-    if not 1 <= page_size <= PAGE_SIZE_MAX:
-        raise InvalidInput.field("page_size", f"must be between 1 and {PAGE_SIZE_MAX}.")
+    between("page_size", page_size, PAGE_SIZE_MAX)
     return (page - 1) * page_size, page * page_size
 
 

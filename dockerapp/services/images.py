@@ -17,6 +17,7 @@ from compute.models import Operation, Resource
 from compute.sealing import seal
 from compute.selectors.access import action_require
 from compute.selectors.masking import variables_masked
+from compute.selectors.page import between
 from compute.services.idempotency import Idempotency
 from compute.services.nodes import node_require
 from compute.services.projects import project_for
@@ -219,8 +220,7 @@ def image_search(actor: Actor, place: Place, term: str, limit: int) -> list[dict
     """What Docker Hub has, asked through the node's engine within ten seconds."""
     if not term.strip() or len(term) > 200:
         raise InvalidInput.field("term", "must be 1 to 200 characters.")
-    if not 1 <= limit <= 100:
-        raise InvalidInput.field("limit", "must be between 1 and 100.")
+    between("limit", limit, 100)
     node = docker_node(actor, place.node)
     registry_allowed_check(actor, "docker.io/library/search", field="term")
     node_require(node)
