@@ -20,7 +20,8 @@ from compute.errors import BackendUnavailable
 
 # The web process has 16 threads that answer.
 _MOST_OF_NODE, _MOST_OF_ALL = 5, 12
-_MOMENT_S, _MOMENTS, _AGAIN_S = 0.5, 8, 2
+_MOMENT_S, _MOMENTS = 0.5, 8
+_WHY = {"reason": "busy", "retry_after": 2}
 
 # The nodes that this thread waits for; None in one that answers nobody.
 _held: ContextVar[set[str] | None] = ContextVar("held_turnstiles", default=None)
@@ -97,8 +98,7 @@ def _busy(node: NodeConfig) -> BackendUnavailable:
     return BackendUnavailable(
         f"{node.name} was not asked: as many requests wait for it as may at once. Try again soon.",
         node=node.name,
-        reason="busy",
-        retry_after=_AGAIN_S,
+        **_WHY,
     )
 
 
@@ -106,6 +106,5 @@ def _all_busy(node: NodeConfig) -> BackendUnavailable:
     return BackendUnavailable(
         f"{node.name} was not asked: as many requests wait for nodes as may at once. Try again soon.",
         node=node.name,
-        reason="busy",
-        retry_after=_AGAIN_S,
+        **_WHY,
     )

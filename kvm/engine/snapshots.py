@@ -12,6 +12,7 @@ Source: https://libvirt.org/formatsnapshot.html
 from __future__ import annotations
 
 import contextlib
+import time
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
@@ -95,11 +96,8 @@ def snapshot_create(
                 state="stopped",
             )
         plain = connection.is_test_driver
-        since, runs = (
-            int(datetime.now(timezone.utc).timestamp()),
-            _state(domain) == libvirt.VIR_DOMAIN_RUNNING,
-        )
-        mark = {"uuid": engine_id, "name": wanted.name, "since": since, "runs": runs}
+        runs = _state(domain) == libvirt.VIR_DOMAIN_RUNNING
+        mark = {"uuid": engine_id, "name": wanted.name, "since": int(time.time()), "runs": runs}
         return _choice(domain, infos, wanted, plain=plain), mark
 
     choice, mark = connection.call(look)
