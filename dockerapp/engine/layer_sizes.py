@@ -41,7 +41,9 @@ class LayerSizes:
         except ComputeError:
             # It is asked again; what is not known is not shown.
             self._known = {}
-        ended = time.monotonic()
-        with self._lock:
-            self._next_at = ended + max(self._every_s, _SHARE * (ended - began))
-            self._is_asking = False
+        finally:
+            # Whatever went wrong in it, the next look must come.
+            ended = time.monotonic()
+            with self._lock:
+                self._next_at = ended + max(self._every_s, _SHARE * (ended - began))
+                self._is_asking = False
