@@ -79,6 +79,15 @@ def context_close(context: BrowserContext) -> None:
 
 
 @pytest.fixture
+def context(chromium: Browser, live: LiveConsole) -> Iterator[BrowserContext]:
+    """Of somebody who is signed in; for pages of which the browser may complain."""
+    made = chromium.new_context(viewport={"width": 1440, "height": 900})
+    sign_in(made, live)
+    yield made
+    context_close(made)
+
+
+@pytest.fixture
 def page(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
     context = chromium.new_context(viewport={"width": 1440, "height": 900})
     opened = context.new_page()

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import BrowserContext, Page, Route, expect
 
-from tests.browser.conftest import context_close, sign_in
 from tests.live import LiveConsole
 
 _SCRIPT = "**/js/table.js"
 
 
 @pytest.fixture
-def page(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
-    """Where the browser may complain: it does, of what it dropped."""
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    sign_in(context, live)
-    yield context.new_page()
-    context_close(context)
+def page(context: BrowserContext) -> Page:
+    """The browser complains of what it dropped."""
+    return context.new_page()
 
 
 def _dropped(times: int) -> Callable[[Route], None]:

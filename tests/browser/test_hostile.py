@@ -12,23 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocketRoute, expect
+from playwright.sync_api import BrowserContext, Page, WebSocketRoute, expect
 
 from tests.attacks.catalogue import attack
-from tests.browser.conftest import context_close, sign_in
 from tests.live import LiveConsole, until
 
 _DEMO = {"image": "libgo/demo:latest", "network_mode": "none", "command": ["sleep", "600"]}
 _MARKUP = "<img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture
-def context(chromium: Browser, live: LiveConsole) -> Iterator[BrowserContext]:
-    """Of somebody who is signed in."""
-    made = chromium.new_context(viewport={"width": 1440, "height": 900})
-    sign_in(made, live)
-    yield made
-    context_close(made)
 
 
 # -- another site ---------------------------------------------------------------------------------

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.attacks.catalogue import attack
-from tests.browser.conftest import context_close, sign_in
 from tests.live import LiveConsole, until
 from tests.people import World
 
@@ -64,11 +62,8 @@ def machine(world: World, network: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def page(chromium: Browser, live: LiveConsole) -> Iterator[Page]:
-    context = chromium.new_context(viewport={"width": 1440, "height": 900})
-    sign_in(context, live)
-    yield context.new_page()
-    context_close(context)
+def page(context: BrowserContext) -> Page:
+    return context.new_page()
 
 
 def _leases(world: World, network: dict[str, Any]) -> list[dict[str, Any]]:
