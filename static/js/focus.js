@@ -1,5 +1,5 @@
-// The focus stays where one put it, and a field as one filled it, whatever is drawn again by itself; the focus goes
-// into a dialog and back out of it.
+// The focus stays where one put it, whatever is drawn again by itself (what is typed: kept.js); it goes into a dialog
+// and back out of it.
 //
 // htmx finds again what has an id; everything else is known here by what it does and says (markOf). What is gone for a
 // moment (a button that is locked while its request runs, or that an operation hides) has the focus back when it
@@ -9,15 +9,16 @@
   const ACTS = ["id", "name", "value", "href", "hx-post", "hx-get", "data-do", "data-bs-target", "aria-label"];
   const FOCUSABLE = "a[href], button, input, select, textarea, summary, [tabindex]";
   const FIELDS = "input:not([type=hidden]), select, textarea";
-  const TEXTS = "input:not([type=hidden], [type=checkbox], [type=radio], [type=file]), textarea";
-  const sent = new WeakSet();
-  let mark = null, opener = null, typed = new Map();
+  let mark = null, opener = null;
 
   const isNowhere = () => !document.activeElement || document.activeElement === document.body;
   const isOpen = (element) => element.offsetParent !== null && !element.disabled;
   const textOf = (element) => (element.matches("input, select, textarea") ? "" : element.textContent.trim());
   const wordsOf = (element) => [element.tagName, ...ACTS.map((name) => element.getAttribute(name) ?? "")].join("\n");
   const doingsOf = (element) => `${wordsOf(element)}\n${textOf(element)}`;
+
+  // Fields of numbers, choices and the like have none.
+  const caretOf = ({ selectionStart, selectionEnd, selectionDirection }) => (selectionStart === null || selectionStart === undefined ? null : [selectionStart, selectionEnd, selectionDirection]);
 
   // Where one is: the element itself, what it is known by, and the live piece around it.
   function markOf(element) {
@@ -43,8 +44,9 @@
     if (!mark.isLost && mark.element.isConnected) { mark = null; return; }
     const element = found(mark);
     if (element) {
-      const { held, wasSeen } = mark;
+      const { held, wasSeen, caret } = mark;
       element.focus({ preventScroll: true });
+      if (caret) element.setSelectionRange(...caret);
       // Who has scrolled away meanwhile stays there.
       if (wasSeen) element.scrollIntoView({ block: "nearest", behavior: "instant" });
       held?.removeAttribute("tabindex");
@@ -71,27 +73,12 @@
   document.addEventListener("htmx:beforeSwap", (event) => {
     if (!mark || !event.detail.target?.contains(mark.element)) return;
     mark.isLost = true;
+    mark.caret = caretOf(mark.element);
     const { top, bottom } = mark.element.getBoundingClientRect();
     mark.wasSeen = bottom > 0 && top < innerHeight;
   });
   document.addEventListener("htmx:afterSettle", again);
 
-  // What one has typed and not sent yet, by what its field is called.
-  const nameOf = (field) => [field.form?.getAttribute("hx-post"), field.id, field.name, field.getAttribute("aria-label")].join("\n");
-  document.addEventListener("htmx:beforeSwap", ({ detail, defaultPrevented }) => {
-    if (defaultPrevented || !detail.shouldSwap || !detail.target?.closest?.("[data-live]")) return;
-    const changed = [...detail.target.querySelectorAll(TEXTS)].filter((field) => field.value !== field.defaultValue && !sent.has(field.form));
-    typed = new Map(changed.map((field) => [nameOf(field), field.value]));
-  });
-  document.addEventListener("htmx:afterSwap", () => {
-    if (!typed.size) return;
-    for (const field of document.querySelectorAll(TEXTS)) {
-      if (typed.has(nameOf(field))) field.value = typed.get(nameOf(field));
-    }
-    typed.clear();
-  });
-  document.addEventListener("htmx:afterRequest", ({ detail }) => { if (detail.successful && detail.elt.matches("form")) sent.add(detail.elt); });
-  document.addEventListener("input", ({ target }) => sent.delete(target.form));
   // Buttons are unlocked after this has been told.
   document.addEventListener("htmx:afterRequest", () => setTimeout(again));
   document.addEventListener("drawn", again);

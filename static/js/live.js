@@ -44,18 +44,29 @@
     due.delete(key);
     const element = now(key);
     if (!element?.isConnected || leaving) return;
-    if (isBusy(element) || element.contains(pressed)) refresh(element);
+    if (isBusy(element) || isHeld(element)) refresh(element);
     else htmx.trigger(element, "live");
   }
 
-  // A button that is drawn anew between press and release hears no click.
-  let pressed = null;
+  // What one is in the middle of is waited for: a button that is drawn anew between press and release hears no click,
+  // a menu would close or move under the pointer, selected words would be let go. Only so long, though: who has gone
+  // away meanwhile finds no old page.
+  const HELD_MS = 60_000;
+  let pressed = null, heldAt = -HELD_MS;
+  const isSelected = (piece) => {
+    const selection = getSelection();
+    return !selection.isCollapsed && (piece.contains(selection.anchorNode) || piece.contains(selection.focusNode));
+  };
+  // What is drawn by morph.js has no hx-get, and needs none of this.
+  const isHeld = (piece) => piece.matches("[hx-get]") && (piece.contains(pressed)
+    || (performance.now() - heldAt < HELD_MS && (piece.querySelector(".dropdown-menu.show") || isSelected(piece))));
+  for (const sign of ["selectionchange", "shown.bs.dropdown"]) document.addEventListener(sign, () => { heldAt = performance.now(); });
   document.addEventListener("pointerdown", (event) => { pressed = event.target; }, true);
   const released = () => setTimeout(() => { pressed = null; }, CLICK_MS);
   for (const end of ["pointerup", "pointercancel", "dragend"]) document.addEventListener(end, released, true);
   document.addEventListener("htmx:beforeSwap", (event) => {
     const piece = event.detail.requestConfig?.elt;
-    if (!piece?.matches("[data-live]") || !piece.contains(pressed)) return;
+    if (!piece?.matches("[data-live]") || !isHeld(piece)) return;
     event.preventDefault();
     refresh(piece);
   });

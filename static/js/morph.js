@@ -1,5 +1,5 @@
 // Make one piece of a page equal to a newer one and leave alone what did not change: what has the focus
-// keeps it, what was scrolled stays, what somebody ticked or typed stays. Children are known by data-key or id.
+// keeps it, what was scrolled stays, what somebody ticked, typed or opened stays. Children are known by data-key or id.
 //
 //   libgo.morph(document.getElementById("instances"), newer)     newer is a node of another document
 //
@@ -16,7 +16,7 @@
       if (old.getAttribute(name) !== value) old.setAttribute(name, value);
     }
     for (const { name } of [...old.attributes]) {
-      if (!newer.hasAttribute(name)) old.removeAttribute(name);
+      if (!newer.hasAttribute(name) && !(name === "open" && old.nodeName === "DETAILS")) old.removeAttribute(name);
     }
   }
 

@@ -133,6 +133,8 @@
       document.getElementById("view-name").value = own.firstChild.textContent;
     }
     usage.watch();
+    // Nothing tells that the pointer left what is gone.
+    if (preview.link && !preview.link.isConnected) hide();
   }
 
   // Something happened: look again, but leave the page time to be used.
@@ -197,9 +199,10 @@
 
   // -- the screen of a machine, larger, while one points at it ---------------------------------
 
-  const preview = { box: null };
+  const preview = { box: null, link: null };
   function look(link) {
     hide();
+    preview.link = link;
     const box = preview.box = document.createElement("div");
     box.className = "preview card";
     const picture = document.createElement("img");
@@ -215,7 +218,7 @@
 
   function hide() {
     preview.box?.remove();
-    preview.box = null;
+    preview.box = preview.link = null;
   }
 
   // -- what people do --------------------------------------------------------------------------

@@ -159,6 +159,11 @@ def test_pictures_of_the_screen(page: Page, live: LiveConsole, guest: dict[str, 
     )
     page.locator("h1").hover()
     expect(shown).to_have_count(0)
+    page.locator(f"#row-{guest['id']} .thumb").hover()
+    expect(shown).to_have_count(1)
+    page.keyboard.press("/")
+    page.keyboard.type(" and nothing else")
+    expect(shown).to_have_count(0)
 
 
 def test_the_agent_tells_runs_reads_and_writes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import uuid
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ def _draw_again(page: Page, piece: str) -> None:
         page.evaluate("piece => htmx.trigger(piece, 'live')", piece)
 
 
-def test_a_number_that_is_typed_outlives_what_happens_meanwhile(
+def test_what_is_typed_and_scrolled_outlives_what_happens_meanwhile(
     page: Page, live: LiveConsole, run_id: str, stack: str
 ) -> None:
     made = live.api("POST", "/docker/stacks?wait=60", {"name": stack, "compose": three(run_id)})
@@ -36,9 +37,14 @@ def test_a_number_that_is_typed_outlives_what_happens_meanwhile(
     old = piece.locator("[data-service=side]").element_handle()
     field = piece.locator("[data-service=side] input[name=replicas]")
     field.fill("2")
+    # On a phone.
+    page.set_viewport_size({"width": 390, "height": 800})
+    wide = piece.locator(".table-responsive").first
+    assert wide.evaluate("box => { box.scrollLeft = 20; return box.scrollLeft; }") == 20
     piece.evaluate("piece => htmx.trigger(piece, 'live')")
     until(lambda: not old.evaluate("row => row.isConnected"), "it was drawn again", 15)
     expect(field).to_have_value("2")
+    assert wide.evaluate("box => box.scrollLeft") == 20
     piece.locator("[data-service=side] button:has-text('Scale')").click()
     expect(piece.locator("[data-service=side] [data-running]")).to_have_text("2 of 2", timeout=60_000)
     # What was sent is no longer kept: the field shows what is.
@@ -47,10 +53,20 @@ def test_a_number_that_is_typed_outlives_what_happens_meanwhile(
     expect(field).to_have_value("1")
 
 
-def test_a_press_outlives_what_happens_before_the_release(page: Page, live: LiveConsole, name: str) -> None:
+def test_selected_words_and_a_press_outlive_what_happens_meanwhile(
+    page: Page, live: LiveConsole, name: str
+) -> None:
     made = live.create(name, "docker", config={"image": "libgo/demo:latest", "network_mode": "none"})
     page.goto(f"{live.url}/instances/{made['id']}")
     expect(page.locator("#link-text")).to_have_text("live")
+    words = page.locator("#head .flex-fill .text-secondary").first
+    old, said = words.element_handle(), words.inner_text()
+    words.select_text()
+    _draw_again(page, "#head")
+    page.wait_for_timeout(500)
+    assert said and page.evaluate("getSelection().toString()").strip() == said.strip()
+    page.evaluate("getSelection().removeAllRanges()")
+    until(lambda: not old.evaluate("words => words.isConnected"), "it is drawn again afterwards", 15)
     box = page.locator("#head button:has-text('Stop')").first.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
@@ -59,6 +75,29 @@ def test_a_press_outlives_what_happens_before_the_release(page: Page, live: Live
     page.wait_for_timeout(300)
     page.mouse.up()
     expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
+
+
+def test_an_open_menu_outlives_what_happens_meanwhile(page: Page, live: LiveConsole, name: str) -> None:
+    rule = {"name": name, "metric": "cpu_percent", "threshold": 1000, "kind": "instance_usage"}
+    assert live.api("POST", "/alerts/rules", rule).status_code == 201
+    try:
+        page.goto(f"{live.url}/alerts/rules")
+        expect(page.locator("#link")).to_have_class(re.compile("status-green"))
+        row = page.locator(f"tr[data-name={name}]")
+        old = row.element_handle()
+        row.get_by_role("button", name="Silence").click()
+        choice = row.get_by_role("button", name="1 hour")
+        expect(choice).to_be_visible()
+        assert live.api("PATCH", f"/alerts/rules/{name}", {"threshold": 999}).status_code == 200
+        page.evaluate("htmx.trigger('#rules', 'live')")
+        page.wait_for_timeout(800)
+        assert choice.is_visible()
+        expect(row).to_contain_text("1000")
+        page.keyboard.press("Escape")
+        expect(row).to_contain_text("999")
+        assert not old.evaluate("row => row.isConnected"), "it was drawn again as soon as the menu had closed"
+    finally:
+        live.api("DELETE", f"/alerts/rules/{name}")
 
 
 def test_a_change_can_be_deployed_as_soon_as_the_stack_is_free(
