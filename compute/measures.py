@@ -9,7 +9,7 @@ import re
 
 from django.utils.formats import number_format
 
-from compute.wording import later as _
+from compute.told import later as _
 
 NAMES = {
     "cpu_percent": "CPU",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 from django.utils.formats import get_format
-from django.utils.translation import get_language, pgettext
+from django.utils.translation import get_language, gettext_lazy, pgettext
 from django.utils.translation.trans_real import translation
 
 from compute.states import action_words
@@ -32,6 +33,12 @@ _POINT = re.compile(r"(?<=\d)\.(?=\d)")
 _PIECE = re.compile(r"%\((\w+)\)s|(%%)")
 _FIELD = re.compile(r"([\w.\[\]-]+): (.+)", re.DOTALL)
 _SENTENCE_ENDS = re.compile(r"(?<=[.!?]) (?=\S)")
+
+
+def later(text: str) -> str:
+    """A text of a table that is made before anybody reads it: said in the reader's language when it is shown.
+    For ``json`` it must be made a ``str`` first."""
+    return cast(str, gettext_lazy(text))
 
 
 @dataclass(frozen=True)

@@ -11,22 +11,18 @@ from datetime import timedelta
 from enum import EnumMeta
 from typing import cast
 
-from django.utils.translation import gettext, gettext_lazy, ngettext, ngettext_lazy, pgettext, pgettext_lazy
+from django.utils.translation import gettext, ngettext, ngettext_lazy, pgettext, pgettext_lazy
 
 from compute import states
 from compute.backends.capabilities import Capability
+from compute.differences import what_said
 from compute.permissions import ACTIONS
 from compute.states import ACTION_WORDS, ALERT_METRICS, TOKEN_SCOPES, Action, Word, action_words, metric_word
 from compute.told import WORD, told_text, word_told
+from compute.told import later as later
 
 # Tells a step of an operation, as the worker wrote it down.
 STEP = "step"
-
-
-def later(text: str) -> str:
-    """A text of a table that is made before anybody reads it: said in the reader's language when it is shown.
-    For ``json`` it must be made a ``str`` first."""
-    return cast(str, gettext_lazy(text))
 
 
 def word_text(word: object) -> str:
@@ -107,6 +103,7 @@ _TOLD = (
     (r"(?P<name>.+) was removed\.", later("%(name)s was removed.")),
     (r"(?P<name>.+) was changed\.", later("%(name)s was changed.")),
     (r"(?P<name>.+) changed\.", later("%(name)s changed.")),
+    (r"(?P<name>.+?) changed: (?P<what>.+)\.", later("%(name)s changed: %(what)s.")),
     (r"(?P<name>.+) answers\.", later("%(name)s answers.")),
     (r"(?P<name>.+) is gone\.", later("%(name)s is gone.")),
     (r"(?P<name>.+) belongs to (?P<place>.+) now\.", later("%(name)s belongs to %(place)s now.")),
@@ -141,6 +138,8 @@ def event_text(message: str) -> str:
             said = {key: value or "" for key, value in match.groupdict().items()}
             for key in said.keys() & {"word", "status"}:
                 said[key] = word_text(said[key])
+            if "what" in said:
+                said["what"] = what_said(said["what"])
             if "noun" in said:
                 said["noun"] = counted_noun(said["noun"].lower(), 2)
                 said["noun"] = said["noun"][:1].upper() + said["noun"][1:]

@@ -81,6 +81,7 @@ LEVELS = {
     "compute.wording": 1,
     "compute.tell": 0,
     "compute.told": 1,
+    "compute.differences": 1,
     "compute.menu": 6,
     "compute.parts": 6,
     "compute.templatetags": 6,

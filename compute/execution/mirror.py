@@ -20,6 +20,7 @@ from django.utils import timezone
 from compute.backends.base import Backend
 from compute.backends.registry import backend_registration
 from compute.backends.types import InstanceInfo
+from compute.differences import changed_told
 from compute.errors import InstanceNotFound
 from compute.events import Fact, events_publish
 from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
@@ -419,6 +420,7 @@ def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fa
             row.save(update_fields=["observed_at"])
         return None
     old_state = row.state
+    before = {column: getattr(row, column) for column in changed}
     for column, value in changed.items():
         setattr(row, column, value)
     starts_anew = "state" in changed and row.state not in (InstanceState.RUNNING, InstanceState.PAUSED)
@@ -429,4 +431,5 @@ def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fa
     if row.state != old_state:
         kind = _FACT_OF_STATE.get(InstanceState(row.state), "instance.updated")
         return Fact(kind, _told(row), instance=row, details={"from": old_state, "status": row.status})
-    return Fact("instance.updated", f"{row.name} changed.", instance=row, details={"fields": sorted(changed)})
+    told = changed_told(row.name, before, changed)
+    return Fact("instance.updated", told, instance=row, details={"fields": sorted(changed)})

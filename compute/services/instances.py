@@ -19,6 +19,7 @@ from compute.audit import audit, changes_of
 from compute.backends.capabilities import ACTION_CAPABILITIES, Capability
 from compute.backends.registry import backend_class, backend_for
 from compute.backends.types import Resources
+from compute.differences import fields_told
 from compute.errors import (
     InvalidInput,
     InvalidState,
@@ -410,5 +411,10 @@ def _labels_apply(actor: Actor, instance: Instance, changes: Mapping[str, Any]) 
     Instance.objects.filter(pk=instance.pk).update(**columns)
     audit(actor, "instance.update", instance.name, target_uid=instance.pk, details=details)
     event_publish(
-        Fact("instance.updated", f"{instance.name} changed.", instance=instance, username=actor.username)
+        Fact(
+            "instance.updated",
+            fields_told(instance.name, sorted(columns)),
+            instance=instance,
+            username=actor.username,
+        )
     )

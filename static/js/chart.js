@@ -8,15 +8,17 @@
     if (!place) return;
     const times = [], cpu = [], memory = [];
     const colour = () => getComputedStyle(document.body).color;
+    const grid = { stroke: "rgba(128,128,128,.18)", width: 1 };
     const options = {
       width: place.clientWidth, height: 160, legend: { show: true },
       scales: { percent: { range: (_, low, high) => [0, Math.max(5, high * 1.1)] }, mib: { range: (_, low, high) => [0, Math.max(16, high * 1.2)] } },
-      axes: [{ stroke: colour, values: (_, all) => all.map((at) => window.libgo.exactText(new Date(at * 1000)).slice(11)), space: 90 }, { scale: "percent", stroke: colour, size: 60, values: (_, all) => all.map((v) => `${v} %`) },
-        { scale: "mib", side: 1, stroke: colour, size: 80, grid: { show: false }, values: (_, all) => all.map((v) => `${v} MiB`) }],
+      axes: [{ stroke: colour, grid, ticks: grid, values: (_, all) => all.map((at) => window.libgo.exactText(new Date(at * 1000)).slice(11)), space: 90 }, { scale: "percent", stroke: colour, grid, ticks: grid, size: 60, values: (_, all) => all.map((v) => `${v} %`) },
+        { scale: "mib", side: 1, stroke: colour, size: 80, grid: { show: false }, ticks: grid, values: (_, all) => all.map((v) => `${v} MiB`) }],
       series: [{ label: gettext("Time"), value: (_, at) => (at ? window.libgo.exactText(new Date(at * 1000)).slice(11) : "–") }, { label: "CPU %", scale: "percent", stroke: "#4299e1", width: 2, fill: "rgba(66,153,225,.12)" },
         { label: gettext("Memory MiB"), scale: "mib", stroke: "#2fb344", width: 2 }],
     };
     const plot = new uPlot(options, [times, cpu, memory], place);
+    new MutationObserver(() => plot.redraw(false, true)).observe(document.documentElement, { attributes: true, attributeFilter: ["data-bs-theme"] });
     new ResizeObserver(() => plot.setSize({ width: place.clientWidth, height: 160 })).observe(place);
     function add(sample) {
       times.push(Date.parse(sample.timestamp) / 1000);

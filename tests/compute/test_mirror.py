@@ -7,14 +7,16 @@ from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
+from django.utils.translation import override
 
 from compute.actor import Actor
 from compute.backends.fake import FakeEngine
-from compute.backends.types import InstanceInfo
+from compute.backends.types import InstanceInfo, NetworkInfo
 from compute.execution.mirror import instances_observe, instances_observe_complete
 from compute.models import Event, Instance, Node, Project
 from compute.services.instances import InstanceCreate, instance_create
 from compute.states import InstanceState, InstanceType
+from compute.wording import event_text
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +45,27 @@ def test_a_change_of_state_is_a_fact(fake_node: Node, project: Project) -> None:
     instances_observe(fake_node, [_info("e1", state=InstanceState.STOPPED)])
     assert Instance.objects.get().state == "stopped"
     assert Event.objects.order_by("seq").last().type == "instance.stopped"  # type: ignore[union-attr]
+
+
+def test_a_fact_says_what_changed(fake_node: Node, project: Project) -> None:
+    """“What changed?” is a question that the page of an instance answers: values where they are short."""
+    first = replace(_info("e1", "web"), networks=(NetworkInfo("front", ip_address="10.0.0.2"),))
+    instances_observe(fake_node, [first])
+    networks = (NetworkInfo("front", ip_address="10.0.0.2"), NetworkInfo("back", ip_address="10.1.0.9"))
+    second = replace(first, networks=networks, health="healthy", memory_bytes=256 * 2**20, cpu_cores=1.5)
+    instances_observe(fake_node, [second])
+    fact = Event.objects.order_by("seq").last()
+    assert fact is not None and fact.message == (
+        "web changed: CPU cores 1.5, health healthy, memory 256 MiB, address 10.1.0.9."
+    )
+    with override("de"):
+        assert event_text(fact.message) == (
+            "web hat sich geändert: CPU-Kerne 1.5, Gesundheit gesund, Arbeitsspeicher 256 MiB, "
+            "Adresse 10.1.0.9."
+        )
+    instances_observe(fake_node, [replace(second, config={"env": {"SECRET": "x"}}, memory_bytes=None)])
+    fact = Event.objects.order_by("seq").last()
+    assert fact is not None and fact.message == "web changed: configuration, memory not set."
 
 
 def test_a_rename_keeps_the_row(fake_node: Node, project: Project) -> None:

@@ -24,6 +24,9 @@ TOLD = [
     ("Networks on node-1: 1 new, 2 gone.", "Netzwerke auf node-1: 1 neu, 2 entfernt."),
     ("Images on node-1: 1 changed.", "Abbilder auf node-1: 1 geändert."),
     ("web changed.", "web hat sich geändert."),
+    ("web changed: labels, storage.", "web hat sich geändert: Labels, Speicherplatz."),
+    ("web changed: address 10.0.0.2.", "web hat sich geändert: Adresse 10.0.0.2."),
+    ("web changed: memory not set.", "web hat sich geändert: Arbeitsspeicher nicht gesetzt."),
     ("Something else.", "Something else."),
 ]
 
