@@ -13,6 +13,7 @@ from django.db.models import Model
 
 from compute.actor import Actor
 from compute.models import AuditEvent, Instance
+from compute.rows import row_insert
 from compute.selectors.masking import mapping_masked
 from compute.states import Outcome
 
@@ -52,7 +53,7 @@ def audit(
     ``target_uid`` names is taken."""
     by_token = {"by_token": str(actor.credential.token_id)} if actor.credential.token_id else {}
     audit_told()
-    AuditEvent.objects.create(
+    row = AuditEvent(
         user_uid=actor.user_id,
         username=actor.username[:150],
         method=actor.method[:16],
@@ -67,6 +68,7 @@ def audit(
         request_id=actor.request_id[:64],
         details={**(details or {}), **by_token},
     )
+    row_insert(row)
 
 
 def outcome_of(result: str) -> Outcome:

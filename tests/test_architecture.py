@@ -31,6 +31,7 @@ LEVELS = {
     "compute.usage": 0,
     "compute.stages": 0,
     "compute.topics": 0,
+    "compute.rows": 1,
     "compute.lane": 2,
     "compute.measures": 1,
     "compute.models": 1,

@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from compute.models import Operation
 from compute.models.operation import PAYLOAD_VERSION
+from compute.rows import rows_update
 from compute.selectors.prepared import Prepared
 from compute.states import OperationState
 
@@ -42,25 +43,31 @@ def lease_end(seconds: float = LEASE_S) -> ExpressionWrapper:
     return ExpressionWrapper(Now() + timedelta(seconds=seconds), output_field=DateTimeField())
 
 
+_NOW, _LEASE_END = Now(), lease_end()
+
+
 def operation_waiting(operation_id: str) -> Operation | None:
     """With all that its handler needs; None when it waits for nobody any more."""
-    return _WAITING.first(uuid.UUID(operation_id))
+    found = _WAITING.first(uuid.UUID(operation_id))
+    if found is not None and found.instance is not None and found.instance.node_id == found.node_id:
+        found.instance.node = found.node
+    return found
 
 
 def operation_claim(operation: Operation) -> bool:
     """Take one that waits; False when someone else has it, it is over, its cancelling was asked for since it
     was read, or it is too new for this worker. What the worker notes is of its own version; ``operation``
     keeps the one of its params."""
-    rows = Operation.objects.filter(
-        READABLE,
-        pk=operation.pk,
-        state=OperationState.QUEUED.value,
-        fence=operation.fence,
-        cancel_requested=operation.cancel_requested,
-    )
+    as_read = {
+        "pk": operation.pk,
+        "state": OperationState.QUEUED.value,
+        "fence": operation.fence,
+        "cancel_requested": operation.cancel_requested,
+        "payload_version__lte": PAYLOAD_VERSION,
+    }
     columns = {"state": OperationState.RUNNING.value, "fence": operation.fence + 1, "worker": _process()}
-    times = {"lease_until": lease_end(), "started_at": Now()}
-    if not rows.update(**columns, **times, payload_version=PAYLOAD_VERSION):
+    times = {"lease_until": _LEASE_END, "started_at": _NOW}
+    if not rows_update(Operation, as_read, {**columns, **times, "payload_version": PAYLOAD_VERSION}):
         return False
     for name, value in columns.items():
         setattr(operation, name, value)
@@ -80,20 +87,24 @@ def _with_all() -> QuerySet[Operation]:
     return Operation.objects.select_related("instance", "instance__node", "node", "user")
 
 
-_WAITING = Prepared(lambda key: _with_all().filter(pk=key, state=OperationState.QUEUED.value))
+_WAITING = Prepared(
+    lambda key: Operation.objects.select_related("instance", "node", "user").filter(
+        pk=key, state=OperationState.QUEUED.value
+    )
+)
 
 
 def operation_write(operation_id: Any, fence: int, **columns: Any) -> bool:
     """Write to an operation that is still ours; False when it is not."""
-    rows = Operation.objects.filter(pk=operation_id, fence=fence, state=OperationState.RUNNING.value)
-    return bool(rows.update(**columns))
+    ours = {"pk": operation_id, "fence": fence, "state": OperationState.RUNNING.value}
+    return bool(rows_update(Operation, ours, columns))
 
 
 def operation_close(operation: Operation, state: OperationState, columns: Mapping[str, Any]) -> bool:
     """The last write: final state and outcome, in the transaction of the caller. False when the operation
     is no longer ours."""
     written = {**columns, "state": state.value, "lease_until": None}
-    if not operation_write(operation.pk, operation.fence, finished_at=Now(), **written):
+    if not operation_write(operation.pk, operation.fence, finished_at=_NOW, **written):
         return False
     for name, value in written.items():
         setattr(operation, name, value)
@@ -139,7 +150,7 @@ class Heartbeat:
         try:
             with transaction.atomic():
                 for operation_id, (fence, _lost) in held.items():
-                    if not operation_write(operation_id, fence, lease_until=lease_end()):
+                    if not operation_write(operation_id, fence, lease_until=_LEASE_END):
                         gone.append(operation_id)
         except DatabaseError as error:
             # The lease outlives a few missed beats; the next one tries again.

@@ -27,6 +27,7 @@ from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
 from compute.execution.looks import is_later
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
+from compute.rows import row_save
 from compute.selectors.prepared import Prepared
 from compute.selectors.resource_users import used_by
 from compute.selectors.sealed_config import config_resealed
@@ -417,7 +418,7 @@ def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fa
     if not changed:
         if stamp:
             row.observed_at = info.observed_at
-            row.save(update_fields=["observed_at"])
+            row_save(row, "observed_at", "updated_at")
         return None
     old_state = row.state
     before = {column: getattr(row, column) for column in changed}
@@ -427,7 +428,7 @@ def _row_update(row: Instance, info: InstanceInfo, *, stamp: bool = False) -> Fa
     if info.pending is None and starts_anew and row.pending_changes:
         row.pending_changes = {}
     row.observed_at = info.observed_at
-    row.save(update_fields=[*changed, "pending_changes", "observed_at"])
+    row_save(row, *{**changed, "pending_changes": None, "observed_at": None, "updated_at": None})
     if row.state != old_state:
         kind = _FACT_OF_STATE.get(InstanceState(row.state), "instance.updated")
         return Fact(kind, _told(row), instance=row, details={"from": old_state, "status": row.status})

@@ -15,6 +15,7 @@ from compute.execution.failpoint import boundary
 from compute.execution.lease import operation_write
 from compute.execution.patience import patiently
 from compute.models import Operation, OperationLog
+from compute.rows import row_insert
 
 # Screens need no more than this many steps of a bar in a second.
 _WRITE_EVERY_S = 0.25
@@ -45,7 +46,7 @@ class OperationReporter:
         self.checkpoint()
 
     def log(self, line: str) -> None:
-        patiently(lambda: OperationLog.objects.create(operation=self._operation, line=line[:2000]))
+        patiently(lambda: row_insert(OperationLog(operation=self._operation, line=line[:2000])))
 
     def begin(self) -> None:
         """The first checkpoint: the claim has just read the row."""
@@ -85,7 +86,7 @@ class OperationReporter:
             with transaction.atomic():
                 is_ours = operation_write(self._operation.pk, self._operation.fence, **columns)
                 if is_ours:
-                    OperationLog.objects.create(operation=self._operation, line=line[:2000])
+                    row_insert(OperationLog(operation=self._operation, line=line[:2000]))
             return is_ours
 
         if not patiently(write):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import orjson
 from django.db.models import Count, F, FilteredRelation, Q, QuerySet, TextField, Window
@@ -174,8 +174,8 @@ def _total(rows: Callable[[], QuerySet[Instance]], found: int, wanted: InstanceF
 
 def instance_read(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
     """``instance_dict`` of ``instance_get``, in one query; raises the same."""
-    if (key := id_of(id_or_name)) is not None and (prepared := _of(actor, _READ)) is not None:
-        found = prepared(key)
+    if (prepared := _of(actor, id_or_name, _READ)) is not None:
+        found = prepared()
     else:
         rows = _shown(visible(actor, Instance.objects.filter(by_id_or_name(str(id_or_name)))))
         found = list(rows[:2])
@@ -185,20 +185,21 @@ def instance_read(actor: Actor, id_or_name: str | uuid.UUID) -> dict[str, Any]:
 def instance_get(actor: Actor, id_or_name: str | uuid.UUID) -> Instance:
     """By id, or by a name that is unique among what the actor sees. Raises ``InstanceNotFound``;
     ``InvalidInput`` when several share the name."""
-    if (key := id_of(id_or_name)) is not None and (prepared := _of(actor, _GET)) is not None:
-        return _only(prepared(key), str(id_or_name))
+    if (prepared := _of(actor, id_or_name, _GET)) is not None:
+        return _only(prepared(), str(id_or_name))
     rows = visible(actor, Instance.objects.select_related("node", "project"))
     return _only(list(rows.filter(by_id_or_name(str(id_or_name)))[:2]), str(id_or_name))
 
 
-def _of(actor: Actor, prepared: tuple[Prepared[T], Prepared[T]]) -> Callable[[uuid.UUID], list[T]] | None:
-    """By id, what an administrator sees or what a member does; None where neither is asked for."""
-    of_all, of_member = prepared
+def _of(actor: Actor, id_or_name: str | uuid.UUID, ways: _Ways[T]) -> Callable[[], list[T]] | None:
+    """What an administrator sees or what a member does; None where neither is asked for."""
+    key = id_of(id_or_name)
+    of_all, of_member = ways.by_name if key is None else ways.by_id
     if actor.is_admin:
-        return of_all.rows
+        return partial(of_all.rows, key or str(id_or_name))
     if actor.user_id is None or actor.is_admin_account or actor.credential.scope is not None:
         return None
-    return partial(of_member.rows, actor.user_id)
+    return partial(of_member.rows, actor.user_id, key or str(id_or_name))
 
 
 def _only(found: Sequence[T], wanted: str) -> T:
@@ -230,7 +231,7 @@ def instance_dict(instance: Instance) -> dict[str, Any]:
 
 
 def _instance_shown(instance_id: uuid.UUID) -> dict[str, Any] | None:
-    row = _READ[0].first(instance_id)
+    row = _READ.by_id[0].first(instance_id)
     return None if row is None else _shape(row, _Decoder())
 
 
@@ -259,19 +260,31 @@ def _shown(rows: QuerySet[Instance]) -> QuerySet[Instance, dict[str, Any]]:
     return _rows(rows).annotate(**_TEXTS).values(*_COLUMNS, *_TEXTS)
 
 
-def _of_member(user_id: uuid.UUID, instance_id: uuid.UUID) -> QuerySet[Instance]:
-    return visible(Actor(user_id, ""), Instance.objects.filter(pk=instance_id))
+class _Ways(Generic[T]):
+    """One instance by id, or those of a name as far as it takes to see that there are several; each for
+    administrators, and for members, whose id stands first."""
+
+    def __init__(self, shape: Callable[[QuerySet[Instance]], QuerySet[Any, T]]) -> None:
+        def named(rows: QuerySet[Instance], name: str) -> QuerySet[Any, T]:
+            return shape(rows.filter(name=name))[:2]
+
+        every = Instance.objects.all
+        self.by_id = (
+            Prepared(lambda key: shape(every().filter(pk=key))),
+            Prepared(lambda user, key: shape(_of_member(user).filter(pk=key)), keys=2),
+        )
+        self.by_name = (
+            Prepared(lambda name: named(every(), name), keys=0, texts=1),
+            Prepared(lambda user, name: named(_of_member(user), name), texts=1),
+        )
 
 
-# By id: for administrators, and for members, whose id stands first.
-_READ: tuple[Prepared[dict[str, Any]], Prepared[dict[str, Any]]] = (
-    Prepared(lambda key: _shown(Instance.objects.filter(pk=key))),
-    Prepared(lambda user, key: _shown(_of_member(user, key)), keys=2),
-)
-_GET: tuple[Prepared[Instance], Prepared[Instance]] = (
-    Prepared(lambda key: Instance.objects.filter(pk=key).select_related("node", "project")),
-    Prepared(lambda user, key: _of_member(user, key).select_related("node", "project"), keys=2),
-)
+def _of_member(user_id: uuid.UUID) -> QuerySet[Instance]:
+    return visible(Actor(user_id, ""), Instance.objects.all())
+
+
+_READ: _Ways[dict[str, Any]] = _Ways(_shown)
+_GET: _Ways[Instance] = _Ways(lambda rows: rows.select_related("node", "project"))
 
 
 def _filtered(actor: Actor, rows: QuerySet[Instance], wanted: InstanceFilter) -> QuerySet[Instance]:

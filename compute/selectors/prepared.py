@@ -20,19 +20,22 @@ from django.db.models import QuerySet
 R = TypeVar("R")
 
 # Each stands for the key at its place while the text is made; nothing else is equal to one.
-_PLACEHOLDERS = tuple(uuid.UUID(int=0x6B1D0F3E8A554C1B9D0E5F0E8A3C7B00 + number) for number in range(3))
+_PLACEHOLDERS = tuple(uuid.UUID(int=0x6B1D0F3E8A554C1B9D0E5F0E8A3C7B00 + number) for number in range(6))
+Key = uuid.UUID | str
 
 
 class Prepared(Generic[R]):
-    """``make`` gives the queryset for its keys, ids all of them; whatever else stands in it is the same at
-    every use. ``rows`` finds what ``list(make(…))`` would."""
+    """``make`` gives the queryset for its keys, so many ids and behind them so many texts; whatever else
+    stands in it is the same at every use. ``rows`` finds what ``list(make(…))`` would."""
 
-    def __init__(self, make: Callable[..., QuerySet[Any, R]], keys: int = 1) -> None:
-        self._make, self._count = make, keys
+    def __init__(self, make: Callable[..., QuerySet[Any, R]], keys: int = 1, texts: int = 0) -> None:
+        texts_end = keys + texts
+        self._make = make
+        self._wanted = (*_PLACEHOLDERS[:keys], *map(str, _PLACEHOLDERS[keys:texts_end]))
         # A compiler belongs to its connection, and a connection to its thread.
         self._kept = threading.local()
 
-    def rows(self, *keys: uuid.UUID) -> list[R]:
+    def rows(self, *keys: Key) -> list[R]:
         connection = connections[DEFAULT_DB_ALIAS]
         kept = self._kept
         if getattr(kept, "connection", None) is not connection:
@@ -44,18 +47,19 @@ class Prepared(Generic[R]):
         found.query.get_compiler = lambda *args, **options: kept.compiler  # type: ignore[method-assign]
         return list(found)
 
-    def first(self, *keys: uuid.UUID) -> R | None:
+    def first(self, *keys: Key) -> R | None:
         found = self.rows(*keys)
         return found[0] if found else None
 
     def _compile(self, connection: Any) -> None:
-        kept, wanted = self._kept, _PLACEHOLDERS[: self._count]
-        kept.queryset = self._make(*wanted)
+        kept = self._kept
+        kept.queryset = self._make(*self._wanted)
         kept.compiler = kept.queryset.query.get_compiler(connection=connection)
         kept.sql, kept.params = kept.compiler.as_sql()
         kept.told = _native if connection.features.has_native_uuid_field else _hex
-        kept.placeholders = tuple(map(kept.told, wanted))
+        kept.placeholders = tuple(map(kept.told, self._wanted))
         assert set(kept.placeholders) <= set(kept.params), "each key stands in the query"
+        _converters_keep(kept.compiler)
         kept.connection = connection
 
 
@@ -87,9 +91,22 @@ class Repeated:
             return list(cursor.fetchall())
 
 
-def _native(key: uuid.UUID) -> Any:
+def _converters_keep(compiler: Any) -> None:
+    """What turns the values of its columns into Django's types is found out once, too."""
+    find = compiler.get_converters
+    kept: list[Any] = []
+
+    def converters(columns: Any) -> Any:
+        if not kept:
+            kept.append(find(columns))
+        return kept[0]
+
+    compiler.get_converters = converters
+
+
+def _native(key: Key) -> Any:
     return key
 
 
-def _hex(key: uuid.UUID) -> Any:
-    return key.hex
+def _hex(key: Key) -> Any:
+    return key.hex if isinstance(key, uuid.UUID) else key

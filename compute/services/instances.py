@@ -31,10 +31,12 @@ from compute.events import Fact, event_publish
 from compute.execution.mirror import instance_reread
 from compute.live import usage_dict, usage_recent
 from compute.models import Instance, Node, Operation, Project
+from compute.rows import row_insert
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
 from compute.selectors.limits import RESERVES
 from compute.selectors.nodes import node_config
+from compute.selectors.prepared import Prepared
 from compute.selectors.sealed_config import config_sealed
 from compute.services.guards import config_guarded, content_guarded
 from compute.services.idempotency import Idempotency, idempotency_lookup, idempotency_store
@@ -330,8 +332,13 @@ def _mixed_check(node: Node) -> None:
         )
 
 
+_NAMED = Prepared(
+    lambda node, name: Instance.objects.filter(node=node, name=name).values_list("pk", flat=True)[:1], texts=1
+)
+
+
 def _name_free_check(node: Node, name: str) -> None:
-    if Instance.objects.filter(node=node, name=name).exists():
+    if _NAMED.rows(node.pk, name):
         raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name)
 
 
@@ -340,7 +347,7 @@ def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
     _name_free_check(node, name)
     try:
         with transaction.atomic():
-            return Instance.objects.create(
+            row = Instance(
                 node=node,
                 backend=node.backend,
                 name=name,
@@ -349,6 +356,7 @@ def _row_reserve(node: Node, name: str, **columns: Any) -> Instance:
                 created_at=timezone.now(),
                 **columns,
             )
+            return row_insert(row)
     except IntegrityError as error:
         raise NameConflict(f"There is already an instance “{name}” on {node.name}.", name=name) from error
 

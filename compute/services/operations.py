@@ -18,12 +18,14 @@ from compute.events import Fact, event_publish
 from compute.execution.runner import operation_begin
 from compute.models import Instance, Node, Operation, Project
 from compute.permissions import ACTIONS
+from compute.rows import row_insert
 from compute.selectors.access import action_require
 from compute.selectors.operations import operation_get
 from compute.states import ACTIVE_OPERATION_STATES, Action, OperationState
 from compute.tasks import operation_ring, parent_ring
 from compute.tell import tell
 
+_NOW = Now()
 # Of these nothing but a hung engine takes long.
 _SHORT = frozenset(
     f"instance.{action}"
@@ -60,14 +62,14 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
     instance = intent.instance
     try:
         with transaction.atomic():
-            operation = Operation.objects.create(
+            operation = Operation(
                 action=intent.action,
                 node=intent.node,
                 instance=instance,
                 instance_uid=instance.pk if instance else None,
                 instance_name=instance.name if instance else "",
                 target=intent.target[:255],
-                project_id=instance.project_id if instance else intent.project and intent.project.pk,
+                project_id=instance.project_id if instance else intent.project.pk if intent.project else None,
                 user_id=actor.user_id,
                 request_id=actor.request_id[:64],
                 remote_address=actor.remote_address[:64],
@@ -77,8 +79,9 @@ def operation_submit(actor: Actor, intent: Intent) -> Operation:
                 params=dict(intent.params),
                 may_cancel=intent.may_cancel,
                 step="Waiting for a worker",
-                dispatched_at=Now(),
+                dispatched_at=_NOW,
             )
+            row_insert(operation)
     except IntegrityError as error:
         raise _busy(instance) from error
     # Its end is audited, with this origin.

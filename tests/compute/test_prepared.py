@@ -54,6 +54,16 @@ def test_keys_stand_where_they_were_put(
         assert of_member.rows(row.pk, operator.user_id) == []
 
 
+def test_texts_stand_behind_ids(make: Callable[..., Instance]) -> None:
+    row = make("one")
+    row.name = "it's 50 % “one”"
+    row.save()
+    named = Prepared(lambda node, name: Instance.objects.filter(node=node, name=name), texts=1)
+    for _ in range(2):
+        assert named.rows(row.node_id, row.name) == [row]
+        assert named.rows(row.node_id, "two") == named.rows(uuid.uuid4(), row.name) == []
+
+
 @pytest.mark.django_db(transaction=True)
 def test_each_thread_has_its_own(make: Callable[..., Instance]) -> None:
     made = [make(f"one-{number}") for number in range(4)]
