@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.core.exceptions import RequestDataTooBig
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
@@ -30,6 +33,7 @@ from compute.selectors.access import action_require
 from compute.selectors.instances import instance_made
 from compute.selectors.operations import operation_dict, operation_full
 from compute.selectors.page import Page, RenderedPage
+from compute.services.limits import limits_lock
 from compute.services.sign_ins import actor_again
 
 WAIT_MAX_S = 60
@@ -76,14 +80,25 @@ class ApiView(APIView):
     # (states, times, figures) goes on changing and must not make a change stale.
     change_shape: type[Serializer[Any]] | None = None
     also_guarded: tuple[str, ...] = ()
+    # Whether a change asks an engine or another program on its way: then nothing is locked meanwhile, and its
+    # service is given the condition to ask again under its own lock.
+    change_takes_time = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Whatever was refused, or changed without a word, is audited here."""
-        with audit_watched() as seen:
+        with audit_watched() as seen, ExitStack() as self._alone:
             response = super().dispatch(request, *args, **kwargs)
         if not self.audit_exempt and TRANSFER_HEADER not in response:
             self._audit(response, is_told=seen.is_told)
         return response
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Of changes with the same condition one wins: each looks and changes before the next one does."""
+        super().initial(request, *args, **kwargs)
+        is_change = self.change_shape is not None and request.method in ("PUT", "PATCH")
+        if is_change and not self.change_takes_time:
+            self._alone.enter_context(transaction.atomic())
+            limits_lock()
 
     def _audit(self, response: HttpResponseBase, *, is_told: bool) -> None:
         user = getattr(self.request, "_user", None)

@@ -114,6 +114,7 @@ class NodeDraftTest(ApiView):
 
 class NodeDetail(ApiView):
     change_shape = s.NodeUpdateRequest
+    change_takes_time = True
 
     @api("nodes", "One node", response=s.NodeShape, operation_id="nodes_retrieve_one")
     def get(self, request: Request, node_id: str) -> HttpResponseBase:
@@ -131,8 +132,13 @@ class NodeDetail(ApiView):
     def put(self, request: Request, node_id: str) -> HttpResponseBase:
         force = self.query({"force": boolean}).get("force", False)
         changes = self.body(s.NodeUpdateRequest)
-        self.precondition(nodes_read.node_dict(nodes_read.node_get(self.actor, node_id)))
-        return self.answer(nodes_read.node_dict(nodes.node_update(self.actor, node_id, changes, force=force)))
+
+        def still() -> None:
+            self.precondition(nodes_read.node_dict(nodes_read.node_get(self.actor, node_id)))
+
+        still()
+        node = nodes.node_update(self.actor, node_id, changes, force=force, still=still)
+        return self.answer(nodes_read.node_dict(node))
 
     patch = put
 

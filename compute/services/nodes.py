@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.conf import settings
@@ -28,6 +28,7 @@ from compute.sealing import seal
 from compute.selectors.access import action_require
 from compute.selectors.nodes import config_for, node_config, node_get, node_secrets
 from compute.services.instance_body import labels_check
+from compute.services.limits import limits_lock
 from compute.services.node_access import ACCESS_FIELDS, access_merged
 from compute.tell import tell
 
@@ -67,10 +68,16 @@ def node_create(actor: Actor, given: Mapping[str, Any], *, force: bool = False) 
 
 
 def node_update(
-    actor: Actor, id_or_name: str | uuid.UUID, changes: Mapping[str, Any], *, force: bool = False
+    actor: Actor,
+    id_or_name: str | uuid.UUID,
+    changes: Mapping[str, Any],
+    *,
+    force: bool = False,
+    still: Callable[[], object] | None = None,
 ) -> Node:
     """Merge ``name``, ``is_enabled`` and what ``node_create`` takes. Admins only. A new address or new
-    credentials are tried first, as on creating."""
+    credentials are tried first, as on creating. ``still`` raises when the node is no more what the caller
+    wanted to change; asked under the lock."""
     action_require(actor, "node.update")
     unknown = set(changes) - _EDITABLE
     if unknown:
@@ -85,8 +92,11 @@ def node_update(
         access = _access_changed(node, changes)
         columns |= {"url": access.url, "options": dict(access.options), "secrets": _sealed(access)}
         info = None if force else _probe(node.backend, node.name, access)
-    before = _settings(node)
     with transaction.atomic():
+        limits_lock()
+        if still is not None:
+            still()
+        before = _settings(node_get(actor, node.pk))
         try:
             with transaction.atomic():
                 Node.objects.filter(pk=node.pk).update(**columns)

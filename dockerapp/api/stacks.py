@@ -71,6 +71,7 @@ class StackValidateNew(PlacedView):
 
 class StackDetail(PlacedView):
     change_shape = s.StackUpdateRequest
+    change_takes_time = True
 
     @api("docker", "One stack, by name or id", response=s.StackDetailShape, query=("node",))
     def get(self, request: Request, name: str) -> HttpResponseBase:
@@ -90,8 +91,12 @@ class StackDetail(PlacedView):
         node = self.query(NODE).get("node", "")
         self.wait_seconds()
         body = self.body(s.StackUpdateRequest)
-        self.precondition(stack_detail(self.actor, stack_get(self.actor, name, node)))
-        return self.answer_operation(stacks.stack_update(self.actor, name, body, node=node))
+
+        def still() -> None:
+            self.precondition(stack_detail(self.actor, stack_get(self.actor, name, node)))
+
+        still()
+        return self.answer_operation(stacks.stack_update(self.actor, name, body, node=node, still=still))
 
     patch = put
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -91,9 +91,11 @@ def stack_update(
     *,
     node: str = "",
     options: Mapping[str, Any] | None = None,
+    still: Callable[[], object] | None = None,
 ) -> Operation:
     """Deploy again, with what is given of ``compose`` and ``env`` changed. ``options``: ``pull`` asks the
-    registries for newer images, ``recreate`` makes every container anew."""
+    registries for newer images, ``recreate`` makes every container anew. ``still`` raises when the stack is
+    no more what the caller wanted to change; asked under the lock."""
     found = stack_get(actor, name, node)
     row = _managed(found)
     action_require(actor, "stack.update", row.project_id)
@@ -106,6 +108,8 @@ def stack_update(
     with transaction.atomic():
         limits_lock()
         row = _locked(row)
+        if still is not None:
+            still()
         scale = {} if "compose" in given else _known_scale(row, verdict)
         services = _scaled(verdict.services(), scale)
         params = _deploy_params(row, compose, env, verdict, scale=scale, **dict(options or {}))

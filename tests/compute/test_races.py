@@ -26,6 +26,7 @@ from compute.services.idempotency import Idempotency
 from compute.services.instances import InstanceCreate, instance_act, instance_create
 from compute.services.limit_settings import project_limits_set
 from compute.states import Action, InstanceState, InstanceType
+from tests.compute.api.conftest import client_for
 
 _AT_ONCE = 8
 
@@ -133,3 +134,18 @@ def test_what_is_seen_at_once_is_there_once(fake_node: Node, project: Project) -
     found = _at_once(lambda n: instances_observe(fake_node, ended[n:] + ended[:n]) and "")
     assert found.total() == _AT_ONCE
     assert set(Instance.objects.values_list("state", flat=True)) == {"stopped"}
+
+
+def test_of_changes_with_one_condition_one_wins(admin: Actor, fake_node: Node, bells: list[str]) -> None:
+    """Also where the change may ask an engine on its way, as that of a node does."""
+    project = Project.objects.create(name="race")
+    changes = {f"projects/{project.pk}": "description", f"nodes/{fake_node.pk}": "name"}
+    for path, field in changes.items():
+        where = f"/api/v1/{path}"
+        tag = client_for(admin).get(where)["ETag"]
+
+        def ask(number: int, where: str = where, field: str = field, tag: str = tag) -> int:
+            change = {field: f"by-{number}"}
+            return int(client_for(admin).put(where, change, format="json", HTTP_IF_MATCH=tag).status_code)
+
+        assert _at_once(ask) == {"200": 1, "412": _AT_ONCE - 1}, path
