@@ -17,6 +17,10 @@ _ESCAPE = re.compile(r"#\s*escape\s*=\s*([`\\])\s*", re.IGNORECASE)
 _DIRECTIVE = re.compile(r"#\s*[a-z][a-z0-9]*\s*=.*", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)(?::-([^${}]*))?\})")
 _REMOTE = ("http://", "https://", "ftp://", "git@", "git://", "ssh://")
+# What the builder takes for the space behind an instruction, and around a line (Go's unicode.IsSpace): Python
+# has other opinions.
+_SPACE = re.compile(r"[ \t\v\f\r]+")
+_AROUND = " \t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(map(chr, range(0x2000, 0x200B)))
 # Words of a source that the builder would change before it uses them.
 _REWRITTEN = re.compile(r"[$\"'\\`]")
 SIZE_MAX = 512 * 1024
@@ -116,12 +120,12 @@ def _words(rest: str) -> list[str]:
 
 def _instructions(text: str, *, indented_comments: bool) -> Iterator[tuple[str, str]]:
     """Word and rest of every instruction, lines joined."""
-    lines = text.removeprefix("\ufeff").splitlines()
+    lines = [line.rstrip("\r") for line in text.removeprefix("\ufeff").split("\n")]
     escape = _escape_of(lines)
     continued = re.compile(rf"{re.escape(escape)}[ \t]*$")
     begun = ""
     for line in lines:
-        bare = line.strip()
+        bare = line.strip(_AROUND)
         is_comment = bare.startswith("#") if indented_comments or not begun else line.startswith("#")
         if not bare or is_comment:
             continue
@@ -135,15 +139,14 @@ def _instructions(text: str, *, indented_comments: bool) -> Iterator[tuple[str, 
 
 def _escape_of(lines: list[str]) -> str:
     for line in lines:
-        found = _ESCAPE.fullmatch(line.strip())
+        found = _ESCAPE.fullmatch(line.strip(_AROUND))
         if found:
             return found[1]
-        if not _DIRECTIVE.fullmatch(line.strip()):
+        if not _DIRECTIVE.fullmatch(line.strip(_AROUND)):
             break
     return "\\"
 
 
 def _split(line: str) -> tuple[str, str]:
-    word, _, rest = line.strip().partition(" ")
-    head, tab, tail = word.partition("\t")
-    return head.upper(), f"{tail} {rest}".strip() if tab else rest.strip()
+    word, *rest = _SPACE.split(line.strip(_AROUND), 1)
+    return word.upper(), rest[0].strip() if rest else ""

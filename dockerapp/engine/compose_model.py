@@ -314,7 +314,7 @@ def _given(
         "entrypoint": body.get("entrypoint"),
         "env": {str(key): str(value) for key, value in env.items()},
         "volumes": volumes,
-        "ports": [_port(port) for port in body.get("ports") or []],
+        "ports": [text for port in body.get("ports") or [] for text in _ports(port)],
         "restart_policy": _restart(str(body.get("restart") or "")),
         "working_dir": body.get("working_dir"),
         "user": body.get("user"),
@@ -392,11 +392,14 @@ def _mounts(
     return volumes, tmpfs, problems
 
 
-def _port(port: Mapping[str, Any]) -> str:
-    """As a container's configuration writes it; of a range the first number stands for all."""
-    published = str(port.get("published") or "").partition("-")[0]
+def _ports(port: Mapping[str, Any]) -> list[str]:
+    """As a container's configuration writes them: of a range each number that the engine may choose."""
+    first, _, last = str(port.get("published") or "").partition("-")
     address = f"{port['host_ip']}:" if "." in str(port.get("host_ip") or "") else ""
-    return f"{address}{published}:{port.get('target')}/{port.get('protocol') or 'tcp'}"
+    rest = f":{port.get('target')}/{port.get('protocol') or 'tcp'}"
+    if not (first.isdigit() and last.isdigit()):
+        return [f"{address}{first}{rest}"]
+    return [f"{address}{number}{rest}" for number in range(int(first), int(last) + 1)]
 
 
 def _restart(text: str) -> dict[str, Any] | None:

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from compute.actor import Actor
 from compute.errors import InvalidInput, InvalidState, NetworkInUse, PolicyDenied
-from compute.models import Operation
+from compute.models import Node, Operation
 from compute.selectors.resource_users import names_used, used_condition, users_visible
 from compute.selectors.resources import resources_visible
 from compute.services.attachments import network_attach, network_detach
@@ -32,6 +32,7 @@ from dockerapp.selectors.containers import container_get
 from dockerapp.selectors.networks import KIND, network_dicts, network_row
 from dockerapp.services.common import prune_where, where
 from dockerapp.services.driver_options import text_options
+from dockerapp.services.subnets import RULE_SUBNET, subnet_problem
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}")
 # Names that an engine could take for the beginning of an id.
@@ -42,13 +43,6 @@ _POOLS_MAX = 8
 # What an operator may ask for; the rest reaches the host's own networks.
 _DRIVERS = frozenset({"bridge"})
 _OPTIONS = frozenset({"com.docker.network.driver.mtu", "com.docker.network.bridge.enable_icc"})
-_PRIVATE = (
-    ip_network("10.0.0.0/8"),
-    ip_network("172.16.0.0/12"),
-    ip_network("192.168.0.0/16"),
-    ip_network("fc00::/7"),
-)
-_PREFIX_MIN = {4: 16, 6: 48}
 
 Network = IPv4Network | IPv6Network
 
@@ -65,7 +59,7 @@ def network_create(
     at = where(actor, "network.create", node=node, project=project)
     wanted = network_check(body)
     if not actor.is_admin:
-        network_policy(wanted)
+        network_policy(at.node, wanted)
     with transaction.atomic():
         limits_lock()
         earlier = idempotency_lookup(actor, idempotency)
@@ -149,7 +143,7 @@ def network_check(body: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def network_policy(wanted: Mapping[str, Any]) -> None:
+def network_policy(node: Node, wanted: Mapping[str, Any]) -> None:
     """What an operator may not ask for. Raises ``PolicyDenied`` naming the rule."""
     if wanted["driver"] not in _DRIVERS:
         raise PolicyDenied(
@@ -165,14 +159,8 @@ def network_policy(wanted: Mapping[str, Any]) -> None:
                 rule="network_options",
             )
     for pool in wanted["ipam"]:
-        subnet = ip_network(pool["subnet"])
-        private = any(subnet.version == block.version and subnet.subnet_of(block) for block in _PRIVATE)  # type: ignore[arg-type]
-        if not private or subnet.prefixlen < _PREFIX_MIN[subnet.version]:
-            raise PolicyDenied(
-                f"Only administrators may take the subnet {subnet}: the host would send there what is meant "
-                "for others. Take a private one of /16 (IPv6: /48) or smaller.",
-                rule="network_subnet",
-            )
+        if problem := subnet_problem(node, ip_network(pool["subnet"])):
+            raise PolicyDenied(problem, rule=RULE_SUBNET)
 
 
 def _pools_check(given: list[Any]) -> list[dict[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from compute.actor import Actor
@@ -15,6 +16,7 @@ from compute.tell import tell
 from dockerapp.labels import LABEL_COMPOSE
 from dockerapp.selectors.nodes import docker_of
 from dockerapp.services.policy import RULE_REGISTRIES
+from dockerapp.services.subnets import RULE_SUBNET, subnet_problem
 
 if TYPE_CHECKING:
     from compute.services.resource_work import Where
@@ -145,12 +147,28 @@ def stack_check(actor: Actor, at: Where, name: str, compose: Any, env: Mapping[s
             reason, rule = _name_problem(actor, at, name, kind, body)
             if reason:
                 more.append(checked.problem(reason, f"{kind}s", key, rule=rule))
+    more += [] if actor.is_admin else _subnet_problems(at, checked)
     images = []
     for service in checked.services:
         pull, found = _guarded(actor, at, checked, service)
         images.append((service.image, pull))
         more += found
     return Verdict(checked, (*checked.problems, *more), tuple(images))
+
+
+def _subnet_problems(at: Where, checked: Any) -> list[Any]:
+    """What its networks would take away from the host."""
+    found = []
+    for key, body in (checked.model.get("networks") or {}).items():
+        for pool in ((body or {}).get("ipam") or {}).get("config") or []:
+            text = str(pool.get("subnet") or "")
+            try:
+                reason = subnet_problem(at.node, ip_network(text)) if text else ""
+            except ValueError:
+                reason = tell(f"“{text[:60]}” is no subnet such as 10.89.0.0/24")
+            if reason:
+                found.append(checked.problem(reason, "networks", key, rule=RULE_SUBNET))
+    return found
 
 
 def _name_problem(actor: Actor, at: Where, stack: str, kind: str, body: Mapping[str, Any]) -> tuple[str, str]:

@@ -21,6 +21,10 @@ ANSWER_WITHIN_S = 5
 # in memory as they came.
 _ANSWER_MAX, _PIECES_MAX = 16 * 1024**2, 100_000
 _ITEMS_MAX, _TEXT_MAX = 64, 255
+_TOO_MUCH = "The guest agent answered with more than LibGo takes."
+# What libvirt says of an answer that does not fit into its own protocol, which takes 4 MiB, and of an agent that
+# goes on for more than 10: it hangs up on that one.
+_TOO_LONG = ("encode message payload", "No complete agent response")
 _MISSING = (
     "The guest agent does not answer. Install qemu-guest-agent in the guest and start it; it needs the "
     "channel org.qemu.guest_agent.0."
@@ -41,7 +45,7 @@ def agent_call(domain: libvirt.virDomain, command: str, **arguments: Any) -> Any
 def answer_read(answer: str) -> Any:
     """What it returns. Raises ``BackendError``."""
     if len(answer) > _ANSWER_MAX or sum(map(answer.count, "[{,")) > _PIECES_MAX:
-        raise BackendError("The guest agent answered with more than LibGo takes.")
+        raise BackendError(_TOO_MUCH)
     try:
         return json.loads(answer)["return"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
@@ -57,6 +61,8 @@ def _refused(error: libvirt.libvirtError, command: str) -> ComputeError | libvir
     )
     if code in absent or "agent is not" in text:
         return InvalidState(_MISSING, reason="agent_missing")
+    if any(words in text for words in _TOO_LONG):
+        return BackendError(_TOO_MUCH)
     if "has not been found" in text or "disabled" in text or "not supported" in text:
         return OperationNotSupported(
             f"The agent of this guest does not offer {command}; its settings or version say so.",

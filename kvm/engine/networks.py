@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import libvirt
 
+from compute.backends.host_routes import host_subnets
 from compute.backends.types import HostNetwork, ResourceInfo
 from compute.errors import (
     InvalidInput,
@@ -43,9 +44,6 @@ ADDRESSED = frozenset({"nat", "route", "open"})
 _CHOSEN = range(100, 255)
 UNDO_NETWORK = "network"
 _INTERFACES = Path("/sys/class/net")
-# A route of this prefix or a longer one is one subnet, not a whole site's.
-_NARROW = 24
-_ROUTES = Path("/proc/net/route")
 # dnsmasq and the firewall's rules are set up while a network starts.
 _START_TIMEOUT_S = 60.0
 _LIVE = libvirt.VIR_NETWORK_UPDATE_AFFECT_LIVE
@@ -260,28 +258,6 @@ class Networks:
 
     def _call(self, method: Callable[[libvirt.virConnect], T], timeout_s: float | None = None) -> T:
         return self._connection.call(method, timeout_s)
-
-
-def host_subnets() -> list[tuple[str, IPv4Network]]:
-    """Interface and subnet of what our own machine reaches without a gateway, and of what a gateway has
-    for itself alone; a wide route by a gateway (a VPN's) leaves room for smaller subnets in it.
-
-    Source: ``Documentation/networking`` of Linux, ``/proc/net/route``: addresses as hexadecimal of
-    the machine's byte order.
-    """
-    found = []
-    try:
-        lines = _ROUTES.read_text().splitlines()[1:]
-    except OSError:
-        return []
-    for line in lines:
-        words = line.split()
-        if len(words) < 8:
-            continue
-        address, gateway, mask = (int.from_bytes(bytes.fromhex(words[n]), "little") for n in (1, 2, 7))
-        if mask and (not gateway or bin(mask).count("1") >= _NARROW):
-            found.append((words[0], IPv4Network((address, bin(mask).count("1")))))
-    return found
 
 
 def network_info(network: libvirt.virNetwork) -> ResourceInfo:

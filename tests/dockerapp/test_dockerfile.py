@@ -26,6 +26,7 @@ Fill = Callable[[tarfile.TarFile], None]
         ("FROM a\nONBUILD COPY --from=evil.io/x / /", {"a", "evil.io/x"}),
         ("FROM a\nRUN x \\\n  # y\nFROM evil.io/x", {"a", "evil.io/x"}),
         ("FROM a\nRUN x \\\n# y\n z\nFROM b", {"a", "b"}),
+        ("FROM\va\nFROM\fb\nFROM\rc", {"a", "b", "c"}),
         ("\ufefffrom --platform=linux/arm64 a as b\r\nFrom\tc", {"a", "c"}),
     ],
 )
@@ -52,6 +53,14 @@ def test_arguments_of_the_build_decide() -> None:
         ("ADD $URL /", {"$URL"}),
         ('ADD ht"tp"://x /', {'ht"tp"://x'}),
         ("A\\\nDD http://x /", {"http://x"}),
+        ("ADD\vhttp://x /", {"http://x"}),
+        ("ADD\fhttp://x /", {"http://x"}),
+        ("ADD\rhttp://x /", {"http://x"}),
+        ("ONBUILD\vADD\vhttp://x /", {"http://x"}),
+        # Neither empty nor a comment to the builder: the line that it goes on from ends there.
+        ("RUN a \\\n\x1c\nADD http://x /", {"http://x"}),
+        ("RUN a \\\n\x1c# b\nADD http://x /", {"http://x"}),
+        ("# a\u2028b\nADD http://x /", {"http://x"}),
         ("ADD --chown=1 file.tar /", set()),
     ],
 )

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from compute.backends.host_routes import host_subnets
 from compute.backends.types import NodeConfig, UndoStep
 from compute.errors import InvalidInput, NameConflict, NetworkNotFound, OperationNotSupported
 from kvm.backend import KvmBackend
-from kvm.engine.networks import UNDO_NETWORK, Networks, host_subnets
+from kvm.engine.networks import UNDO_NETWORK, Networks
 from kvm.services.network_checks import network_changed, network_new
 
 
