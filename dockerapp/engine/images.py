@@ -15,7 +15,7 @@ from dockerapp.engine import build, bundles, prune
 from dockerapp.engine.client import EngineClient, as_list, rows_of
 from dockerapp.engine.errors import reason
 from dockerapp.engine.inspect import time_parse, unix_time
-from dockerapp.engine.pull import image_pull, image_push, image_refused, reference_split
+from dockerapp.engine.pull import image_doc, image_pull, image_push, image_refused, reference_split
 from dockerapp.references import SNAPSHOTS
 
 _UNTAGGED = "<none>:<none>"
@@ -57,6 +57,26 @@ class Images:
             report.progress(min(99.0, percent), step)
 
         return str(image_pull(self._client, image, show, credentials, platform)["Id"])
+
+    def base(
+        self,
+        image: str,
+        report: Reporter,
+        credentials: Credentials | None = None,
+        *,
+        platform: str = "",
+        again: bool = False,
+    ) -> Names:
+        """The steps that it brings along into each build that stands on it (``ONBUILD``). Pulled before where
+        it is not there, and with ``again`` or for a platform in any case. Raises as ``pull``."""
+
+        def show(percent: float, step: str, line: str) -> None:
+            _say(report, line)
+            report.progress(0.0, step)
+
+        found = None if again or platform else image_doc(self._client, image)
+        found = found or image_pull(self._client, image, show, credentials, platform)
+        return [str(step) for step in (found.get("Config") or {}).get("OnBuild") or []]
 
     def push(self, image: str, report: Reporter, credentials: Credentials | None = None) -> dict[str, Any]:
         """``{"digest", "size_bytes"}``. Raises ``ImageNotFound``, ``BackendError``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from compute.errors import ComputeError, ImageInUse
@@ -19,7 +20,7 @@ from dockerapp.handlers.common import BoundedLog, docker
 from dockerapp.models import Registry
 from dockerapp.references import reference_parse
 from dockerapp.selectors.registries import credentials_all, credentials_at, credentials_of
-from dockerapp.services.build_policy import dockerfile_check
+from dockerapp.services.build_policy import dockerfile_check, triggers_check
 
 # What a packed context may unpack to.
 _CONTEXT_MAX = 64 * 1024**3
@@ -48,10 +49,12 @@ def _build(work: Work) -> dict[str, Any]:
         **{key: params[key] for key in _AS_GIVEN},
     )
     try:
+        body = _context(work, spec)
         image_id = docker(work).images.build(
-            spec,
+            # Whom the policy holds, has had it asked of the newest already.
+            spec if operation_actor(work.operation).is_admin else replace(spec, pull=False),
             work.report,
-            body=_context(work, spec),
+            body=body,
             credentials=credentials_all(work.operation.project_id),
             log=log,
         )
@@ -65,20 +68,27 @@ _AS_GIVEN = "remote labels target network platform no_cache pull cpu_cores memor
 
 
 def _context(work: Work, spec: BuildSpec) -> Iterable[bytes] | None:
-    """What is sent to the engine; of an upload the Dockerfile is held against the policy on its way."""
-    text = work.operation.params["text"]
+    """What is sent to the engine. The Dockerfile is held against the policy before it, of an upload on its
+    way."""
+    text, actor = work.operation.params["text"], operation_actor(work.operation)
+
+    def look(dockerfile: str) -> None:
+        for image in sorted(dockerfile_check(actor, work.node, dockerfile, spec.build_args)):
+            triggers_check(actor, work.node, image, _triggers(work, spec, image))
+
     if text is not None:
+        look(text)
         return [context_of(text)]
     if spec.remote:
         return None
-    tar, actor = tar_plain(work.body, _CONTEXT_MAX), operation_actor(work.operation)
-    if actor.is_admin:
-        return tar
+    tar = tar_plain(work.body, _CONTEXT_MAX)
+    return tar if actor.is_admin else context_watched(tar, spec.dockerfile, look)
 
-    def look(dockerfile: str) -> None:
-        dockerfile_check(actor, work.node, dockerfile, spec.build_args)
 
-    return context_watched(tar, spec.dockerfile, look)
+def _triggers(work: Work, spec: BuildSpec, image: str) -> Sequence[str]:
+    """What a base image brings along: it is there afterwards, and the build stands on this very one."""
+    credentials = credentials_at(work.operation.project_id, reference_parse(image))
+    return docker(work).images.base(image, work.report, credentials, platform=spec.platform, again=spec.pull)
 
 
 def _tag(work: Work) -> dict[str, Any]:

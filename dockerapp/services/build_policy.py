@@ -6,10 +6,10 @@ pulls or downloads is as good as asked for by hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from compute.actor import Actor
-from compute.errors import PolicyDenied
+from compute.errors import InvalidInput, PolicyDenied
 from compute.models import Node
 from dockerapp.dockerfile import dockerfile_read
 from dockerapp.selectors.images import image_on
@@ -37,11 +37,12 @@ def build_remote_check(actor: Actor, remote: str) -> None:
         )
 
 
-def dockerfile_check(actor: Actor, node: Node, text: str, build_args: Mapping[str, str]) -> None:
-    """Raises ``PolicyDenied`` for a base image of a registry that is not allowed, unless the node has it
+def dockerfile_check(actor: Actor, node: Node, text: str, build_args: Mapping[str, str]) -> frozenset[str]:
+    """The images that it stands on or takes files from; none for administrators, who are asked nothing.
+    Raises ``PolicyDenied`` for a base image of a registry that is not allowed, unless the node has it
     already, and for ``ADD`` of an address; ``InvalidInput`` for what cannot be told."""
     if actor.is_admin:
-        return
+        return frozenset()
     asked = dockerfile_read(text, build_args)
     for image in sorted(asked.images):
         here = image_on(node, image)
@@ -58,3 +59,17 @@ def dockerfile_check(actor: Actor, node: Node, text: str, build_args: Mapping[st
             "network. Put the file into the context, or write its name plainly.",
             rule="build_remote_add",
         )
+    return asked.images
+
+
+def triggers_check(actor: Actor, node: Node, image: str, triggers: Sequence[str]) -> None:
+    """The steps that a base image brings along (``ONBUILD``) are held to the same. Raises
+    ``PolicyDenied``."""
+    try:
+        dockerfile_check(actor, node, "\n".join(["FROM scratch", *triggers]), {})
+    except (PolicyDenied, InvalidInput) as error:
+        raise PolicyDenied(
+            f"Only administrators may build on “{image[:100]}”, which brings a step along (ONBUILD): "
+            f"{error.message}",
+            rule=str(error.details.get("rule", "build_onbuild")),
+        ) from error

@@ -30,25 +30,18 @@ def subnet_problem(node: Node, subnet: Network) -> str:
             f"Only administrators may take the subnet {subnet}: the host would send there what is meant for "
             "others. Take a private one of /16 (IPv6: /48) or smaller."
         )
-    holder = _holder(subnet) if node.is_local else ""
-    if holder:
+    if node.is_local and _is_held(subnet):
         return tell(
-            f"Only administrators may take the subnet {subnet}: the host itself reaches others there, by "
-            f"“{holder}”. Take another one, or none: then the engine chooses."
+            f"Only administrators may take the subnet {subnet}: the host itself reaches others there. Take "
+            "another one, or none: then the engine chooses."
         )
     return ""
 
 
-def _holder(subnet: Network) -> str:
-    """The interface by which our own machine reaches a part of it."""
+def _is_held(subnet: Network) -> bool:
+    """Whether our own machine reaches a part of it, other than by the engine."""
     held: list[tuple[str, Network]] = [*host_subnets(by_gateway_from=1), *host_subnets_6()]
-    return next(
-        (
-            name
-            for name, other in held
-            if other.version == subnet.version
-            and other.overlaps(subnet)
-            and not _ENGINES.fullmatch(name)
-        ),
-        "",
+    return any(
+        other.version == subnet.version and other.overlaps(subnet) and not _ENGINES.fullmatch(name)
+        for name, other in held
     )

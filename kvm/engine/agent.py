@@ -22,8 +22,8 @@ ANSWER_WITHIN_S = 5
 _ANSWER_MAX, _PIECES_MAX = 16 * 1024**2, 100_000
 _ITEMS_MAX, _TEXT_MAX = 64, 255
 _TOO_MUCH = "The guest agent answered with more than LibGo takes."
-# What libvirt says of an answer that does not fit into its own protocol, which takes 4 MiB, and of an agent that
-# goes on for more than 10: it hangs up on that one.
+# What libvirt says of an answer that does not fit into its own protocol, which takes 4 MiB, and of an agent
+# that goes on for more than 10: it hangs up on that one.
 _TOO_LONG = ("encode message payload", "No complete agent response")
 _MISSING = (
     "The guest agent does not answer. Install qemu-guest-agent in the guest and start it; it needs the "

@@ -33,7 +33,8 @@ def _last_row(world: World) -> int:
 
 @attack(
     "S43",
-    "as an operator: LibGo's own port, ranges of 60,000 ports by a container and by a compose file",
+    "as an operator: LibGo's own port, also by a range around it, and ranges of 60,000 ports, by a container "
+    "and by a compose file",
     refused="403 naming the rule, 400 naming the field; nothing is made",
     audit="rows with the result refused",
 )
@@ -48,8 +49,9 @@ def test_ports_are_few_and_never_libgos_own(world: World) -> None:
         assert answer.status_code == 400 and "ports" in str(answer.json()["error"]["details"]), answer.text[
             :300
         ]
-    for port in ("1000-60999:1000-60999", f"{world.a.live.port}:80"):
-        compose = f"services: {{web: {{image: 'libgo/demo:latest', ports: ['{port}']}}}}\n"
+    near = f"{{target: 80, published: '{world.a.live.port - 1}-{world.a.live.port + 1}'}}"
+    for port in ("'1000-60999:1000-60999'", f"'{world.a.live.port}:80'", near):
+        compose = f"services: {{web: {{image: 'libgo/demo:latest', ports: [{port}]}}}}\n"
         answer = world.a.call(
             "POST", "/docker/stacks", {"name": many, "compose": compose, "project": world.a.project}
         )
