@@ -13,13 +13,13 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.models import Field, Model
+from django.db.models import SET_NULL, Field, Model
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.sql import Query
 
 M = TypeVar("M", bound=Model)
 
-_OPERATORS = {"": "=", "lte": "<="}
+_OPERATORS = {"": "= %s", "lt": "< %s", "lte": "<= %s", "isnull": "IS NULL"}
 # Texts by all that they are made of.
 _KEPT = 512
 
@@ -53,15 +53,33 @@ def row_save(row: Model, *names: str) -> None:
         raise DatabaseError(f"{type(row).__name__} {row.pk} is gone.")
 
 
+def row_delete(row: Model) -> None:
+    """Remove it, and its key where others refer to it. Where that means more, Django does it."""
+    references = _references(type(row))
+    if not all(field.remote_field.on_delete is SET_NULL for field in references):
+        row.delete()
+        return
+    for field in references:
+        rows_update(field.model, {field.name: row.pk}, {field.name: None})
+    rows_delete(type(row), {"pk": row.pk})
+
+
+def rows_delete(model: type[Model], where: Mapping[str, Any]) -> None:
+    """Remove rows to which nothing refers, and which are as ``where`` says."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        text = _delete_text(cursor.db.vendor, model, tuple(where))
+        cursor.execute(text.sql, _params(cursor.db, text, _asked(model, where)))
+
+
 def rows_update(model: type[Model], where: Mapping[str, Any], columns: Mapping[str, Any]) -> int:
     """Write ``columns``, values or expressions without columns in them, to the rows whose columns are as
-    ``where`` says (``name`` or ``name__lte``; never None); how many."""
+    ``where`` says; how many. In ``where`` a name stands alone (never for None), or with ``__lt``, ``__lte``,
+    or ``__isnull``, which is always True."""
     kinds = tuple((name, _kind(value)) for name, value in columns.items())
     with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
         text = _update_text(cursor.db.vendor, model, tuple(where), kinds)
         given = [(_field(model, name), value) for name, value in columns.items()]
-        given += [(_field(model, name.partition("__")[0]), value) for name, value in where.items()]
-        cursor.execute(text.sql, _params(cursor.db, text, given))
+        cursor.execute(text.sql, _params(cursor.db, text, given + _asked(model, where)))
         return int(cursor.rowcount)
 
 
@@ -89,12 +107,33 @@ def _update_text(
     columns = ", ".join(
         f"{quoted(str(_field(model, name).column))} = {value.sql}" for (name, _), value in pairs
     )
-    tests = []
+    tests = _where_text(model, where)
+    sql = f"UPDATE {quoted(model._meta.db_table)} SET {columns} WHERE {tests.sql}"
+    return _Text(sql, (*(each for value in values for each in value.values), *tests.values))
+
+
+@lru_cache(maxsize=_KEPT)
+def _delete_text(vendor: str, model: type[Model], where: tuple[str, ...]) -> _Text:
+    tests = _where_text(model, where)
+    table = connections[DEFAULT_DB_ALIAS].ops.quote_name(model._meta.db_table)
+    return tests._replace(sql=f"DELETE FROM {table} WHERE {tests.sql}")
+
+
+def _where_text(model: type[Model], where: tuple[str, ...]) -> _Text:
+    quoted, tests = connections[DEFAULT_DB_ALIAS].ops.quote_name, []
     for name in where:
         column, _, operator = name.partition("__")
-        tests.append(f"{quoted(str(_field(model, column).column))} {_OPERATORS[operator]} %s")
-    sql = f"UPDATE {quoted(model._meta.db_table)} SET {columns} WHERE {' AND '.join(tests)}"
-    return _Text(sql, (*(each for value in values for each in value.values), *[None] * len(where)))
+        tests.append(f"{quoted(str(_field(model, column).column))} {_OPERATORS[operator]}")
+    sql = " AND ".join(tests)
+    return _Text(sql, (None,) * sql.count("%s"))
+
+
+def _asked(model: type[Model], where: Mapping[str, Any]) -> list[tuple[Field[Any, Any], Any]]:
+    return [
+        (_field(model, name.partition("__")[0]), value)
+        for name, value in where.items()
+        if not name.endswith("__isnull")
+    ]
 
 
 def _value_text(kind: Hashable) -> _Text:
@@ -125,6 +164,13 @@ def _columns_of(model: type[Model]) -> tuple[Field[Any, Any], ...]:
     """All but a key that the database gives."""
     returned = {field.name for field in model._meta.db_returning_fields}
     return tuple(field for field in model._meta.concrete_fields if field.name not in returned)
+
+
+@lru_cache(maxsize=_KEPT)
+def _references(model: type[Model]) -> tuple[Any, ...]:
+    """The fields of other models, and its own, that refer to it."""
+    found: Any = model._meta.get_fields(include_hidden=True)
+    return tuple(each.field for each in found if each.auto_created and not each.concrete)
 
 
 @lru_cache(maxsize=_KEPT)

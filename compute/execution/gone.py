@@ -19,6 +19,7 @@ from django.utils.dateparse import parse_datetime
 from compute.backends.types import InstanceInfo
 from compute.execution.looks import clock_bound
 from compute.models import Instance, InstanceGone, Node, Project
+from compute.rows import row_insert, rows_delete
 
 # Longer than any look takes from asking the engine to writing what it said.
 _LOOKS_END = timedelta(minutes=10)
@@ -31,10 +32,10 @@ _NAMED = 200
 def note_gone(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -> None:
     """``vanished``: nobody asked LibGo for it. What is known of them is kept for thirty days."""
     now = timezone.now()
-    notes = InstanceGone.objects.filter(node=node)
-    notes.filter(gone_at__lt=now - _LOOKS_END, kept__isnull=True).delete()
-    notes.filter(gone_at__lt=now - _KEPT_FOR).delete()
-    InstanceGone.objects.bulk_create(
+    old = {"node": node.pk, "gone_at__lt": now - _LOOKS_END, "kept__isnull": True}
+    rows_delete(InstanceGone, old)
+    rows_delete(InstanceGone, {"node": node.pk, "gone_at__lt": now - _KEPT_FOR})
+    notes = [
         InstanceGone(
             node=node,
             engine_id=row.engine_id,
@@ -43,7 +44,11 @@ def note_gone(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -
             kept=_known_of(row) if vanished else None,
         )
         for row in rows
-    )
+    ]
+    if len(notes) == 1:
+        row_insert(notes[0])
+    else:
+        InstanceGone.objects.bulk_create(notes)
 
 
 def gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[InstanceInfo], bool]:

@@ -27,7 +27,7 @@ from compute.execution.gone import gone_since, note_gone, notes_settle, vanished
 from compute.execution.looks import is_later
 from compute.execution.resources import owners_settle
 from compute.models import Instance, Node, Operation, Project
-from compute.rows import row_save
+from compute.rows import row_delete, row_save
 from compute.selectors.prepared import Prepared
 from compute.selectors.resource_users import used_by
 from compute.selectors.sealed_config import config_resealed
@@ -194,9 +194,12 @@ def _forget(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -> 
         found = [wanted[pk] for pk in there.values_list("pk", flat=True)]
         events_publish([Fact("instance.deleted", f"{row.name} is gone.", instance=row) for row in found])
         note_gone(node, found, vanished=vanished)
-        there.delete()
-        if any(used_by(row) for row in found):
-            owners_settle(node)
+        if len(found) == 1:
+            row_delete(found[0])
+        else:
+            there.delete()
+        if used := frozenset().union(*map(used_by, found)):
+            owners_settle(node, used)
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,12 @@ def _known(node: Node, infos: Sequence[InstanceInfo]) -> _Known:
 def _changes_lock(node: Node) -> None:
     """Who adds and who removes rows of a node do so one after the other (SQLite has one writer anyway);
     taken before any row of an instance, so that nobody waits in a circle."""
-    Node.objects.select_for_update(no_key=True).filter(pk=node.pk).values_list("pk", flat=True).first()
+    _LOCKED.first(node.pk)
+
+
+_LOCKED = Prepared(
+    lambda key: Node.objects.select_for_update(no_key=True).filter(pk=key).values_list("pk", flat=True)
+)
 
 
 def instance_reread(backend: Backend, node: Node, engine_id: str) -> None:
@@ -260,7 +268,7 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
     """Bind the row of a create operation to what was made for it."""
     try:
         with transaction.atomic():
-            row.refresh_from_db()
+            _row_refresh(row)
             if row.engine_id and row.engine_id != info.engine_id:
                 _changes_lock(row.node)
                 note_gone(row.node, [row])
@@ -272,14 +280,24 @@ def instance_adopt(row: Instance, info: InstanceInfo) -> None:
         _row_update(row, info)
 
 
+def _row_refresh(row: Instance) -> None:
+    """Its columns as they are now, and its node with them. Raises ``Instance.DoesNotExist``."""
+    now = _ROW.first(row.pk)
+    if now is None:
+        raise Instance.DoesNotExist(f"Instance {row.pk} is gone.")
+    for field in row._meta.concrete_fields:
+        setattr(row, field.attname, getattr(now, field.attname))
+    row.node = now.node
+
+
 def _row_write(row: Instance, info: InstanceInfo) -> None:
     """What the engine says into the row; tell of it, and settle what it uses where that changed."""
     used = used_by(row)
     fact = _row_update(row, info, stamp=True)
     if fact is not None:
         events_publish([fact])
-    if used_by(row) != used:
-        owners_settle(row.node)
+    if changed := used_by(row) ^ used:
+        owners_settle(row.node, changed)
 
 
 def _rows_by_engine_id(node: Node, infos: Sequence[InstanceInfo]) -> dict[str, Instance]:

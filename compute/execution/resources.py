@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from compute.events import Fact, events_publish
 from compute.execution.looks import clock_bound
 from compute.models import Node, Operation, Project, Resource, ResourceLook
 from compute.selectors.access import operation_actor
+from compute.selectors.prepared import Prepared
 from compute.selectors.resource_users import USED_KINDS, projects_using
 from compute.states import ACTIVE_OPERATION_STATES
 
@@ -119,10 +120,20 @@ def owner_of(mark: str, users: set[uuid.UUID], before: uuid.UUID | None) -> uuid
     return next(iter(users)) if len(users) == 1 else None
 
 
-def owners_settle(node: Node) -> None:
-    """Apply :func:`owner_of` to what bears no mark, whenever such things or their users changed. What the
-    engine brings along, and what belongs to the host whoever uses it, stays the host's."""
-    rows = [row for row in Resource.objects.filter(node=node, kind__in=USED_KINDS) if not _mark(row)]
+_CALLED = Prepared(
+    lambda node, kind, name: Resource.objects.filter(node=node, kind=kind, name=name), keys=1, texts=2
+)
+
+
+def owners_settle(node: Node, changed_of: Collection[tuple[str, str]] | None = None) -> None:
+    """Apply :func:`owner_of` to what bears no mark, whenever such things or their users changed: to those of
+    ``changed_of``, ``{(kind, name)}``, or to all. What the engine brings along, and what belongs to the host
+    whoever uses it, stays the host's."""
+    if changed_of is None:
+        rows = list(Resource.objects.filter(node=node, kind__in=USED_KINDS))
+    else:
+        rows = [row for kind, name in sorted(changed_of) for row in _CALLED.rows(node.pk, kind, name)]
+    rows = [row for row in rows if not _mark(row)]
     rows = [row for row in rows if not (row.data.get("predefined") or row.data.get("of_host"))]
     if not rows:
         return
@@ -136,11 +147,16 @@ def owners_settle(node: Node) -> None:
     events_publish([_fact(node, kind, 0, count, 0) for kind, count in sorted(changed.items())])
 
 
+_OWNED = Prepared(
+    lambda node, project: Resource.objects.filter(node=node, project=project, kind__in=USED_KINDS), keys=2
+)
+
+
 def grants_of(operation: Operation, project_id: uuid.UUID) -> Grants:
     """What the one who asked for ``operation`` may use on its node for an instance of this project:
     read when it is used, so a right that was taken away in between is gone."""
-    rows = Resource.objects.filter(node_id=operation.node_id, kind__in=USED_KINDS)
-    own = {f"{row.kind}:{row.name}" for row in rows if row.project_id == project_id and not _mark(row)}
+    rows = [] if operation.node_id is None else _OWNED.rows(operation.node_id, project_id)
+    own = {f"{row.kind}:{row.name}" for row in rows if not _mark(row)}
     return Grants(operation_actor(operation).is_admin, frozenset(own))
 
 

@@ -15,6 +15,7 @@ from compute.sealing import unseal
 from compute.selectors.access import visible
 from compute.selectors.identity import by_id_or_name
 from compute.selectors.page import Page, order_by, page_bounds, time_text
+from compute.selectors.prepared import Prepared
 from dockerapp.credentials import Credentials
 from dockerapp.models import Registry
 from dockerapp.references import Reference, reference_parse
@@ -94,14 +95,27 @@ def credentials_at(
     """At run time: of the registry that was asked for, else of the one for the image's host, the
     project's own before the site's. Never for another host. Raises ``NotFound``,
     ``BackendUnavailable`` when the seal does not open."""
-    rows = _of_project(project_id)
     if registry_id:
-        row = rows.filter(pk=registry_id).first()
+        row = _of_project(project_id).filter(pk=registry_id).first()
         if row is None:
             raise NotFound("The registry was removed.", registry=registry_id)
     else:
-        row = rows.filter(host=reference.host).exclude(username="").first()
+        row = _at_host(project_id, reference.host)
     return None if row is None or row.host != reference.host else credentials_of(row)
+
+
+def _at_host(project_id: uuid.UUID | None, host: str) -> Registry | None:
+    if project_id is None:
+        return _of_host(None, host).first()
+    return _AT_HOST.first(project_id, host)
+
+
+def _of_host(project_id: uuid.UUID | None, host: str) -> QuerySet[Registry]:
+    return _of_project(project_id).filter(host=host).exclude(username="")[:1]
+
+
+# Asked for by each create of a container.
+_AT_HOST = Prepared(_of_host, texts=1)
 
 
 def credentials_all(project_id: uuid.UUID | None) -> list[Credentials]:

@@ -96,7 +96,7 @@ def test_owners_are_settled_when_what_is_used_changes_and_not_at_every_change(
     _use(fake_node, "job", other, "data")
     assert _owner("data") is None
     settled: list[Node] = []
-    monkeypatch.setattr(mirror, "owners_settle", settled.append)
+    monkeypatch.setattr(mirror, "owners_settle", lambda node, changed: settled.append(node))
     seen = FakeEngine.of(str(fake_node.pk)).instances[job.engine_id]
     storage = (StorageInfo("data", "data", "/data", format="volume"),)
     stopped = replace(seen, storage=storage, state=InstanceState.STOPPED, observed_at=timezone.now())

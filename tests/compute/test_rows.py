@@ -13,8 +13,8 @@ from django.db.models import Model
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from compute.models import Event, Instance, Operation, OperationLog
-from compute.rows import row_insert, row_save, rows_update
+from compute.models import Event, Instance, InstanceGone, Operation, OperationLog
+from compute.rows import row_delete, row_insert, row_save, rows_delete, rows_update
 
 pytestmark = pytest.mark.django_db
 _AWKWARD = {"quote": "it's “%s” %(name)s", "deep": [None, {"a": 1.5}], "no": None}
@@ -102,3 +102,34 @@ def test_a_line_belongs_to_its_operation(make: Callable[..., Instance]) -> None:
     operation = Operation.objects.create(action="instance.start", node=make("one").node)
     row_insert(OperationLog(operation=operation, line="one"))
     assert [line.line for line in operation.log_lines.all()] == ["one"]
+
+
+def test_a_row_goes_and_who_refers_to_it_forgets_it(make: Callable[..., Instance]) -> None:
+    row, other = make("one"), make("two")
+    mine = Operation.objects.create(action="instance.start", node=row.node, instance=row)
+    others = Operation.objects.create(action="instance.start", node=row.node, instance=other)
+    row_delete(row)
+    mine.refresh_from_db()
+    others.refresh_from_db()
+    assert mine.instance_id is None and others.instance_id == other.pk
+    assert list(Instance.objects.all()) == [other]
+
+
+def test_django_removes_what_takes_others_along(make: Callable[..., Instance]) -> None:
+    operation = Operation.objects.create(action="instance.start", node=make("one").node)
+    row_insert(OperationLog(operation=operation, line="one"))
+    lines = OperationLog.objects.filter(operation_id=operation.pk)
+    assert lines.count() == 1
+    row_delete(operation)
+    assert not lines.exists() and not Operation.objects.filter(pk=operation.pk).exists()
+
+
+def test_only_rows_as_asked_for_are_removed(make: Callable[..., Instance]) -> None:
+    node, now = make("one").node, timezone.now()
+    for name, age_s, kept in (("old", 60, None), ("kept", 60, {}), ("new", 0, None)):
+        at = now - timedelta(seconds=age_s)
+        InstanceGone.objects.create(
+            node=node, engine_id=name, instance_uid=uuid.uuid4(), gone_at=at, kept=kept
+        )
+    rows_delete(InstanceGone, {"node": node.pk, "gone_at__lt": now, "kept__isnull": True})
+    assert sorted(InstanceGone.objects.values_list("engine_id", flat=True)) == ["kept", "new"]
