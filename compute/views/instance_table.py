@@ -92,10 +92,14 @@ _BUILT_IN = (
 @page
 def instance_list(request: HttpRequest) -> HttpResponse:
     """As a fragment, only what changes with the address and with what happens: ``#views`` and
-    ``#instances``."""
+    ``#instances``; the latter alone where only that is the target."""
     actor = actor_of(request)
     context = _listing(actor, request.GET)
-    if request.headers.get("HX-Request") and not request.headers.get("HX-Boosted"):
+    is_fragment = request.headers.get("HX-Request") and not request.headers.get("HX-Boosted")
+    if is_fragment and request.headers.get("HX-Target") == "instances":
+        return render(request, "compute/_instance_rows.html", context)
+    context["views"] = _views(actor, request.GET)
+    if is_fragment:
         return render(request, "compute/_instance_table.html", context)
     return render(request, "compute/instance_list.html", {**context, **_choices(actor, context["group"])})
 
@@ -152,7 +156,6 @@ def _listing(actor: Actor, given: QueryDict) -> dict[str, Any]:
         ],
         "columns": columns,
         "width": len(columns) + 4,
-        "views": _views(actor, given),
         "pages": _pages(given, found.page, found.pages),
         "chips": _chips(given),
         "bulk_filter": bulk_filter(wanted),

@@ -5,11 +5,14 @@
   // What happened is looked at so often at most, and never more than a third of the time.
   const PACE_MS = 250;
   const TYPING_MS = 10;
+  const ARRIVE_MS = 50;
   const RETRY_MS = 2000;
   const PIECES = ["views", "instances"];
   // About as high is a line.
   const LINE_PX = 46;
   let asking = null, isFresh = true, resting = null, typing = null, newest = null;
+  // The address that is shown as soon as what it asks for is; whether the views are to be asked for, too.
+  let coming = null, areViewsDue = false;
 
   const form = () => document.getElementById("table-form");
   const table = () => document.getElementById("instances");
@@ -38,24 +41,37 @@
     }
   }
 
-  function go(search, how) {
-    const address = `${location.pathname}${search === "?" ? "" : search}`;
-    if (how === "push") history.pushState(null, "", address);
-    else if (how === "replace") history.replaceState(null, "", address);
+  const addressOf = (search) => `${location.pathname}${search === "?" ? "" : search}`;
+  const here = () => coming ?? `${location.pathname}${location.search}`;
+
+  function go(search) {
+    arrive();
+    history.pushState(null, "", addressOf(search));
     return draw(true);
+  }
+
+  // A browser looks for its tab's picture again at every change of the address: after the letter's answer is soon enough.
+  function arrive() {
+    if (coming) history.replaceState(null, "", coming);
+    coming = null;
   }
 
   // -- drawing -------------------------------------------------------------------------------
 
-  async function draw(isAsked = false) {
+  // What letters find changes no view, unless one of one's own is being changed by them.
+  function headers(isTyped) {
+    const isWhole = !isTyped || areViewsDue || document.querySelector("#views [aria-current][data-own]");
+    areViewsDue = Boolean(isWhole);
+    return { "HX-Request": "true", ...(isWhole ? {} : { "HX-Target": "instances" }) };
+  }
+
+  async function draw(isAsked = false, isTyped = false) {
     asking?.abort();
     const mine = asking = new AbortController();
     isFresh = true;
     const began = performance.now();
     try {
-      const answer = await fetch(location.pathname + location.search, {
-        headers: { "HX-Request": "true" }, credentials: "same-origin", signal: mine.signal,
-      });
+      const answer = await fetch(here(), { headers: headers(isTyped), credentials: "same-origin", signal: mine.signal });
       if (answer.redirected) location.assign(document.body.dataset.here);
       const text = await answer.text();
       if (mine !== asking) return;
@@ -78,25 +94,29 @@
     return top > 0 ? Math.max(1, Math.ceil((innerHeight - top) / line)) : Infinity;
   }
 
-  function put(text, isAsked) {
-    const newer = newest = new DOMParser().parseFromString(text, "text/html");
-    const rows = isAsked ? [...newer.querySelectorAll("tbody > tr")].slice(linesInSight()) : [];
-    const body = newer.querySelector("tbody");
-    rows.forEach((row) => row.remove());
-    show(newer, !rows.length);
-    if (!rows.length) return;
-    requestAnimationFrame(() => setTimeout(() => {
-      if (newer !== newest) return;
-      body.append(...rows);
-      show(newer, true);
-    }));
+  // Where so many lines end; each begins with its `<tr id="row-`, which no text that the server escaped holds.
+  function endOf(lines, text) {
+    let at = text.indexOf("<tbody>");
+    for (let line = 0; line <= lines && at >= 0; line += 1) at = text.indexOf('<tr id="row-', at + 1);
+    return at;
   }
 
-  function show(newer, isWhole) {
+  function put(text, isAsked) {
+    const mine = newest = {};
+    const end = isAsked ? endOf(linesInSight(), text) : -1;
+    show(end < 0 ? text : text.slice(0, end) + text.slice(text.indexOf("</tbody>")), end < 0);
+    if (end < 0) return;
+    requestAnimationFrame(() => setTimeout(() => { if (mine === newest) show(text, true); }));
+  }
+
+  function show(text, isWhole) {
+    const newer = new DOMParser().parseFromString(text, "text/html");
     const hold = anchor();
     for (const id of PIECES) {
       const piece = newer.getElementById(id);
-      if (piece) window.libgo.morph(document.getElementById(id), piece);
+      if (!piece) continue;
+      if (id === "views") areViewsDue = false;
+      window.libgo.morph(document.getElementById(id), piece);
     }
     hold();
     after();
@@ -123,7 +143,7 @@
   }
 
   function after() {
-    document.querySelector("[data-view-query]").value = location.search;
+    document.querySelector("[data-view-query]").value = new URL(here(), location).search;
     const own = document.querySelector("#views [aria-current][data-own]");
     const remove = document.querySelector("[data-view-remove]");
     remove.hidden = !own;
@@ -226,7 +246,10 @@
   // A letter is asked for at once; those that come while its answer is on the way wait for each other.
   function typed() {
     clearTimeout(typing);
-    const ask = () => go(wanted(), "replace");
+    const ask = () => {
+      coming = addressOf(wanted());
+      draw(true, true).then(() => { if (!asking) setTimeout(arrive, ARRIVE_MS); });
+    };
     if (asking) typing = setTimeout(ask, TYPING_MS);
     else ask();
   }
@@ -235,7 +258,7 @@
     const link = event.target.closest("a[data-go]");
     if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
       event.preventDefault();
-      go(new URL(link.href).search, "push").then(fill);
+      go(new URL(link.href).search).then(fill);
       if (link.closest(".pagination")) table().scrollIntoView({ block: "nearest" });
       return;
     }
@@ -259,14 +282,15 @@
     form().addEventListener("change", (event) => {
       const menu = event.target.closest("[data-columns]");
       if (event.target.name === "columns" && menu) columns(menu);
-      else if (event.target.form === form() && event.target.type !== "search") go(wanted(), "push");
+      else if (event.target.form === form() && event.target.type !== "search") go(wanted());
     });
-    form().addEventListener("submit", (event) => { event.preventDefault(); go(wanted(), "replace"); });
+    form().addEventListener("submit", (event) => { event.preventDefault(); typed(); });
     document.querySelector("[data-columns]").addEventListener("change", (event) => {
       if (event.target.form !== form()) columns(event.currentTarget);
     });
     table().addEventListener("live", happened);
-    addEventListener("popstate", () => draw(true).then(fill));
+    addEventListener("popstate", () => { coming = null; draw(true).then(fill); });
+    addEventListener("pagehide", arrive);
     document.addEventListener("visibilitychange", () => { usage.watch(); if (!document.hidden && !isFresh) happened(); });
     for (const [on, off] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
       document.addEventListener(on, (event) => { const link = event.target.closest("[data-picture]"); if (link) look(link); });
