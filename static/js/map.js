@@ -5,21 +5,36 @@
   const STEP = 1.25, LEAST = 0.5, MOST = 6;
   const PACE_MS = 1000;
   const DRAG_PX = 4, DRAG_MS = 50;
+  const NOTCH_PX = 100, LINE_PX = 33;
   let scale = 1, resting = false, missed = false;
 
   const map = () => document.getElementById("map");
   const field = () => document.getElementById("map-q");
 
-  // The middle of what one looks at stays in the middle.
-  function zoom(to) {
+  // The middle of what one looks at stays in the middle, and under a pointer what is there.
+  function zoom(to, pointer) {
     const before = scale;
     scale = Math.min(MOST, Math.max(LEAST, to));
-    map().style.setProperty("--zoom", scale);
-    document.querySelectorAll(".map-view").forEach((view) => {
-      const ratio = scale / before;
-      view.scrollLeft = (view.scrollLeft + view.clientWidth / 2) * ratio - view.clientWidth / 2;
-      view.scrollTop = (view.scrollTop + view.clientHeight / 2) * ratio - view.clientHeight / 2;
+    const ratio = scale / before, views = [...document.querySelectorAll(".map-view")];
+    const held = views.map((view) => {
+      const { left, top } = view.getBoundingClientRect();
+      const isUnder = pointer && view.contains(pointer.target);
+      const x = isUnder ? pointer.clientX - left : view.clientWidth / 2, y = isUnder ? pointer.clientY - top : view.clientHeight / 2;
+      return { view, isUnder, at: top, left: (view.scrollLeft + x) * ratio - x, top: (view.scrollTop + y) * ratio - y };
     });
+    map().style.setProperty("--zoom", scale);
+    held.forEach(({ view, left, top }) => view.scrollTo({ left, top, behavior: "instant" }));
+    // The maps above it have grown, too, and one that shows all of its height is scrolled by the page.
+    const under = held.find(({ isUnder }) => isUnder);
+    if (under) scrollBy({ top: under.view.getBoundingClientRect().top - under.at + under.top - under.view.scrollTop, behavior: "instant" });
+  }
+
+  // A notch of a wheel is a step of the buttons; two fingers tell many small ones.
+  function wheeled(event) {
+    if (!event.ctrlKey || !event.target.closest(".map-view")) return;
+    event.preventDefault();
+    const pixels = event.deltaMode === WheelEvent.DOM_DELTA_PIXEL ? event.deltaY : event.deltaY * LINE_PX;
+    zoom(scale * STEP ** (-pixels / NOTCH_PX), event);
   }
 
   const zooms = { in: () => zoom(scale * STEP), out: () => zoom(scale / STEP), fit: () => zoom(1) };
@@ -107,11 +122,7 @@
     map().addEventListener("live", draw);
     map().addEventListener("pointerdown", drag);
     map().addEventListener("dragstart", (event) => event.preventDefault());
-    map().addEventListener("wheel", (event) => {
-      if (!event.ctrlKey || !event.target.closest(".map-view")) return;
-      event.preventDefault();
-      zoom(scale * (event.deltaY < 0 ? STEP : 1 / STEP));
-    }, { passive: false });
+    map().addEventListener("wheel", wheeled, { passive: false });
     document.addEventListener("keydown", keyed);
     document.addEventListener("visibilitychange", () => { if (!document.hidden && missed) draw(); });
     find();
