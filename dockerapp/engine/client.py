@@ -25,6 +25,7 @@ from compute.backends.types import NodeConfig
 from compute.errors import BackendError, BackendUnavailable
 from dockerapp.engine.answers import ANSWER_MAX, BoundedClient, never_sent, too_long
 from dockerapp.engine.errors import engine_errors, not_an_engine, unreachable
+from dockerapp.engine.lines import SocketLines
 from dockerapp.engine.ssh import Tunnel
 from dockerapp.engine.tls import tls_context, tls_refusal_hear
 
@@ -250,6 +251,7 @@ class EngineClient:
         client.max_redirects = _NO_REDIRECTS
         if address.startswith("unix://"):
             client.mount("http+docker://", _SocketAdapter(f"http+{address}", timeout_s, 1, _POOL_SIZE))
+            client.lines = SocketLines(address.removeprefix("unix://"), _POOL_SIZE, ANSWER_MAX)
         for scheme in ("http://", "https://"):
             connecting = min(timeout_s, self.node.connect_timeout_s)
             client.mount(scheme, _Adapter(connecting, self._context()))
