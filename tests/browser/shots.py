@@ -11,7 +11,7 @@ from pathlib import Path
 from playwright.sync_api import Page
 
 from tests.live import ROOT
-from tests.thorough import cut
+from tests.thorough import cut, turn
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,19 @@ _PAIRS = (
 def looks() -> tuple[Look, ...]:
     """In which a run sees every page."""
     return tuple(look for pair in cut(_PAIRS, len(_PAIRS)) for look in pair)
+
+
+def judged(number: int) -> list[Look]:
+    """Of these, those in which a run lets axe look at the page of this number: some turns meet all."""
+    # Every second turn has the same pair.
+    return cut(looks(), 2, number + turn() // len(_PAIRS))
+
+
+def look_of(number: int) -> list[Look]:
+    """In which a run goes through the journey of this number: another one with each turn, and with each
+    journey beside it."""
+    every = [look for pair in _PAIRS for look in pair]
+    return cut(every, len(every), number)
 
 
 def shot(page: Page, name: str, look: Look) -> Path:

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import context_close
 from tests.browser.keyboard import Keyboard
-from tests.browser.shots import Look, looks
+from tests.browser.shots import Look, look_of, looks
 from tests.live import PASSWORD, LiveConsole, until
 
 _SLOW_MS = 60_000
@@ -33,7 +33,7 @@ class Seat:
     keys: Keyboard
 
 
-@pytest.fixture(params=looks(), ids=str)
+@pytest.fixture
 def seat(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -> Iterator[Seat]:
     look: Look = request.param
     context = chromium.new_context(
@@ -57,6 +57,10 @@ def seat(request: pytest.FixtureRequest, chromium: Browser, live: LiveConsole) -
     assert complaints == [], "the browser complained"
 
 
+def _journey(number: int) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("seat", look_of(number), ids=str, indirect=True)
+
+
 def _make(seat: Seat, name: str, words: str, entry: str) -> None:
     """By the palette and the form; it runs."""
     page, keys = seat.page, seat.keys
@@ -78,6 +82,7 @@ def _palette(seat: Seat, words: str, first: str) -> None:
     seat.keys.press("Enter")
 
 
+@_journey(0)
 def test_a_container_from_the_sign_in_to_its_end(seat: Seat, live: LiveConsole, name: str) -> None:
     page, keys = seat.page, seat.keys
     keys.press("Tab")
@@ -131,6 +136,7 @@ def _deleted(seat: Seat, live: LiveConsole, name: str) -> None:
     until(lambda: live.shown(name) is None, "it is deleted", 20)
 
 
+@_journey(1)
 def test_the_list_its_ticks_and_what_is_done_to_many(seat: Seat, live: LiveConsole, name: str) -> None:
     page, keys = seat.page, seat.keys
     both = [f"{name}-1", f"{name}-2"]
@@ -168,6 +174,7 @@ def test_the_list_its_ticks_and_what_is_done_to_many(seat: Seat, live: LiveConso
             live.api("DELETE", f"/compute/instances/{each}?force=true&wait=60")
 
 
+@_journey(2)
 def test_ctrl_k_leads_to_an_instance_and_does_to_it_and_leaves_as_it_came(
     seat: Seat, live: LiveConsole, name: str
 ) -> None:
@@ -197,6 +204,7 @@ def test_ctrl_k_leads_to_an_instance_and_does_to_it_and_leaves_as_it_came(
     keys.has("#drawer-toggle")
 
 
+@_journey(3)
 def test_a_stack_is_written_and_deployed(seat: Seat, live: LiveConsole) -> None:
     page, keys = seat.page, seat.keys
     stack = f"libgo-t-{uuid.uuid4().hex[:8]}"

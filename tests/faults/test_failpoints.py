@@ -28,7 +28,7 @@ _AT_ONCE = 6
 _OVER_S = 60
 _NAMES = itertools.count()
 # Of the boundaries of each case, what a run tries that is not thorough.
-_ONE_OF = 3
+_ONE_OF = 6
 # What these begin with is met in every run.
 _FIRM = ("begin", "make ", "close")
 # In a boundary's name, instead of what the operation is about.
