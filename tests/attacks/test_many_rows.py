@@ -15,11 +15,22 @@ from rest_framework.test import APIClient
 from compute.actor import Actor
 from compute.backends.registry import backend_for
 from compute.backends.types import SnapshotSpec
-from compute.errors import InvalidInput, InvalidState
-from compute.models import AuditEvent, Event, Instance, Node, Operation, Project, Resource, Template
+from compute.errors import InvalidInput
+from compute.models import (
+    AuditEvent,
+    Event,
+    Instance,
+    Membership,
+    Node,
+    Operation,
+    Project,
+    Resource,
+    Template,
+)
 from compute.selectors.nodes import node_config
 from compute.services import alerts, saved_views, schedules, snapshots, templates
-from compute.services.resource_work import PER_PROJECT_MAX, Where, count_check
+from compute.services.resource_work import PER_PROJECT_MAX
+from compute.states import Role
 from tests.attacks.catalogue import attack
 from tests.compute.api.conftest import client_for
 from tests.live import strain
@@ -165,16 +176,23 @@ def test_what_belongs_to_instances_and_people_has_an_end(
 )
 @pytest.mark.parametrize("kind", ["volume", "network"])
 def test_what_belongs_to_projects_has_an_end(
-    fake_node: Node, project: Project, kind: str, monkeypatch: pytest.MonkeyPatch
+    operator: Actor, project: Project, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(PER_PROJECT_MAX, kind, 2)
-    at = Where(fake_node, project)
-    Resource.objects.create(node=fake_node, kind=kind, engine_id="one", name="one", project=project)
-    count_check(at, kind)
-    Operation.objects.create(action=f"{kind}.create", node=fake_node, target="two", project=project)
-    with pytest.raises(InvalidState, match="at most 2"):
-        count_check(at, kind)
-    count_check(Where(fake_node, Project.objects.create(name="another")), kind)
+    node = Node.objects.create(name="d", backend="docker", url="unix:///nowhere", is_reachable=True)
+    another, client = Project.objects.create(name="another"), client_for(operator)
+    Membership.objects.create(project=another, user_id=operator.user_id, role=Role.OPERATOR.value)
+    Resource.objects.create(node=node, kind=kind, engine_id="one", name="one", project=project)
+
+    def make(name: str, whose: Project) -> tuple[int, str]:
+        path = f"/api/v1/docker/{kind}s?node=d&project={whose.pk}&wait=0"
+        answer = client.post(path, {"name": name}, format="json")
+        return answer.status_code, answer.json().get("error", {}).get("message", "")
+
+    assert make("two", project)[0] == 202
+    status, message = make("three", project)
+    assert status == 409 and "at most 2" in message
+    assert make("three", another)[0] == 202
 
 
 def _queries(call: Callable[[], Any]) -> int:
