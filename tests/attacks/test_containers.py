@@ -101,3 +101,43 @@ def test_no_program_of_the_container_unpacks_anything(world: World) -> None:
     rows = [row for row in world.admin.ok("GET", "/audit?page_size=100")["items"] if row["id"] > since]
     wrote = [row["result"] for row in rows if row["action"] == "container.archive.write"]
     assert wrote.count("ok") == 1, rows
+
+
+_RANGES = [
+    "bytes=" + ",".join(f"{n}-{n}" for n in range(10_000)),
+    "bytes=0-1,0-1,0-1",
+    "bytes=9-2",
+    "bytes=--5",
+    "bytes=-",
+    "bytes=100-200",
+    "bytes=" + "9" * 400 + "-",
+    "bytes=-" + "9" * 18,
+    "lines=0-1",
+    "bytes=0-0x5",
+]
+
+
+@attack(
+    "S55",
+    "a file of a container by thousands of ranges, backwards, negative and overlapping ones",
+    refused="one range of it, or the whole; never more than its length",
+)
+def test_no_range_is_larger_than_the_file(world: World) -> None:
+    name, whole = world.name("container"), bytes(range(100))
+    assert world.a.container(name, network_mode="none").status_code == 201
+    url = f"{world.a.live.url}/api/v1/docker/containers/{name}/files?path=/root/f"
+    own = {"Authorization": f"Bearer {world.a.token}"}
+    put = requests.put(
+        url, data=whole, headers={**own, "Content-Type": "application/octet-stream"}, timeout=60
+    )
+    assert put.status_code in (200, 201), put.text
+    for wish in _RANGES:
+        answer = requests.get(url, headers={**own, "Range": wish}, timeout=60)
+        if len(wish) > 16 * 1024:
+            assert answer.status_code in (200, 400, 431), f"{wish[:40]}: {answer.status_code}"
+            continue
+        assert answer.status_code in (200, 206, 416), f"{wish[:40]}: {answer.status_code} {answer.text[:200]}"
+        assert (answer.content in whole and answer.content) or answer.status_code == 416, wish[:40]
+        if answer.status_code == 206:
+            first, last = map(int, answer.headers["Content-Range"].split()[1].split("/")[0].split("-"))
+            assert answer.content == whole[first : last + 1], wish[:40]

@@ -13,8 +13,6 @@ import pytest
 from django.test import Client
 
 from compute.actor import Actor
-from compute.api.ranges import range_told
-from compute.api.transfers import Told
 from compute.models import Instance, User
 from libgo_site.logs import logging_config
 from tests.attacks.catalogue import attack
@@ -23,32 +21,6 @@ from tests.live import strain
 
 BASE = "/api/v1"
 ONE = f"{BASE}/compute/instances"
-
-
-@attack(
-    "S55", "thousands of ranges, backwards, negative and overlapping ones", refused="one range, or the whole"
-)
-@pytest.mark.parametrize(
-    "wish",
-    [
-        "bytes=" + ",".join(f"{n}-{n}" for n in range(10_000)),
-        "bytes=0-1,0-1,0-1",
-        "bytes=9-2",
-        "bytes=--5",
-        "bytes=-",
-        "bytes=100-200",
-        "bytes=" + "9" * 400 + "-",
-        "bytes=-" + "9" * 18,
-        "lines=0-1",
-        "bytes=0-0x5",
-    ],
-    ids=range(10),
-)
-def test_no_range_is_larger_than_the_thing(wish: str) -> None:
-    told = Told()
-    start, count = range_told(told, 100, wish)
-    assert 0 <= start <= start + count <= 100 and count > 0
-    assert told.length == count and told.status in (200, 206)
 
 
 @attack(
