@@ -12,13 +12,14 @@ from compute.api.schema_view import Schema
 from libgo_site.static_moved import static_moved
 
 urlpatterns = [
-    path("", include("compute.urls")),
-    path("docker/", include("dockerapp.urls")),
-    path("kvm/", include("kvm.urls")),
-    path("", include("compute.api.health_routes")),
+    # First what begins with words of its own: an address is compared with one route after the other.
     path("api/v1/docker/", include("dockerapp.api.urls")),
     path("api/v1/", include("kvm.api.urls")),
     path("api/v1/", include("compute.api.urls")),
+    path("docker/", include("dockerapp.urls")),
+    path("kvm/", include("kvm.urls")),
+    path("", include("compute.api.health_routes")),
+    path("", include("compute.urls")),
     path("api/schema", Schema.as_view(), name="schema"),
     path("api/docs", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="api_docs"),
     path("favicon.ico", RedirectView.as_view(url=f"{settings.STATIC_URL}img/icon.svg")),

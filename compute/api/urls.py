@@ -15,7 +15,7 @@ from compute.api import operation_views as o
 from compute.api import snapshot_views as snap
 from compute.api.base import ApiView
 from compute.errors import NotFound
-from compute.parts import routes_of
+from compute.parts import Routes, by_first_word, routes_of
 from compute.states import Action
 
 _VERBS = (
@@ -47,7 +47,7 @@ class Nowhere(ApiView):
 
 
 _INSTANCE = "compute/instances/<str:instance_id>"
-urlpatterns = [
+_routes: Routes = [
     # First: they have fixed words where an instance's name stands below.
     *routes_of("compute.api"),
     path("auth/login", a.Login.as_view()),
@@ -98,3 +98,4 @@ urlpatterns = [
     path("nodes/<str:node_id>/resume", o.NodeResume.as_view()),
     re_path(r"^.*$", Nowhere.as_view()),
 ]
+urlpatterns = by_first_word(_routes)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from compute.parts import Routes, routes_of
+from compute.parts import Routes, by_first_word, routes_of
 
-urlpatterns: Routes = routes_of("kvm.api")
+urlpatterns: Routes = by_first_word(routes_of("kvm.api"))
