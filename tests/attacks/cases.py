@@ -82,9 +82,8 @@ CASES = {
 }
 
 PARTS: dict[str, str] = {
-    "S70": "screens, clipboards, texts, the bounds of answers; an agent of 50 MB in a guest by hand alone",
     "S82": "what projects, people and instances may pile up; not the rows that only administrators make",
-    "S90": "pins, first good versions, no foreign request; the lists of known faults need the internet",
+    "S90": "pins, first good versions, sums, no foreign request; the lists of known faults need the internet",
 }
 
 GAPS: dict[str, str] = {}

@@ -155,6 +155,8 @@ def test_what_it_is_made_of_is_known() -> None:
         assert metadata.version(name) == version, f"{name}: another one is installed"
     for name, (good, faults) in _FIRST_GOOD.items():
         assert _numbers(pins[name]) >= _numbers(good), f"{name} before {good} has {faults}"
+    together = _python("-m", "pip", "check")
+    assert together.returncode == 0, together.stdout
     packages = json.loads((_ROOT / "package-lock.json").read_text())["packages"]
     for path, package in packages.items():
         assert not path or package["integrity"].startswith("sha512-"), path
