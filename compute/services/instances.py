@@ -34,7 +34,7 @@ from compute.models import Instance, Node, Operation, Project
 from compute.rows import row_insert
 from compute.selectors.access import action_require
 from compute.selectors.instances import instance_get
-from compute.selectors.limits import RESERVES
+from compute.selectors.limits import RESERVES, site_rules
 from compute.selectors.nodes import node_config
 from compute.selectors.prepared import Prepared
 from compute.selectors.sealed_config import config_sealed
@@ -128,7 +128,8 @@ def _create_on(actor: Actor, node: Node, body: InstanceCreate, way: _Way) -> Ope
         earlier = idempotency_lookup(actor, way.idempotency)
         if earlier is not None:
             return earlier
-        limits_check(Claim(Amounts.new(counted), way.project, actor.user_id, node))
+        rules = site_rules()
+        limits_check(Claim(Amounts.new(counted, rules), way.project, actor.user_id, node), rules)
         row = _row_reserve(
             node,
             body.name,

@@ -107,10 +107,10 @@ def limits_lock() -> None:
     _LOCKED.first()
 
 
-def limits_check(claim: Claim) -> None:
+def limits_check(claim: Claim, rules: SiteRules | None = None) -> None:
     """Raises ``ResourceLimitExceeded``, of a node that is full ``NodeFull``. Call under
-    ``limits_lock``."""
-    rules = site_rules()
+    ``limits_lock``; ``rules`` as they were read under it."""
+    rules = rules or site_rules()
     scopes = [scope for scope in claim_scopes(claim, rules) if scope.is_bounded]
     for scope, used in zip(scopes, usage_of(scopes, rules), strict=True):
         _check(scope, used, claim.amounts)

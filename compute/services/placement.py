@@ -13,9 +13,16 @@ from compute.errors import BackendUnavailable, InvalidInput
 from compute.models import Node
 from compute.selectors.limits import SiteRules, node_ratio, nodes_used, site_rules
 from compute.selectors.nodes import node_get
+from compute.selectors.prepared import Prepared
 from compute.services.instance_body import labels_check
 from compute.services.limits import Amounts
 from compute.services.nodes import node_require
+
+_ENABLED = Prepared(
+    lambda name: Node.objects.filter(backend=name, is_enabled=True).order_by("is_draining", "name"),
+    keys=0,
+    texts=1,
+)
 
 
 def nodes_fit(
@@ -36,7 +43,7 @@ def nodes_fit(
         return [_named(actor, backend, node, needed)]
     name = backend or settings.LIBGO["compute"]["default_backend"]
     backend_class(name)
-    enabled = list(Node.objects.filter(backend=name, is_enabled=True).order_by("is_draining", "name"))
+    enabled = _ENABLED.rows(name)
     if not enabled:
         raise BackendUnavailable(f"No node of the backend “{name}” is switched on.", backend=name)
     bearing = [row for row in enabled if _bears(row, needed)]

@@ -64,7 +64,8 @@ def domain_info(domain: libvirt.virDomain, *, detailed: bool) -> InstanceInfo:
     running = state in (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_BLOCKED)
     storage = tuple(_disk(domain, disk, detailed) for disk in live.iterfind("./devices/disk"))
     config = _config(inactive, live, meta)
-    if detailed and domain.isPersistent():
+    is_persistent = detailed and bool(domain.isPersistent())
+    if is_persistent:
         config |= {
             key: True for key, told in (("autostart", domain.autostart()), ("saved", is_saved)) if told
         }
@@ -87,7 +88,7 @@ def domain_info(domain: libvirt.virDomain, *, detailed: bool) -> InstanceInfo:
         storage=storage,
         labels=dict(meta.get("labels", {})),
         created_at=_time(meta.get("created", "")),
-        pending=(pending_of(live, inactive) if domain.isPersistent() else {}) if detailed else None,
+        pending=(pending_of(live, inactive) if is_persistent else {}) if detailed else None,
     )
 
 
@@ -121,8 +122,8 @@ def _disk_size(domain: libvirt.virDomain, target: str) -> int | None:
 
 
 def _networks(domain: libvirt.virDomain, root: Element, *, ask: bool) -> tuple[NetworkInfo, ...]:
-    addresses = _addresses(domain) if ask else {}
     macs = {_attribute(nic, "./mac", "address") for nic in root.iterfind("./devices/interface")}
+    addresses = _addresses(domain) if ask and macs else {}
     if ask and macs - addresses.keys() and _has_agent(root):
         addresses = {**addresses_of(domain), **addresses}
     found = []

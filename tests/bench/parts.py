@@ -44,7 +44,7 @@ PARTS = (
     Part("processes", "Start, and memory of the processes", processes, 150, needs_console=False),
     Part("lists", "Lists and reads", lists, 150, _LISTS),
     Part("lifecycle", "The life of a container", lifecycle, 120, _ADDED),
-    Part("machine_lifecycle", "The life of a machine", machine_lifecycle, 200, _ADDED),
+    Part("machine_lifecycle", "The life of a machine", machine_lifecycle, 300, _ADDED),
     Part("exec", "A command in a container", execs, 30),
     Part("events", "From a change outside to the database and to a socket", events, 60),
     Part("logs", "Logs", logs, 100, _LOGS),
@@ -56,7 +56,7 @@ PARTS = (
     Part("images", "Pull and build", images, 60),
     Part("growth", "Growth", growth, 240, needs_console=False),
     Part("pages", "Pages in Chromium", pages, 130, _PAGES, needs_console=False),
-    Part("guests", "A virtual machine from nothing", guests, 300, _GUESTS),
+    Part("guests", "A virtual machine from nothing", guests, 400, _GUESTS),
     Part("machines", "Lists of virtual machines", machine_lists, 50),
     # Last: a year of a thousand stays in the console.
     Part("usage", "A year of usage", usage, 70),
