@@ -32,6 +32,17 @@ _TEXTS = """() => {
     document.querySelectorAll(`[${name}]`).forEach((each) => said.push(each.getAttribute(name)));
   return [document.title.split(" · ")[0], ...said].map((text) => text.trim().replace(/\\s+/g, " "));
 }"""
+# Selects that do not show the whole of what is chosen in them.
+_CUT = """() => {
+  const pen = document.createElement("canvas").getContext("2d");
+  const selects = [...document.querySelectorAll("select:not([multiple])")];
+  return selects.filter((each) => each.checkVisibility()).filter((each) => {
+    const style = getComputedStyle(each);
+    pen.font = style.font;
+    const room = each.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
+    return pen.measureText(each.selectedOptions[0]?.textContent.trim() ?? "").width > room + 1;
+  }).map((each) => each.selectedOptions[0].textContent.trim());
+}"""
 # Messages that are names, too: of libvirt's first network and pool, Docker's networks and drivers, the
 # account.
 _NAMES = frozenset({"default", "none", "host", "bridge", "local", "json-file", "no", "never", "admin"})
@@ -76,6 +87,7 @@ def _look(page: Page, live: LiveConsole, paths: list[str]) -> list[str]:
         wrong += [f"{path}: {text!r} is English" for text in sorted((set(said) & known) - own)]
         if path in judged:
             wrong += [f"{path}: {line}" for line in violations(page)]
+        wrong += [f"{path}: a select cuts {text!r}" for text in page.evaluate(_CUT)]
         if page.evaluate("document.documentElement.scrollWidth > innerWidth"):
             wrong.append(f"{path}: is wider than the window")
     return wrong
@@ -120,6 +132,11 @@ def test_the_pages_of_the_menus_are_german_and_fit(reader: Page, live: LiveConso
     assert len(paths) > 20
     found = _look(reader, live, paths)
     assert found == [], "\n".join(found)
+    if reader.viewport_size == {"width": 1440, "height": 900}:
+        reader.goto(f"{live.url}/instances")
+        tops = "parts => parts.filter(part => part.offsetWidth).map(part => part.offsetTop)"
+        lines = reader.locator("#table-form > *").evaluate_all(tops)
+        assert len(set(lines)) == 1, "search and filters stand in one line"
 
 
 @pytest.mark.timeout(400)
