@@ -22,6 +22,8 @@ _CHOSEN = (
     "compute/test_operations.py",
     "compute/test_mirror.py",
     "compute/test_palette.py",
+    "compute/test_rows.py",
+    "compute/test_prepared.py",
     "compute/limits/test_limits.py",
     "compute/auditing/test_chain.py",
     "compute/usage",
