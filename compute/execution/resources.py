@@ -165,9 +165,11 @@ def _mark(row: Resource) -> str:
 
 
 def _columns(info: ResourceInfo, projects: dict[str, Project]) -> dict[str, Any]:
+    project = projects.get(info.project_id)
     return {
         "name": info.name[:255],
-        "project": projects.get(info.project_id),
+        "project": project,
+        "is_foreign": bool(info.project_id) and project is None,
         "size_bytes": info.size_bytes,
         "data": dict(info.data),
         "created_at": info.created_at,

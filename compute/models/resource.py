@@ -13,7 +13,8 @@ from compute.models.project import Project
 
 class Resource(models.Model):
     """One thing as it was last observed. Without a project it belongs to the host: every member
-    sees it, and only administrators change it."""
+    sees it, and only administrators change it. What is marked for a project that is not known here (of
+    another LibGo on the same engine, or of before a restore) is for administrators alone."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
     node = models.ForeignKey(Node, on_delete=models.CASCADE, related_name="resources")
@@ -21,6 +22,7 @@ class Resource(models.Model):
     engine_id = models.CharField(max_length=255)
     name = models.CharField(max_length=255)
     project = models.ForeignKey(Project, null=True, on_delete=models.SET_NULL, related_name="resources")
+    is_foreign = models.BooleanField(default=False, db_default=False)
     created_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", editable=False
     )
@@ -37,6 +39,10 @@ class Resource(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
+
+    @property
+    def is_of_host(self) -> bool:
+        return self.project_id is None and not self.is_foreign
 
 
 class ResourceLook(models.Model):

@@ -55,7 +55,7 @@ def resources_visible(actor: Actor, kind: str) -> QuerySet[Resource]:
     rows = Resource.objects.filter(kind=kind).select_related("node", "project")
     if actor.is_admin:
         return rows
-    hosts = Q(project=None)
+    hosts = Q(project=None, is_foreign=False)
     return rows.filter(hosts | Q(pk__in=visible(actor, Resource.objects.filter(kind=kind)).values("pk")))
 
 

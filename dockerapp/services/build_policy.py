@@ -46,7 +46,7 @@ def dockerfile_check(actor: Actor, node: Node, text: str, build_args: Mapping[st
     asked = dockerfile_read(text, build_args)
     for image in sorted(asked.images):
         here = image_on(node, image)
-        if here is not None and here.project_id is not None:
+        if here is not None and not here.is_of_host:
             raise PolicyDenied(
                 f"“{image[:100]}” is a snapshot, which is no base for builds. Commit the instance instead.",
                 rule="build_from_snapshot",

@@ -34,7 +34,7 @@ def image_guard(actor: Actor, project: Project, node: Node, config: dict[str, An
 def _foreign_refuse(actor: Actor, project: Project, node: Node, image: str) -> None:
     """An image that belongs to another project (a snapshot) is not there for this one."""
     row = None if actor.is_admin else image_on(node, image)
-    if row is not None and row.project_id not in (None, project.pk):
+    if row is not None and not row.is_of_host and row.project_id != project.pk:
         raise ImageNotFound(f"There is no image “{image[:100]}”.", image=image[:100])
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from compute.actor import Actor
+from compute.backends.types import LABEL_PROJECT, ResourceInfo
 from compute.errors import ImageNotFound, PolicyDenied
+from compute.execution.resources import resources_observe_complete
 from compute.models import Instance, Node, Project, Resource
+from compute.selectors.resources import resources_visible
 from dockerapp.engine.containers import Containers
 from dockerapp.engine.exposure import Exposure, exposure_of
 from dockerapp.services.build_policy import dockerfile_check
@@ -140,6 +145,27 @@ def test_a_snapshot_is_run_by_its_project_alone_and_is_no_base_for_builds(
         dockerfile_check(operator, node, f"FROM {name}\n", {})
     assert refused.value.details["rule"] == "build_from_snapshot"
     dockerfile_check(admin, node, f"FROM {name}\n", {})
+
+
+def test_a_snapshot_of_a_project_that_is_not_known_here_is_for_administrators(
+    node: Node, project: Project, operator: Actor, admin: Actor
+) -> None:
+    """Of another LibGo on the same engine, or of before a restore: nobody here may have what it holds."""
+    name, mark = "libgo-snapshots/u:s", str(uuid.uuid4())
+    data = {"tags": [name], "labels": {LABEL_PROJECT: mark}}
+    info = ResourceInfo("image", f"sha256:{'b' * 64}", name, project_id=mark, data=data)
+    plain = replace(info, engine_id="c", name="plain:1", project_id="", data={"tags": ["plain:1"]})
+    resources_observe_complete(node, "image", [info, plain])
+    assert {row.name for row in resources_visible(operator, "image")} == {"plain:1"}
+    assert {row.name for row in resources_visible(admin, "image")} == {"plain:1", name}
+    with pytest.raises(ImageNotFound):
+        image_guard(operator, project, node, {"image": name, "pull": "never"})
+    with pytest.raises(PolicyDenied):
+        dockerfile_check(operator, node, f"FROM {name}\n", {})
+    Project.objects.create(pk=mark, name="restored")
+    resources_observe_complete(node, "image", [info])
+    row = Resource.objects.get(name=name)
+    assert row.project is not None and row.project.name == "restored" and not row.is_foreign
 
 
 def test_nobody_s_project_is_the_place_of_snapshots(operator: Actor) -> None:
