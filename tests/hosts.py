@@ -117,6 +117,8 @@ class LibvirtHost:
     def close(self) -> None:
         self.stop()
         self._guests_end()
+        # They outlive the daemon, and would hold the name space of its networks for ever.
+        self._children_end("network", b"dnsmasq")
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def connect(self) -> libvirt.virConnect:
@@ -151,12 +153,15 @@ class LibvirtHost:
     def _guests_end(self) -> None:
         """Emulators know their host by the path of its monitor, which only this mount name space has; so
         they are told by the name space of the one that kept their pid files."""
-        for file in (self.folder / "run" / "qemu").glob("*.pid"):
+        self._children_end("qemu", b"qemu-system")
+
+    def _children_end(self, kept_in: str, program: bytes) -> None:
+        for file in (self.folder / "run" / kept_in).glob("*.pid"):
             with contextlib.suppress(OSError, ValueError):
                 pid = int(file.read_text())
-                if b"qemu-system" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                if program in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
-                    until(lambda pid=pid: _is_over(pid), f"the guest {pid} ends", 10)
+                    until(lambda pid=pid: _is_over(pid), f"{program.decode()} {pid} ends", 10)
             file.unlink(missing_ok=True)
 
     def _pool_make(self) -> None:
