@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
-from django.db.models import SET_NULL, Field, Model
+from django.db.models import SET_NULL, AutoField, Field, Model
 from django.db.models.expressions import BaseExpression, Combinable
 from django.db.models.sql import Query
 
@@ -167,9 +167,9 @@ def _kind(value: Any) -> Hashable:
 
 @lru_cache(maxsize=_KEPT)
 def _columns_of(model: type[Model]) -> tuple[Field[Any, Any], ...]:
-    """All but a key that the database gives."""
-    returned = {field.name for field in model._meta.db_returning_fields}
-    return tuple(field for field in model._meta.concrete_fields if field.name not in returned)
+    """All but a key that the database gives. Not by ``db_returning_fields``, among which are columns with a
+    default of the database, whose value is our own all the same."""
+    return tuple(field for field in model._meta.concrete_fields if not isinstance(field, AutoField))
 
 
 @lru_cache(maxsize=_KEPT)
