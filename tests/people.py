@@ -107,10 +107,15 @@ def people_make(live: LiveConsole) -> World:
             project = callers["a"].project
         else:
             admin.ok("POST", "/projects", {"name": project})
-        admin.ok("POST", "/users", {"username": username, "password": PASSWORD})
-        for member in admin.ok("GET", "/projects?page_size=500")["items"]:
-            if member["is_default"]:
-                admin.call("DELETE", f"/projects/{member['id']}/members/{username}")
-        admin.ok("POST", f"/projects/{project}/members", {"user": username, "role": role})
-        callers[word] = Caller(live, username, project)
+        callers[word] = member_make(admin, username, project, role)
     return World(admin, callers["a"], callers["b"], callers["v"])
+
+
+def member_make(admin: Caller, username: str, project: str, role: str) -> Caller:
+    """A new person who belongs to this project alone."""
+    admin.ok("POST", "/users", {"username": username, "password": PASSWORD})
+    for member in admin.ok("GET", "/projects?page_size=500")["items"]:
+        if member["is_default"]:
+            admin.call("DELETE", f"/projects/{member['id']}/members/{username}")
+    admin.ok("POST", f"/projects/{project}/members", {"user": username, "role": role})
+    return Caller(admin.live, username, project)

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Error, Locator, Page, expect
 
 from tests.dockerapp.stacks.conftest import three
 from tests.live import LiveConsole, until
@@ -60,8 +60,9 @@ def test_selected_words_and_a_press_outlive_what_happens_meanwhile(
     page.goto(f"{live.url}/instances/{made['id']}")
     expect(page.locator("#link-text")).to_have_text("live")
     words = page.locator("#head .flex-fill .text-secondary").first
+    # What it is doing may still come to an end, which draws the head anew under the hand.
+    until(lambda: _selected(words), "the words are selected", 15)
     old, said = words.element_handle(), words.inner_text()
-    words.select_text()
     _draw_again(page, "#head")
     page.wait_for_timeout(500)
     assert said and page.evaluate("getSelection().toString()").strip() == said.strip()
@@ -75,6 +76,14 @@ def test_selected_words_and_a_press_outlive_what_happens_meanwhile(
     page.wait_for_timeout(300)
     page.mouse.up()
     expect(page.locator("#state")).to_have_text("stopped", timeout=60_000)
+
+
+def _selected(words: Locator) -> bool:
+    try:
+        words.select_text(timeout=2000)
+    except Error:
+        return False
+    return bool(words.evaluate("words => getSelection().containsNode(words, true)"))
 
 
 def test_an_open_menu_outlives_what_happens_meanwhile(page: Page, live: LiveConsole, name: str) -> None:
