@@ -13,7 +13,7 @@ from tests.bench.spent import spent
 from tests.bench.streams import container, http_read, raw_read, throughput
 from tests.bench.wire import api_wire, engine_wire
 
-_MIB, _ROUNDS = 64, 4
+_MIB, _ROUNDS = 64, 12
 
 
 def files(site: Site) -> Found:

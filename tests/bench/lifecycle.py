@@ -22,7 +22,7 @@ from tests.dockerapp.conftest import registry_serve
 from tests.live import until
 
 # An engine's start takes 200 ms give or take 25: of twenty, medians differ by 10 ms without any cause.
-_LIFECYCLE_ROUNDS, _ROUNDS, _MACHINE_ROUNDS, _IMAGE_ROUNDS = 40, 20, 12, 5
+_LIFECYCLE_ROUNDS, _ROUNDS, _MACHINE_ROUNDS, _IMAGE_ROUNDS = 40, 20, 24, 5
 _ADDS_MS = 30
 _SHOWN = "pause"
 _DEMO = "libgo/demo:latest"

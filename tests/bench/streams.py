@@ -23,7 +23,7 @@ from tests.sockets import Followed, engine_streams, memory_mib, socket_open, unt
 IMAGE = "libgo/demo:latest"
 _BOTH = "stdout=1&stderr=1"
 _LINES, _LINE = 100_000, "abcdefghijklmnopqrstuvwxyz" * 3 + "abcdefghijklmnop"
-_ROUNDS = 3
+_ROUNDS = 7
 _FOLLOWERS = 200
 _KEYS = 100
 
