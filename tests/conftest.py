@@ -103,8 +103,10 @@ def engines() -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Remember which demo images this machine had; only the process that started the run asks."""
-    if hasattr(session.config, "workerinput"):
+    """Remember which demo images this machine had; only the process that started the run asks. One that a
+    test of it started (on another database) would take them from the others when it ends."""
+    outermost = os.environ.setdefault("LIBGO_TEST_SESSION", str(os.getpid()))
+    if hasattr(session.config, "workerinput") or outermost != str(os.getpid()):
         return
     docker, kvm = [{image.name for image in _images_or_none(backend)} for backend in engine_backends()]
     session.config.stash[_HAD_IMAGES] = (docker, kvm)

@@ -98,8 +98,9 @@ def engine(fake_node: Node) -> FakeEngine:
 
 @pytest.fixture
 def bells(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Bells that would have been rung, instead of a broker."""
+    """Bells that would have been rung, instead of a broker; as ``worker_inline`` without leases."""
     rung: list[str] = []
+    monkeypatch.setattr(heartbeat, "hold", lambda operation: threading.Event())
     monkeypatch.setattr(operations, "operation_ring", lambda operation_id, **_: rung.append(operation_id))
     return rung
 

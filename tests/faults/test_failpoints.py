@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import pytest
@@ -357,7 +358,8 @@ def test_what_cannot_be_taken_back_is_told_and_tried_again(bench: Bench, measure
     assert told["state"] == "failed" and told["cleanup_needed"], told
     lines = [item["line"] for item in bench.live.get(f"/operations/{cell.operation}/log")["items"]]
     assert any(line.startswith("Cleanup needed: the volume") for line in lines), lines
-    assert things_of(bench.live, cell.word) or leftovers_of(str(told["instance"])), "something is left"
+    left = partial(leftovers_of, str(told["instance"]))
+    until(lambda: things_of(bench.live, cell.word) or left(), "something is left", 5)
     bench.points.set()
     cleaned = until(lambda: not bench.outcome(cell)["cleanup_needed"], "it is tried again", 40)
     measured("cleaned up after", cleaned)
