@@ -50,9 +50,8 @@ _SIZES: Final = {"memory_bytes": "memory", "storage_bytes": "disk size"}
 def changed_told(name: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The sentence of an event; ``old`` and ``new`` hold the columns of an instance that differ. What they
     hold is public to whoever may see the instance: of a configuration only the word is said."""
-    what = list(
-        dict.fromkeys(filter(None, (_part(column, old[column], new[column]) for column in sorted(new))))
-    )
+    parts = (_part(column, old[column], new[column]) for column in sorted(new))
+    what = dict.fromkeys(part for part in parts if part)
     return f"{name} changed: {', '.join(what)}." if what else f"{name} changed."
 
 

@@ -20,7 +20,7 @@ from django.utils import timezone
 from compute.broadcast import messages_send
 from compute.live import ENDS, RIGHTS, bell_ring
 from compute.models import Event, Instance, Node, Operation
-from compute.rows import row_insert
+from compute.rows import rows_insert
 from compute.selectors.page import time_text
 from compute.states import ACTIVE_OPERATION_STATES, OperationState
 
@@ -61,10 +61,7 @@ def event_publish(fact: Fact) -> Event:
 def events_publish(facts: list[Fact]) -> list[Event]:
     """Record many facts with one insert."""
     rows = [_row(fact) for fact in facts]
-    if len(rows) == 1:
-        row_insert(rows[0])
-    else:
-        Event.objects.bulk_create(rows)
+    rows_insert(Event, rows)
 
     transaction.on_commit(lambda: _tell(rows))
     return rows

@@ -8,7 +8,7 @@ nobody is sent signals, as with ``bulk_create`` and ``update``.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,6 +44,14 @@ def row_insert(row: M) -> M:
             row.pk = cursor.fetchone()[0]
     row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
     return row
+
+
+def rows_insert(model: type[M], rows: Sequence[M]) -> None:
+    """Write new rows, each with its key afterwards: one with kept SQL, several by one statement."""
+    if len(rows) == 1:
+        row_insert(rows[0])
+    else:
+        model._default_manager.bulk_create(rows)
 
 
 def row_save(row: Model, *names: str) -> None:

@@ -88,6 +88,10 @@ class World:
         self.made.append((kind, wanted))
         return wanted
 
+    def last_audit_row(self) -> int:
+        """Its id: what is told of an attack has a greater one."""
+        return int(self.admin.ok("GET", "/audit?page_size=1")["items"][0]["id"])
+
     def clean(self) -> None:
         for kind, name in sorted(self.made, key=lambda pair: list(_PATHS).index(pair[0])):
             self._gone(_PATHS[kind].format(name))

@@ -19,7 +19,7 @@ from django.utils.dateparse import parse_datetime
 from compute.backends.types import InstanceInfo
 from compute.execution.looks import clock_bound
 from compute.models import Instance, InstanceGone, Node, Project
-from compute.rows import row_insert, rows_delete
+from compute.rows import rows_delete, rows_insert
 
 # Longer than any look takes from asking the engine to writing what it said.
 _LOOKS_END = timedelta(minutes=10)
@@ -45,10 +45,7 @@ def note_gone(node: Node, rows: Iterable[Instance], *, vanished: bool = False) -
         )
         for row in rows
     ]
-    if len(notes) == 1:
-        row_insert(notes[0])
-    else:
-        InstanceGone.objects.bulk_create(notes)
+    rows_insert(InstanceGone, notes)
 
 
 def gone_since(node: Node, unknown: Sequence[InstanceInfo]) -> Callable[[InstanceInfo], bool]:

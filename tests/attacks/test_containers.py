@@ -27,10 +27,6 @@ def _denied(world: World, rule: str, since: int) -> list[dict[str, Any]]:
     return [row for row in told if rule in str(row["details"]) or row["code"] == "POLICY_DENIED"]
 
 
-def _last_row(world: World) -> int:
-    return int(world.admin.ok("GET", "/audit?page_size=1")["items"][0]["id"])
-
-
 @attack(
     "S43",
     "as an operator: LibGo's own port, also by a range around it, and ranges of 60,000 ports, by a container "
@@ -39,7 +35,7 @@ def _last_row(world: World) -> int:
     audit="rows with the result refused",
 )
 def test_ports_are_few_and_never_libgos_own(world: World) -> None:
-    since = _last_row(world)
+    since = world.last_audit_row()
     own = world.name("container")
     answer = world.a.container(own, ports=[f"{world.a.live.port}:80"])
     assert answer.status_code == 403 and answer.json()["error"]["details"]["rule"] == "own_port", answer.text
@@ -76,7 +72,7 @@ def test_no_program_of_the_container_unpacks_anything(world: World) -> None:
         entry(f"usr/bin/{word}", _UNPIGZ.encode(), mode=0o755) for word in ("unpigz", "gzip", "xz", "zstd")
     ]
     plain = packed(*own)
-    since = _last_row(world)
+    since = world.last_audit_row()
 
     def put(data: bytes, **headers: str) -> requests.Response:
         path = f"{world.a.live.url}/api/v1/docker/containers/{name}/archive?path=/"

@@ -84,10 +84,6 @@ def _refused(world: World, since: int) -> list[dict[str, Any]]:
     return [row for row in rows if row["id"] > since and "POLICY_DENIED" in (row["code"], row["result"])]
 
 
-def _last_row(world: World) -> int:
-    return int(world.admin.ok("GET", "/audit?page_size=1")["items"][0]["id"])
-
-
 @attack(
     "S46 S71",
     "as an operator: builds that ask a service of the host, by ADD behind each space that the builder knows, "
@@ -96,7 +92,7 @@ def _last_row(world: World) -> int:
     audit="a row with POLICY_DENIED for each",
 )
 def test_no_build_asks_the_host(world: World, canary: ThreadingHTTPServer, trap: str) -> None:
-    since, url = _last_row(world), f"http://127.0.0.1:{canary.server_port}"
+    since, url = world.last_audit_row(), f"http://127.0.0.1:{canary.server_port}"
     files = [f"FROM {DEMO}\nADD{space}{url}/add /x\n" for space in " \t\v\f\r"]
     files += [f"FROM {DEMO}\nRUN true \\\n\x1c\nADD {url}/hidden /x\n", f"FROM {trap}\n"]
     for number, dockerfile in enumerate(files):
@@ -124,7 +120,7 @@ def test_no_network_takes_what_is_the_hosts(world: World) -> None:
     second, third = random.randint(100, 250), random.randint(1, 250)
     ip = {"address": f"10.{second}.{third}.1", "netmask": "255.255.255.0"}
     world.admin.ok("POST", "/networks", {"name": world.name("kvm_network"), "ip": ip})
-    since, name, asked = _last_row(world), world.name("network"), 0
+    since, name, asked = world.last_audit_row(), world.name("network"), 0
     for subnet in (f"10.{second}.{third}.0/25", "8.8.8.0/24", "0.0.0.0/1"):
         body = {"name": name, "ipam": [{"subnet": subnet}]}
         compose = (

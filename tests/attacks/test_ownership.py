@@ -162,7 +162,7 @@ def test_what_reaches_the_host_is_for_administrators(
     rule: str,
 ) -> None:
     name = world.name(path.removesuffix("s"))
-    since = int(world.admin.ok("GET", "/audit?page_size=1")["items"][0]["id"])
+    since = world.last_audit_row()
     error = newcomer.refused(
         403, "POLICY_DENIED", "POST", f"/docker/{path}?project={newcomer.project}", {"name": name, **body}
     )
