@@ -392,6 +392,9 @@ def _mounts(
     return volumes, tmpfs, problems
 
 
+_PORT_MAX = 65535
+
+
 def _ports(port: Mapping[str, Any]) -> list[str]:
     """As a container's configuration writes them: of a range each number that the engine may choose."""
     first, _, last = str(port.get("published") or "").partition("-")
@@ -399,7 +402,8 @@ def _ports(port: Mapping[str, Any]) -> list[str]:
     rest = f":{port.get('target')}/{port.get('protocol') or 'tcp'}"
     if not (first.isdigit() and last.isdigit()):
         return [f"{address}{first}{rest}"]
-    return [f"{address}{number}{rest}" for number in range(int(first), int(last) + 1)]
+    # Compose fills variables in after the text was judged, so that a range may still be without end here.
+    return [f"{address}{number}{rest}" for number in range(int(first), min(int(last), _PORT_MAX) + 1)]
 
 
 def _restart(text: str) -> dict[str, Any] | None:
